@@ -1,0 +1,168 @@
+//! The control socket `pluto.ctl`: what `ipsec whack` asks of `pluto`.
+//!
+//! A request is one line of JSON, at most [`MAX_REQUEST`] octets, ended by a newline. The answer is lines
+//! `NNN TEXT\n` (three digits, see [`rc`]) until `pluto` closes the connection; the exit status of `whack` follows
+//! from them ([`exit_status`]).
+
+use serde::{Deserialize, Serialize};
+
+use crate::conn::{ConnSpec, VirtualPrivate};
+
+/// Longest request line.
+pub const MAX_REQUEST: usize = 1 << 20;
+
+/// Default path of the control socket.
+pub const CTL_PATH: &str = "/run/pluto/pluto.ctl";
+
+/// The numbers in front of reply lines.
+pub mod rc {
+    /// Comment; no effect on the exit status.
+    pub const COMMENT: u8 = 0;
+    /// whack itself failed.
+    pub const WHACK_PROBLEM: u8 = 1;
+    /// Log line; no effect on the exit status.
+    pub const LOG: u8 = 2;
+    /// Log line of a problem.
+    pub const LOG_SERIOUS: u8 = 3;
+    /// Success; resets the exit status to 0.
+    pub const SUCCESS: u8 = 4;
+    /// Informational (`--trafficstatus`).
+    pub const INFORMATIONAL: u8 = 6;
+    /// A message was retransmitted.
+    pub const RETRANSMISSION: u8 = 10;
+    /// A conn of that name exists.
+    pub const DUPNAME: u8 = 20;
+    /// No conn or state of that name.
+    pub const UNKNOWN_NAME: u8 = 21;
+    /// Neither end is us.
+    pub const ORIENT: u8 = 22;
+    /// Conns that exclude each other.
+    pub const CLASH: u8 = 23;
+    /// `--listen` is needed first.
+    pub const DEAF: u8 = 24;
+    /// Cannot route.
+    pub const ROUTE: u8 = 25;
+    /// Bad identity.
+    pub const BADID: u8 = 27;
+    /// No key.
+    pub const NOKEY: u8 = 28;
+    /// The peer's address is unknown.
+    pub const NOPEERIP: u8 = 29;
+    /// The request was not understood.
+    pub const BADWHACKMESSAGE: u8 = 30;
+    /// Gave up retransmitting.
+    pub const NORETRANSMISSION: u8 = 31;
+    /// Something inside failed.
+    pub const INTERNALERR: u8 = 32;
+    /// No usable algorithm.
+    pub const NOALGO: u8 = 34;
+    /// Cannot go on.
+    pub const FATAL: u8 = 37;
+    /// First of the state codes.
+    pub const NEW_STATE: u8 = 100;
+    /// First of the notification codes.
+    pub const NOTIFICATION: u8 = 200;
+}
+
+/// One request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// `--name N …` : add a conn, replacing one of the same name.
+    Add(Box<ConnSpec>),
+    /// `--delete --name N`.
+    Delete {
+        /// Conn.
+        name: String,
+    },
+    /// `--initiate --name N`.
+    Initiate {
+        /// Conn or alias.
+        name: String,
+        /// Do not wait for the outcome.
+        asynchronous: bool,
+    },
+    /// `--terminate --name N`.
+    Terminate {
+        /// Conn or alias.
+        name: String,
+    },
+    /// `--route --name N`.
+    Route {
+        /// Conn.
+        name: String,
+    },
+    /// `--unroute --name N`.
+    Unroute {
+        /// Conn.
+        name: String,
+    },
+    /// `--deletestate N`.
+    DeleteState {
+        /// Serial number.
+        serial: u32,
+    },
+    /// `--listen`: scan interfaces, read secrets, open for business.
+    Listen,
+    /// `--unlisten`.
+    Unlisten,
+    /// `--status`.
+    Status,
+    /// `--briefstatus`.
+    BriefStatus,
+    /// `--trafficstatus`.
+    TrafficStatus,
+    /// `--rereadsecrets`.
+    RereadSecrets,
+    /// `--shutdown`.
+    Shutdown,
+    /// `--virtual_private` and friends, at run time (`ipsec setup` gives them on pluto's command line).
+    Setup(SetupSpec),
+}
+
+/// What of `config setup` the engine needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetupSpec {
+    /// `virtual_private=`.
+    pub virtual_private: VirtualPrivate,
+    /// `nat_traversal=`; on unless switched off.
+    pub nat_traversal: bool,
+    /// `keep_alive=`, seconds.
+    pub keep_alive: u32,
+    /// `force_keepalive=`.
+    pub force_keepalive: bool,
+    /// `uniqueids=`.
+    pub uniqueids: bool,
+}
+
+/// The exit status that reply lines ask for: the code of the last line that is neither 000 nor 002; 004 and 006
+/// make it 0, 040 and 041 do not change it. With `asynchronous` every other code is success.
+pub fn exit_status<'a>(lines: impl IntoIterator<Item = &'a str>, asynchronous: bool) -> u8 {
+    lines.into_iter().fold(0, |status, line| match line.get(..3).and_then(|c| c.parse::<u16>().ok()) {
+        None | Some(0 | 2 | 40 | 41) => status,
+        Some(4 | 6) => 0,
+        Some(_) if asynchronous => 0,
+        Some(code) => u8::try_from(code).unwrap_or(u8::MAX),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_status_follows_the_last_telling_line() {
+        assert_eq!(exit_status(["002 x", "104 \"a\" #1: y", "004 \"a\" #1: z"], false), 0);
+        assert_eq!(exit_status(["010 x", "031 gone", "000 but"], false), 31);
+        assert_eq!(exit_status(["021 no connection"], true), 0);
+        assert_eq!(exit_status(["noise", ""], false), 0);
+    }
+
+    #[test]
+    fn requests_survive_the_socket() {
+        let spec = ConnSpec { name: "L2TP-PSK".into(), ..ConnSpec::default() };
+        let text = serde_json::to_string(&Request::Add(Box::new(spec.clone()))).unwrap();
+        let Request::Add(back) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
+        assert_eq!(*back, spec);
+    }
+}
