@@ -141,7 +141,9 @@ fn parse(text: &str) -> Result<(Vec<Proposal>, Vec<String>), String> {
     for word in list.split(',').map(str::trim) {
         match proposal(&word.to_ascii_lowercase()) {
             Ok(p) => proposals.push(p),
-            Err(Refusal::NotOffered(why)) => warnings.push(format!("\"{word}\" left out: {why} is not offered")),
+            Err(Refusal::NotOffered(why)) => {
+                warnings.push(format!("\"{word}\" left out: {why} is not offered"))
+            }
             Err(Refusal::Unknown(message)) => return Err(format!("esp string error: {message}")),
         }
     }
@@ -189,7 +191,9 @@ fn proposal(text: &str) -> Result<Proposal, Refusal> {
             (_, Some(Some(prf))) if p.hash.is_none_or(|h| h == prf) => {}
             (_, Some(_)) => refused = Some(word.to_string()),
             _ if is_bits && p.hash.is_some() => {}
-            _ if NOT_OFFERED.contains(&word) || matches!(plain, "aes_xcbc" | "aesxcbc" | "ripemd" | "tiger") => {
+            _ if NOT_OFFERED.contains(&word)
+                || matches!(plain, "aes_xcbc" | "aesxcbc" | "ripemd" | "tiger") =>
+            {
                 refused = Some(word.to_string());
             }
             _ if is_group_like(word) => {
@@ -236,12 +240,17 @@ fn hash(word: &str) -> Option<HashAlg> {
 /// Whether a word names a Diffie-Hellman group, offered or not.
 fn is_group(word: &str) -> bool {
     group(word).is_some()
-        || matches!(word, "modp768" | "modp6144" | "modp8192" | "dh22" | "dh23" | "dh24" | "dh17" | "dh18" | "dh1")
+        || matches!(
+            word,
+            "modp768" | "modp6144" | "modp8192" | "dh22" | "dh23" | "dh24" | "dh17" | "dh18" | "dh1"
+        )
         || matches!(word, "ecp521" | "dh21" | "dh31" | "curve25519")
 }
 
 fn is_group_like(word: &str) -> bool {
-    ["modp", "dh", "ecp"].iter().any(|p| word.strip_prefix(p).is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit())))
+    ["modp", "dh", "ecp"]
+        .iter()
+        .any(|p| word.strip_prefix(p).is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit())))
 }
 
 #[cfg(test)]
@@ -257,7 +266,12 @@ mod tests {
     #[test]
     fn separators_strict_mark_and_case() {
         let want = "aes_256-oakley_sha-modp1536";
-        for text in ["aes256-sha1;modp1536", "AES256-SHA1-MODP1536!", "aes-256-sha1-modp1536", "aes256-sha-prfsha1-dh5"] {
+        for text in [
+            "aes256-sha1;modp1536",
+            "AES256-SHA1-MODP1536!",
+            "aes-256-sha1-modp1536",
+            "aes256-sha-prfsha1-dh5",
+        ] {
             assert_eq!(show(text), want, "{text}");
         }
         assert_eq!(

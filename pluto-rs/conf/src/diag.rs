@@ -134,7 +134,8 @@ impl fmt::Display for Diagnostic {
             let number = self.place.line.to_string();
             let margin = " ".repeat(number.len());
             // Tabs stay tabs, so that the caret stands under the same character on any terminal.
-            let lead: String = text.chars().take(column).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            let lead: String =
+                text.chars().take(column).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
             let room = text.chars().count().saturating_sub(column).max(1);
             let caret = "^".repeat(usize::try_from(self.place.width).unwrap_or(1).clamp(1, room));
             write!(f, "\n {number} | {text}\n {margin} | {lead}{caret}")?;
@@ -179,8 +180,7 @@ mod tests {
 
     #[test]
     fn caret_stands_under_the_word() {
-        let place =
-            Place { file: "f".into(), line: 12, column: 2, width: 4, text: "\tlefft=1.2.3.4".into() };
+        let place = Place { file: "f".into(), line: 12, column: 2, width: 4, text: "\tlefft=1.2.3.4".into() };
         let d = Diagnostic::syntax(place, "lefft", "did you mean `left'?");
         assert_eq!(d.short(), "f:12: syntax error [lefft]");
         assert_eq!(

@@ -281,15 +281,20 @@ mod tests {
 
     #[test]
     fn virtual_words_and_lists() {
-        let Ok(ClientSpec::Virtual { single_host: true, words }) = client("vhost:%no,%priv") else { panic!() };
+        let Ok(ClientSpec::Virtual { single_host: true, words }) = client("vhost:%no,%priv") else {
+            panic!()
+        };
         assert_eq!(words, [VirtualWord::No, VirtualWord::Priv]);
         assert!(client("vnet:%v4:10.0.0.0/8").is_ok());
         assert!(client("vhost:bogus").is_err());
 
-        let (list, said) = virtual_private("%v4:10.0.0.0/8,%4:172.16.0.0/12,%v4:!192.168.1.0/24,%v6:fd00::/8");
+        let (list, said) =
+            virtual_private("%v4:10.0.0.0/8,%4:172.16.0.0/12,%v4:!192.168.1.0/24,%v6:fd00::/8");
         assert_eq!((list.allowed.len(), list.disallowed.len(), said.len()), (3, 1, 1));
         let (list, said) = virtual_private("%v4:10.0.0.0/8,rubbish");
-        assert!(list.allowed.is_empty() && said.last().unwrap() == "1 bad entry in virtual_private - none loaded");
+        assert!(
+            list.allowed.is_empty() && said.last().unwrap() == "1 bad entry in virtual_private - none loaded"
+        );
     }
 
     #[test]

@@ -8,11 +8,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use pest::Parser;
-use pest::iterators::Pair;
 use crate::diag::{Diagnostic, Place, Severity};
 use crate::glob;
 use crate::source::{self, MAX_DEPTH, MAX_FILES};
+use pest::Parser;
+use pest::iterators::Pair;
 
 mod grammar {
     #[derive(pest_derive::Parser)]
@@ -300,13 +300,16 @@ impl Reader {
             pest::error::InputLocation::Pos(p) | pest::error::InputLocation::Span((p, _)) => p,
         };
         let first = line.text[indent..].split([' ', '\t', '=']).next().unwrap_or_default();
-        let header = matches!(first.to_ascii_lowercase().as_str(), "conn" | "config" | "include" | "version" | "ca");
+        let header =
+            matches!(first.to_ascii_lowercase().as_str(), "conn" | "config" | "include" | "version" | "ca");
         let rest = line.text.get(at..).unwrap_or_default();
         let help = match (header, indent) {
             (true, _) if first.eq_ignore_ascii_case("config") => "expected `config setup'",
             (true, _) if rest.trim().is_empty() => "expected a name",
             (true, _) => "expected one name and the end of the line",
-            (false, 0) => "expected `config setup', `conn NAME', `include FILE', or a blank and `KEYWORD=VALUE'",
+            (false, 0) => {
+                "expected `config setup', `conn NAME', `include FILE', or a blank and `KEYWORD=VALUE'"
+            }
             _ if rest.starts_with(['"', '{']) => "expected the closing quote or brace on the same line",
             _ if rest.contains('"') => "expected the end of the line after the value",
             _ => "expected `KEYWORD=VALUE'",
@@ -332,7 +335,9 @@ fn value_of(pair: Pair<'_, Rule>) -> String {
     pair.into_inner()
         .find(|p| p.as_rule() != Rule::comment)
         .map(|p| match p.as_rule() {
-            Rule::name | Rule::quoted | Rule::braced if p.clone().into_inner().next().is_some() => value_of(p),
+            Rule::name | Rule::quoted | Rule::braced if p.clone().into_inner().next().is_some() => {
+                value_of(p)
+            }
             _ => p.as_str().to_string(),
         })
         .unwrap_or_default()

@@ -20,7 +20,10 @@ fn hex(digits: &[u8]) -> Result<SecretBytes, &'static str> {
     let mut out = Vec::with_capacity(digits.len() / 2);
     let mut high = None;
     for &d in digits.iter().filter(|&&d| d != b'_') {
-        let value = (d as char).to_digit(16).and_then(|v| u8::try_from(v).ok()).ok_or("non-hex digit in hex constant")?;
+        let value = (d as char)
+            .to_digit(16)
+            .and_then(|v| u8::try_from(v).ok())
+            .ok_or("non-hex digit in hex constant")?;
         match high.take() {
             None => high = Some(value),
             Some(h) => out.push(h << 4 | value),
@@ -74,7 +77,17 @@ mod tests {
         ] {
             assert_eq!(decode(text).unwrap().expose(), want);
         }
-        for bad in [&b"secret"[..], b"0x", b"0xabc", b"0xzz", b"0sA", b"0s!!!!", b"0saGVsbG8gd29ybGQ==", b"0t", b"\"x"] {
+        for bad in [
+            &b"secret"[..],
+            b"0x",
+            b"0xabc",
+            b"0xzz",
+            b"0sA",
+            b"0s!!!!",
+            b"0saGVsbG8gd29ybGQ==",
+            b"0t",
+            b"\"x",
+        ] {
             assert!(decode(bad).is_err());
         }
     }

@@ -56,14 +56,21 @@ pub fn load(path: &Path) -> (Vec<PskRecord>, Vec<Diagnostic>) {
 }
 
 /// [`load`] with a resolver of the caller's for host names.
-pub fn load_with(path: &Path, resolver: &dyn Fn(&str) -> Option<IpAddr>) -> (Vec<PskRecord>, Vec<Diagnostic>) {
+pub fn load_with(
+    path: &Path,
+    resolver: &dyn Fn(&str) -> Option<IpAddr>,
+) -> (Vec<PskRecord>, Vec<Diagnostic>) {
     let mut loader = Loader { resolver, out: Vec::new(), diagnostics: Vec::new(), files: 0 };
     loader.pattern(&path.to_string_lossy(), Path::new("."), 1);
     (loader.out, loader.diagnostics)
 }
 
 /// Reads secrets from memory, as the file `path`; for tests and fuzzing. Includes are followed.
-pub fn parse(path: &Path, text: &[u8], resolver: &dyn Fn(&str) -> Option<IpAddr>) -> (Vec<PskRecord>, Vec<Diagnostic>) {
+pub fn parse(
+    path: &Path,
+    text: &[u8],
+    resolver: &dyn Fn(&str) -> Option<IpAddr>,
+) -> (Vec<PskRecord>, Vec<Diagnostic>) {
     let mut loader = Loader { resolver, out: Vec::new(), diagnostics: Vec::new(), files: 0 };
     loader.text(path, text, 1);
     (loader.out, loader.diagnostics)
@@ -189,7 +196,11 @@ impl Loader<'_> {
                     Kind::Pin => "PIN",
                     Kind::Psk | Kind::Other => "secret",
                 };
-                return Err((Severity::Note, first.line, format!("{what} skipped: only pre-shared keys are used")));
+                return Err((
+                    Severity::Note,
+                    first.line,
+                    format!("{what} skipped: only pre-shared keys are used"),
+                ));
             }
             _ => return error(first.line, "unrecognized key format: expected PSK, RSA, XAUTH or PIN"),
         };
@@ -208,9 +219,9 @@ impl Loader<'_> {
         }
         match text.parse::<Id>() {
             Ok(id) => Ok(id),
-            Err(_) if is_host_name(text) => (self.resolver)(text).map(Id::Addr).ok_or_else(|| {
-                bad(format!("index \"{text}\" does not look numeric and name lookup failed"))
-            }),
+            Err(_) if is_host_name(text) => (self.resolver)(text)
+                .map(Id::Addr)
+                .ok_or_else(|| bad(format!("index \"{text}\" does not look numeric and name lookup failed"))),
             Err(e) => Err(bad(format!("index \"{text}\" {e}"))),
         }
     }
