@@ -215,7 +215,11 @@ impl Endpoint {
                 }
             }
             Err(e) => {
-                let text = format!("network_thread: bad packet from {}, port {}: {e}", path.peer.ip(), path.peer.port());
+                let text = format!(
+                    "network_thread: bad packet from {}, port {}: {e}",
+                    path.peer.ip(),
+                    path.peer.port()
+                );
                 self.log_limited(now, Topic::Junk, Level::Debug, text);
             }
         }
