@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Limits, Output};
+use ipsec_conf::diag::Severity;
 use ipsec_kernel::KernelBackend;
 use ipsec_kernel::noklips::NoKernel;
 use ipsec_kernel::xfrm::Xfrm;
@@ -269,13 +270,13 @@ impl Shell {
 
     fn read_secrets(&mut self, client: Option<ClientId>) {
         let path = self.options.secrets.clone();
-        self.tell(client, rc::LOG, &format!("loading secrets from \"{}\"", path.display()));
-        let (fresh, problems) = secrets::load(&path);
-        for p in &problems {
-            self.tell(client, rc::LOG_SERIOUS, &p.log_form());
+        let (fresh, remarks) = secrets::load(&path);
+        for r in &remarks {
+            let code = if r.severity == Severity::Error { rc::LOG_SERIOUS } else { rc::LOG };
+            self.tell(client, code, &r.log_form());
         }
         // A file that cannot be read at all costs nothing that worked before.
-        if fresh.0.is_empty() && !problems.is_empty() {
+        if fresh.0.is_empty() && remarks.iter().any(|r| r.severity == Severity::Error) {
             return self.tell(
                 client,
                 rc::LOG_SERIOUS,
