@@ -59,7 +59,10 @@ strongswan_start() {
   disown
   wait_for 20 grep -q "added configuration 'l2tp'" "/n/$1/var/log/charon.log"
 }
-strongswan_up() { nx "$1" timeout "${UP_TIMEOUT:-20}" ipsec up l2tp >"$OUT/$1-up.log" 2>&1; } # waits for ever by itself
+strongswan_up() { # by itself it waits for ever, and exits 0 when the server refuses
+  nx "$1" timeout "${UP_TIMEOUT:-20}" ipsec up l2tp >"$OUT/$1-up.log" 2>&1 &&
+    grep -q 'established successfully' "$OUT/$1-up.log"
+}
 strongswan_down() { nx "$1" timeout 5 ipsec down l2tp >>"$OUT/$1-up.log" 2>&1; }
 strongswan_stop() { sig "$1" TERM starter; wait_for 5 gone "$1" starter charon; }
 

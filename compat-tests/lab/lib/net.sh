@@ -37,7 +37,7 @@ declare -A ADDR=([server]=192.0.2.1 [pub]=203.0.113.10 [publ]=203.0.113.20 [gw2]
 # What goes through the inet router on its link to the server is recorded: capture NAME ... capture_end.
 capture() {
   CAP_FILE=$OUT/$1.pcap
-  nsenter --net=/run/netns/inet tcpdump -U -nn -i s -w - >"$CAP_FILE" 2>"$CAP_FILE.err" &
+  nsenter --net=/run/netns/inet tcpdump --immediate-mode -U -nn -i s -w - >"$CAP_FILE" 2>"$CAP_FILE.err" &
   CAP_PID=$!
   wait_for 10 grep -q 'listening on' "$CAP_FILE.err"
 }

@@ -48,12 +48,17 @@ server_reset() { # power off, power on: nothing of the last scenario is left
 # server_state: array STATE = one line for everything in the kernel and the process table that a connection can leave
 # behind: SAs, policies, ppp interfaces, routes, proxy ARP entries, pppd processes.  Counters are cut off.
 server_state() {
-  local l lines p
+  local l lines p rec=
   STATE=()
-  mapfile -t lines < <(ip -n server -o -batch - 2>/dev/null <<<$'xfrm state\nxfrm policy\nroute\nneigh show proxy\nlink')
-  for l in "${lines[@]}"; do
-    l=${l%%anti-replay*}
-    [[ $l =~ ^[0-9]+:\ (wan|lan|lo|tunl0|sit0|gre0) ]] || [ -z "$l" ] || STATE+=("${l//\\/ }")
+  mapfile -t lines < <(ip -n server -batch - 2>/dev/null <<<$'xfrm state\nxfrm policy\nroute\nneigh show proxy\nlink')
+  for l in "${lines[@]}" end; do
+    case $l in
+    *anti-replay* | *seq-hi* | *replay_window* | ' '[0-9a-f][0-9a-f]*) continue ;;
+    [[:space:]]*) rec+=" ${l#"${l%%[![:space:]]*}"}" ;;
+    *)
+      [[ -z $rec || $rec =~ ^[0-9]+:\ (wan|lan|lo|tunl0|sit0|gre0) ]] || STATE+=("$rec")
+      rec=$l ;;
+    esac
   done
   procs server pppd
   for p in $REPLY; do STATE+=("pppd $p"); done
