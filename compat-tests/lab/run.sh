@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# run.sh [SCENARIO...] - the lab: real clients against the server under test, in user-mode Linux.  Root; default: all.
+#
+#   SERVER=cygnet|libreswan   the server under test (default cygnet)
+#   LANES=N                   guests side by side (default 2 when there are two processors and all scenarios are run)
+#   LAB_TIMEOUT=SECONDS       bound for one guest (default 900)
+#
+# One line per scenario:  PASS|FAIL name seconds figures;  the last line: N passed, N failed.  Exit 0: all passed.
+# Logs, captures and kernel state: out/SERVER/LANE/SCENARIO/.   `run.sh --list` names the scenarios.
+set -u
+cd "$(dirname "$0")" || exit 2
+SERVER=${SERVER:-cygnet}
+LANE1=(direct nat libreswan-direct libreswan-nat both refuse-psk refuse-proposal refuse-chap refuse-ports
+  initiate-libreswan initiate-strongswan initiate-self)
+LANE2=(wire wire-clear teardown-hangup teardown-sigterm-xl2tpd teardown-kill9-xl2tpd teardown-auto-down teardown-delete
+  teardown-sigterm-pluto teardown-kill9-pluto teardown-pool)
+[ "${1:-}" != --list ] || { printf '%s\n' "${LANE1[@]}" "${LANE2[@]}"; exit; }
+for s; do
+  case " ${LANE1[*]} ${LANE2[*]} " in *" $s "*) ;; *) echo "no such scenario: $s (see run.sh --list)" >&2; exit 2 ;; esac
+done
+case $SERVER in cygnet | libreswan) ;; *) echo "SERVER=$SERVER: cygnet or libreswan" >&2; exit 2 ;; esac
+
+layers=(libreswan strongswan)
+[ "$SERVER" != cygnet ] || layers+=(cygnet)
+./prepare.sh "${layers[@]}" || { echo "the lab's packages cannot be prepared"; echo "0 passed, 1 failed"; exit 1; }
+
+O=out/$SERVER
+rm -rf "$O"
+mkdir -p "$O"
+if [ $# -gt 0 ] || [ "${LANES:-$(nproc)}" -lt 2 ]; then
+  lanes=(1)
+  mkdir "$O/1"
+  if [ $# -gt 0 ]; then printf '%s\n' "$@"; else printf '%s\n' "${LANE1[@]}" "${LANE2[@]}"; fi >"$O/1/scenarios"
+else
+  lanes=(1 2)
+  mkdir "$O/1" "$O/2"
+  printf '%s\n' "${LANE1[@]}" >"$O/1/scenarios"
+  printf '%s\n' "${LANE2[@]}" >"$O/2/scenarios"
+fi
+
+pids=()
+stop() { for p in "${pids[@]}"; do kill "$p" 2>/dev/null; done; }
+trap stop EXIT
+trap 'exit 130' INT TERM
+for l in "${lanes[@]}"; do
+  : >"$O/$l/results"
+  LAB_TIMEOUT=${LAB_TIMEOUT:-900} ./uml.sh "$O/$l" guest.sh "SERVER=$SERVER" &
+  pids+=($!)
+done
+# the lines as they come
+shown=()
+show() {
+  local l lines
+  for l in "${lanes[@]}"; do
+    mapfile -t lines <"$O/$l/results"
+    printf '%s\n' "${lines[@]:${shown[l]:-0}}" | grep . 
+    shown[l]=${#lines[@]}
+  done
+}
+running() { local p; for p in "${pids[@]}"; do ! kill -0 "$p" 2>/dev/null || return 0; done; return 1; }
+while running; do show; sleep 0.5; done
+show
+pids=()
+
+# a scenario without a line (the guest died before it) is a failure
+passed=0 failed=0
+for l in "${lanes[@]}"; do
+  while read -r s; do
+    if grep -q "^PASS $s " "$O/$l/results"; then passed=$((passed + 1)); continue; fi
+    grep -q "^FAIL $s " "$O/$l/results" || echo "FAIL $s 0s no verdict: the guest ended before it, see $O/$l/console.log"
+    failed=$((failed + 1))
+  done <"$O/$l/scenarios"
+done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

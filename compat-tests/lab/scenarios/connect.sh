@@ -1,0 +1,33 @@
+# connect.sh - clients get in.  Sourced inside the guest.
+one_client() { # one_client NODE USER FILTER: connect, ping, and the capture has enough ESP and no L2TP in clear
+  local esp clear
+  client "$1" "$2" || return
+  capture "$SCENARIO"
+  connect "$1" || return
+  [ "$2" != bob ] || [ "${CLIENT_IP[$1]}" = 192.168.1.200 ] || fail "bob has ${CLIENT_IP[$1]} instead of his own address" || return
+  [ "$2" != alice ] || [[ ${CLIENT_IP[$1]} =~ ^192\.168\.1\.(12[89]|1[3-9][0-9]|2[0-4][0-9]|25[0-4])$ ]] ||
+    fail "${CLIENT_IP[$1]} is outside of ip range" || return
+  capture_end
+  figures "$1"
+  count "$3"; esp=$REPLY
+  count 'udp port 1701'; clear=$REPLY
+  note "$esp ESP packets, $clear L2TP in clear"
+  [ "$esp" -gt 10 ] || fail "only $esp packets '$3' on the wire" || return
+  [ "$clear" = 0 ] || fail "$clear packets of L2TP in clear" || return
+}
+sc_direct() { SCENARIO=direct; one_client pub alice "$ESP_FILTER"; }
+sc_nat() { SCENARIO=nat; one_client client1 bob "$ESP_UDP_FILTER"; }
+sc_libreswan_direct() { SCENARIO=libreswan-direct; one_client publ alice "$ESP_FILTER"; }
+sc_libreswan_nat() { SCENARIO=libreswan-nat; one_client client2 bob "$ESP_UDP_FILTER"; }
+
+sc_both() {
+  client pub alice && client client1 bob || return
+  capture both
+  connect pub || return
+  figures pub
+  connect client1 || return
+  figures client1
+  ping_lan pub || fail "pub: no ping any more once client1 is in" || return
+  ping_lan client1 || fail "client1: no ping" || return
+  [ "${CLIENT_IP[pub]}" != "${CLIENT_IP[client1]}" ] || fail "both have ${CLIENT_IP[pub]}" || return
+}

@@ -1,0 +1,103 @@
+# teardown.sh - however a connection ends, nothing of it is left and nothing of anybody else is touched.
+# Sourced inside the guest.
+#
+# BEFORE is the server when idle (with a foreign SA and policy in it), UP the server with the client connected; what UP
+# has more than BEFORE must be gone afterwards.  Where only the IKE side ended, the SAs and policies must be gone at once,
+# and the L2TP side, which can only notice by its own timers, by the end of `settle`.
+teardown_begin() { # teardown_begin NODE [USER]
+  client "$1" "${2:-alice}" || return
+  foreign_add
+  server_state
+  BEFORE=("${STATE[@]}")
+  connect "$1" || return
+  FIRST_IP=${CLIENT_IP[$1]}
+  server_state
+  UP=("${STATE[@]}")
+  minus UP BEFORE
+  [ ${#REST[@]} -ge 5 ] || fail "the connection left no trace in the kernel: ${#REST[@]} things" || return
+  EVENT=${EPOCHREALTIME/./}
+}
+event_done() { since "$EVENT"; note "clean ${REPLY}s after it"; }
+again() { # again NODE: the client gets in again; a pool address that was given back is the first free one
+  connect "$1" || { WHY="again: $WHY"; return 1; }
+  sec "$PING_US"
+  note "again ${CLIENT_IP[$1]} ${REPLY}s"
+}
+same_address() { [ "${CLIENT_IP[$1]}" = "$FIRST_IP" ] || fail "the address $FIRST_IP was not given back: now ${CLIENT_IP[$1]}"; }
+foreign_judge() { foreign_kept || fail "the foreign SA or policy is gone"; }
+
+sc_teardown_hangup() {
+  teardown_begin pub || return
+  hangup pub
+  left_over BEFORE UP 5 || return
+  event_done
+  foreign_judge && again pub && same_address pub
+}
+
+# The daemon dies, with or without a word: its pppds, interfaces, routes and addresses go with it.
+l2tp_death() { # l2tp_death SIGNAL
+  settle # of earlier scenarios: the death of the daemon would tidy up for them
+  teardown_begin pub || return
+  sig server "$1" xl2tpd
+  if [ "$1" = KILL ]; then
+    wait_for 2 gone server xl2tpd
+    client_crash pub
+    l2tp_start server || fail "xl2tpd does not start again" || return
+    left_over BEFORE UP 5 '^(pppd|[0-9]+: ppp|[0-9.]+ )' || return # SAs stay: pluto has not noticed anything
+  else
+    wait_for 10 gone server xl2tpd || fail "xl2tpd does not end" || return
+    left_over BEFORE UP 5 '^(pppd|[0-9]+: ppp|[0-9.]+ )' || return
+    l2tp_start server || fail "xl2tpd does not start again" || return
+    client_stop pub
+    left_over BEFORE UP 5 || return
+  fi
+  event_done
+  foreign_judge || return
+  client pub alice && again pub && same_address pub
+}
+sc_teardown_sigterm_xl2tpd() { l2tp_death TERM; }
+sc_teardown_kill9_xl2tpd() { l2tp_death KILL; }
+
+# The IKE side ends.  The client's machine dies with it, so that only the server can tidy up.
+ike_side_ended() { # ike_side_ended NODE [USER]
+  left_over BEFORE UP 5 "$IKE_LINES" || return
+  event_done
+  foreign_judge || return
+  client_crash "$1"
+  client "$1" "${2:-alice}" && again "$1" || return
+  hangup "$1"
+  defer BEFORE UP
+}
+sc_teardown_auto_down() {
+  teardown_begin pub || return
+  nx server timeout 10 ipsec auto --down L2TP-PSK >"$OUT/auto-down.log" 2>&1 # its exit code is not part of this
+  ike_side_ended pub
+}
+sc_teardown_delete() {
+  teardown_begin publ || return
+  libreswan_down publ
+  ike_side_ended publ
+}
+sc_teardown_sigterm_pluto() {
+  teardown_begin client1 bob || return
+  sig server TERM pluto
+  wait_for 10 gone server pluto || fail "pluto does not end" || return
+  left_over BEFORE UP 5 "$IKE_LINES" || return
+  foreign_judge || return
+  ike_start server || fail "ipsec does not start again" || return
+  ike_side_ended client1 bob
+}
+sc_teardown_kill9_pluto() {
+  teardown_begin client2 || return
+  sig server KILL pluto
+  wait_for 2 gone server pluto
+  ike_restart server || fail "ipsec does not start again" || return
+  ike_side_ended client2
+}
+# last: all leftovers of the scenarios before are judged, then the first address of the pool is free again
+sc_teardown_pool() {
+  settle
+  client pub alice && connect pub || return
+  [ "${CLIENT_IP[pub]}" = 192.168.1.128 ] || fail "the first free address is ${CLIENT_IP[pub]}, not 192.168.1.128" || return
+  note "${CLIENT_IP[pub]}"
+}
