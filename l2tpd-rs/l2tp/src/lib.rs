@@ -1,1 +1,43 @@
-//! Placeholder.
+//! L2TPv2 (RFC 2661) as a sans-IO engine: datagrams and events go in, datagrams, log lines and orders come out.
+//!
+//! The engine is deterministic. It must not open a socket, read a clock, an environment variable or a file, start a
+//! thread or draw a random number by itself: the time is an argument of every call and randomness comes from the
+//! [`Entropy`] it was made with. The same inputs with the same seed give the same outputs, byte for byte.
+//!
+//! ```text
+//!   datagram, pppd gone, timer ──► Endpoint::handle(now, Input)
+//!                                  Endpoint::poll_output()  ──► Transmit, Log, StartCall, StopCall, Payload
+//!                                  Endpoint::poll_timeout() ──► when to come back, and why
+//! ```
+//!
+//! * **LNS**: L2TP network server, the side that ends PPP; **LAC**: the side that brings a caller.
+//! * **Tunnel** (control connection): the reliable channel between the two, opened by SCCRQ, SCCRP, SCCCN.
+//! * **Call** (session): one PPP link inside a tunnel, opened by ICRQ, ICRP, ICCN.
+//! * **ZLB**: a control header without a message, which acknowledges only.
+//!
+//! Only the LNS role is here; the words of the log lines are xl2tpd's, because people and programs search for them.
+#![forbid(unsafe_code)]
+
+pub mod auth;
+pub mod avp;
+pub mod call;
+pub mod config;
+mod control;
+pub mod endpoint;
+pub mod hdlc;
+pub mod header;
+pub mod io;
+mod limit;
+pub mod message;
+pub mod pool;
+pub mod secrets;
+mod sessions;
+pub mod transport;
+mod tunnel;
+
+pub use config::{EndpointConfig, Limits, LnsConfig, PppOptions};
+pub use endpoint::{CallStatus, Endpoint, TunnelStatus};
+pub use io::{CallEnd, CallId, CallStart, Entropy, Input, Level, Output, Path, TimerReason};
+pub use ipsec_types::{Instant, SecretBytes};
+pub use pool::{AddrRange, RangeRule};
+pub use secrets::SecretTable;

@@ -1,1 +1,109 @@
-//! Placeholder.
+//! `ipsec.conf` and `ipsec.secrets`, from text to typed configuration.
+//!
+//! ```text
+//! file --parse--> Section list --merge--> keywords of each conn --conn--> ConnSpec
+//! ```
+//!
+//! A syntax error refuses the file, anything else only the conn it stands in. This crate looks at the files it is told to and
+//! those they include; it asks no name server and no interface (except [`secrets::load`], for host names as indices), and
+//! nothing from a file reaches a shell.
+
+use std::io::Read;
+use std::path::Path;
+
+pub mod algs;
+mod conn;
+pub mod diag;
+pub mod glob;
+pub mod keywords;
+mod merge;
+pub mod net;
+pub mod parse;
+pub mod secrets;
+mod setup;
+pub mod source;
+pub mod values;
+
+pub use conn::{Conn, ConnError, Pending};
+pub use diag::{Diagnostic, Severity};
+pub use setup::SetupSection;
+
+use diag::Place;
+use parse::Sections;
+
+/// A configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// `config setup`, with defaults filled in.
+    pub setup: SetupSection,
+    /// The conns that can be used, in the order of the file; two may have the same name.
+    pub conns: Vec<Conn>,
+    /// The conns that cannot.
+    pub conn_errors: Vec<ConnError>,
+    /// Notes and warnings that are not about one conn.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Config {
+    /// The conns of a name: the one section, or all that its `leftsubnets=` expanded to. Case does not matter.
+    pub fn named(&self, name: &str) -> Vec<&Conn> {
+        let is = |n: &str| n.eq_ignore_ascii_case(name);
+        match self.conns.iter().find(|c| is(&c.spec.name)) {
+            Some(conn) => vec![conn],
+            None => self.conns.iter().filter(|c| c.spec.aliases.iter().any(|a| is(a))).collect(),
+        }
+    }
+}
+
+/// Reads the configuration in `path` and what it includes.
+///
+/// # Errors
+/// The syntax errors, at least one.
+pub fn load(path: &Path) -> Result<Config, Vec<Diagnostic>> {
+    parse::read_file(path).map(|sections| build(&sections))
+}
+
+/// Reads a configuration from a stream, under the name `path` (`addconn --config -`).
+///
+/// # Errors
+/// As [`load`].
+pub fn load_stream(path: &Path, input: impl Read) -> Result<Config, Vec<Diagnostic>> {
+    parse::read_stream(path, input).map(|sections| build(&sections))
+}
+
+/// Reads a configuration from memory, under the name `path`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_str(path: &Path, text: &str) -> Result<Config, Vec<Diagnostic>> {
+    parse::read_str(path, text).map(|sections| build(&sections))
+}
+
+fn build(sections: &Sections) -> Config {
+    let mut config = Config { warnings: sections.notes.clone(), ..Config::default() };
+    config.setup = setup::build(&sections.list, &mut config.warnings);
+    for section in &sections.list {
+        if let parse::SectionKind::Ca(name) = &section.kind {
+            let message = format!("ca {name} is not used: certificates and RSA keys are not used");
+            let place = Place { line: section.span.line, column: 1, ..Place::file(&section.span.file) };
+            config.warnings.push(Diagnostic::new(Severity::Note, place, message));
+        }
+    }
+    let conns = merge::Conns::new(&sections.list);
+    config.warnings.extend(conns.default_diagnostics());
+    for i in 0..conns.len() {
+        let Some((name, section, merged)) = conns.merged(i) else { continue };
+        let place = Place {
+            line: section.span.line,
+            column: section.span.column,
+            width: 4,
+            text: format!("conn {name}"),
+            ..Place::file(&section.span.file)
+        };
+        match conn::build(name, place, merged) {
+            Ok(conns) => config.conns.extend(conns),
+            Err(error) => config.conn_errors.push(error),
+        }
+    }
+    config
+}

@@ -1,2 +1,89 @@
-//! Placeholder.
-fn main() {}
+//! `pluto`, the IKE daemon: the shell around the engine of crate `ike`.
+//!
+//! This crate owns the sockets, the clock, the threads and the files. It must not know a message, a state or a key
+//! exchange: what it reads it hands to the engine, what the engine hands out it does.
+
+#![deny(unsafe_code)]
+
+mod ctl;
+mod event_loop;
+mod listen;
+mod logging;
+mod options;
+mod protect;
+mod readiness;
+mod secrets;
+mod signals;
+mod workers;
+
+use std::process::ExitCode;
+
+use options::{Action, Options};
+
+/// Exit status when another pluto holds the lock, as `_plutorun` knows it.
+const EXIT_LOCKED: u8 = 10;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let options = match options::parse(&args) {
+        Ok(Action::Run(o)) => o,
+        Ok(Action::Print(text)) => {
+            println!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(e) => {
+            eprintln!("pluto: {e}\npluto: try --help for the options");
+            return ExitCode::from(1);
+        }
+    };
+    match run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Locked(path)) => {
+            eprintln!("pluto: lock file \"{path}\" already exists");
+            ExitCode::from(EXIT_LOCKED)
+        }
+        Err(Failure::Start(e)) => {
+            eprintln!("pluto: {e}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Why the daemon does not run.
+enum Failure {
+    Locked(String),
+    Start(String),
+}
+
+fn run(options: Options) -> Result<(), Failure> {
+    let start = |what: &str, e: std::io::Error| Failure::Start(format!("{what}: {e}"));
+    if let Some(dir) = options.ctl_path().parent() {
+        std::fs::create_dir_all(dir).map_err(|e| start(&dir.display().to_string(), e))?;
+    }
+    let pid_path = options.pid_path();
+    if let Some(pid) = ipsec_netio::pidfile::holder(&pid_path) {
+        return Err(Failure::Locked(format!("{} of process {pid}", pid_path.display())));
+    }
+    // The child tells when it listens on the control socket; the parent leaves with that status.
+    let ready = if options.nofork {
+        None
+    } else {
+        match ipsec_netio::daemon::daemonize(!options.stderrlog).map_err(|e| start("fork", e))? {
+            ipsec_netio::daemon::Side::Parent(0) => return Ok(()),
+            ipsec_netio::daemon::Side::Parent(_) => {
+                return Err(Failure::Start("the daemon did not start; the system log says why".into()));
+            }
+            ipsec_netio::daemon::Side::Child(ready) => Some(ready),
+        }
+    };
+    let pid_file = ipsec_netio::pidfile::PidFile::create(&pid_path)
+        .map_err(|e| start(&pid_path.display().to_string(), e))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|e| start("event loop", e))?;
+    let outcome = tokio::task::LocalSet::new().block_on(&runtime, event_loop::run(&options, ready));
+    drop(pid_file);
+    outcome.map_err(Failure::Start)
+}

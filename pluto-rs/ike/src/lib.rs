@@ -1,1 +1,34 @@
-//! Placeholder.
+//! The sans-IO IKE engine.
+//!
+//! Deterministic: no sockets, no clock, no threads, no files, no environment. Everything enters through
+//! [`Endpoint::handle`] as one [`Input`], everything leaves through [`Endpoint::poll_output`] as one [`Output`]; time is
+//! passed in and randomness comes from the [`EntropySource`] given at the start, so a run with the same inputs is the
+//! same bit for bit. Heavy arithmetic leaves as [`Output::Crypto`] and comes back as [`Input::CryptoDone`]; kernel
+//! work likewise. No function here may block, and no input may make one panic.
+//!
+//! The caller drains `poll_output` after every `handle`, and calls `handle` with [`Input::Timeout`] when the time that
+//! `poll_timeout` names has come.
+
+#![forbid(unsafe_code)]
+
+mod child;
+mod conn;
+mod endpoint;
+mod guard;
+mod io;
+mod log;
+mod matching;
+mod sa;
+mod spd;
+mod status;
+mod timer;
+mod v1;
+mod whack;
+pub mod wire;
+
+pub use endpoint::{Endpoint, EndpointConfig, Limits};
+pub use io::{
+    ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, Protected,
+    PskLookup, Record, run_crypto,
+};
+pub use timer::TimerKind;

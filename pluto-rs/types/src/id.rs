@@ -108,7 +108,7 @@ impl FromStr for Id {
     fn from_str(s: &str) -> Result<Id, IdError> {
         let unhex = |h: &str| -> Result<Vec<u8>, IdError> {
             let h = h.strip_prefix("0x").unwrap_or(h);
-            if h.is_empty() || h.len() % 2 != 0 || !h.is_ascii() {
+            if h.is_empty() || !h.len().is_multiple_of(2) || !h.is_ascii() {
                 return Err(IdError(format!(
                     "`{s}': expected an even number of hexadecimal digits after @#"
                 )));

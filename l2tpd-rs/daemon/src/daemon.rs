@@ -1,0 +1,296 @@
+//! The event loop: one epoll over the socket, the signals, the control FIFO and every call's data path.
+//!
+//! Each wake-up does a bounded amount of work for each source, so that no call and no stranger can starve another.
+
+mod calls;
+mod commands;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddrV4;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use l2tp_proto::{Endpoint, Input, Instant, Output, Path};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+
+use crate::args::Args;
+use crate::conf::Config;
+use crate::control_pipe::ControlPipe;
+use crate::log::Log;
+use crate::protected::{self, Protected};
+use crate::secrets::SecretFile;
+use crate::signals::Signals;
+use crate::time::now;
+use crate::udp::{BATCH, Udp};
+use calls::Calls;
+
+/// Batches of datagrams a wake-up.
+const UDP_BATCHES: usize = 4;
+/// How long peers may take to acknowledge our last words.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How long pppds may take to end after that.
+const LAST_PPPD: Duration = Duration::from_millis(700);
+
+const TOKEN_UDP: u64 = 0;
+const TOKEN_SIGNALS: u64 = 1;
+const TOKEN_CONTROL: u64 = 2;
+/// Calls have their generation plus this.
+const TOKEN_CALLS: u64 = 16;
+
+/// Where the settings came from and how to read them again.
+pub type Reload = Box<dyn Fn(&Log) -> Option<Config>>;
+
+/// Everything that runs.
+pub struct Daemon {
+    log: Log,
+    conf: Config,
+    hostname: String,
+    reload: Reload,
+    engine: Endpoint,
+    secrets: SecretFile,
+    protected: Protected,
+    udp: Udp,
+    epoll: Epoll,
+    signals: Signals,
+    control: ControlPipe,
+    control_path: String,
+    pid_file: String,
+    calls: Calls,
+    /// Datagrams to send at the end of the wake-up.
+    outgoing: Vec<(Path, Vec<u8>)>,
+    listen: SocketAddrV4,
+    ending: Option<Instant>,
+    /// Send errors are told once in this time.
+    send_error_told: Option<Instant>,
+}
+
+fn os_random(out: &mut [u8]) {
+    // Ids and challenges must not be guessable: without randomness there is nothing to go on with.
+    if getrandom::fill(out).is_err() {
+        std::process::abort();
+    }
+}
+
+/// What the daemon is made of, as `main` has prepared it.
+pub struct Parts {
+    /// The log.
+    pub log: Log,
+    /// The settings.
+    pub conf: Config,
+    /// This machine's name.
+    pub hostname: String,
+    /// Reads the settings again.
+    pub reload: Reload,
+    /// Path of `l2tp-secrets`.
+    pub secrets: String,
+    /// The socket.
+    pub udp: Udp,
+    /// The control FIFO.
+    pub control: ControlPipe,
+    /// Installed handlers.
+    pub signals: Signals,
+}
+
+impl Daemon {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn new(args: &Args, p: Parts) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let watch = |fd: std::os::fd::BorrowedFd<'_>, token| {
+            epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))
+        };
+        watch(p.udp.as_fd(), TOKEN_UDP)?;
+        watch(p.signals.as_fd(), TOKEN_SIGNALS)?;
+        watch(p.control.as_fd(), TOKEN_CONTROL)?;
+        let listen =
+            p.udp.local().unwrap_or(SocketAddrV4::new(p.conf.global.listen_addr, p.conf.global.port));
+        let engine = Endpoint::new(p.conf.endpoint(&p.hostname), Default::default(), Box::new(os_random));
+        Ok(Daemon {
+            log: p.log,
+            conf: p.conf,
+            hostname: p.hostname,
+            reload: p.reload,
+            engine,
+            secrets: SecretFile::new(p.secrets),
+            protected: Protected::new(protected::FILE),
+            udp: p.udp,
+            epoll,
+            signals: p.signals,
+            control: p.control,
+            control_path: args.control.clone(),
+            pid_file: args.pid_file.clone(),
+            calls: Calls::default(),
+            outgoing: Vec::new(),
+            listen,
+            ending: None,
+            send_error_told: None,
+        })
+    }
+
+    /// Runs until a signal ends it; the files are gone then.
+    ///
+    /// # Errors
+    /// When the loop itself cannot go on.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = vec![EpollEvent::empty(); 64];
+        loop {
+            let n = match self.epoll.wait(&mut events, self.timeout()) {
+                Ok(n) => n,
+                Err(nix::errno::Errno::EINTR) => 0,
+                Err(e) => return Err(e.into()),
+            };
+            let now = now();
+            for e in events.iter().take(n) {
+                match e.data() {
+                    TOKEN_UDP => self.receive(now),
+                    TOKEN_SIGNALS => self.take_signals(now),
+                    TOKEN_CONTROL => self.take_commands(now),
+                    token => self.call_event(token - TOKEN_CALLS, e.events()),
+                }
+            }
+            self.timers(now);
+            self.settle(now);
+            if self.ending.is_some_and(|at| now >= at || (self.engine.is_quiet() && self.calls.is_empty())) {
+                break;
+            }
+        }
+        self.finish();
+        Ok(())
+    }
+
+    fn timeout(&self) -> EpollTimeout {
+        let next = [self.engine.poll_timeout().map(|(at, _)| at), self.calls.next_timer(), self.ending];
+        let Some(at) = next.into_iter().flatten().min() else { return EpollTimeout::NONE };
+        // Rounded up, or the last millisecond would be spent in a busy loop.
+        let ms = at.since(now()).as_nanos().div_ceil(1_000_000);
+        u16::try_from(ms).unwrap_or(u16::MAX).into()
+    }
+
+    fn receive(&mut self, now: Instant) {
+        if let Some((table, warnings)) = self.secrets.changed() {
+            self.engine.set_secrets(table);
+            for w in warnings {
+                self.log.warning(&w);
+            }
+        }
+        let (port, plain) = (self.listen.port(), self.conf.global.listen_plain);
+        for _ in 0..UDP_BATCHES {
+            let (engine, calls, protected) = (&mut self.engine, &mut self.calls, &mut self.protected);
+            let got = self.udp.receive(|mut path, data| {
+                // The T bit tells control from data; data goes the short way.
+                let control = data.first().is_some_and(|b| b & 0x80 != 0);
+                let mask = protected.mask(now, path.local, port);
+                path.mark &= mask.unwrap_or(u32::MAX);
+                if control {
+                    let refuse_clear = path.mark == 0 && !plain.unwrap_or(mask.is_none());
+                    engine.handle(now, Input::Datagram { path, refuse_clear, data });
+                } else if let Some((call, frame)) = engine.demux(now, &path, data) {
+                    calls.deliver(call, frame);
+                }
+            });
+            match got {
+                Ok(n) if n == BATCH => {}
+                Ok(_) => break,
+                Err(e) => {
+                    self.log.warning(&format!("network_thread: recvfrom returned error {e}"));
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Does what the engine asks for until it asks for nothing, then sends.
+    fn settle(&mut self, now: Instant) {
+        while let Some(o) = self.engine.poll_output() {
+            match o {
+                Output::Transmit { path, data } => self.outgoing.push((path, data)),
+                Output::Log { level, text } => self.log.line(level, &text),
+                Output::StartCall(start) => self.start_call(now, start),
+                Output::StopCall(call) => self.stop_call(now, call),
+                Output::Payload { call, frame } => self.calls.deliver(call, &frame),
+            }
+        }
+        self.calls.flush(&self.epoll);
+        let outgoing = std::mem::take(&mut self.outgoing);
+        let mut first = None;
+        self.udp.send(&outgoing, |e| {
+            first.get_or_insert(e);
+        });
+        self.outgoing = outgoing;
+        self.outgoing.clear();
+        if let Some(e) = first
+            && self.send_error_told.is_none_or(|at| now.since(at) >= Duration::from_secs(10))
+        {
+            self.send_error_told = Some(now);
+            let (ip, port) = (e.path.peer.ip(), e.path.peer.port());
+            self.log.line(
+                l2tp_proto::Level::Err,
+                &format!("udp_xmit failed to {ip}:{port} with err=-1:{}", e.error),
+            );
+        }
+    }
+
+    fn timers(&mut self, now: Instant) {
+        if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            self.engine.handle(now, Input::Timeout);
+        }
+        self.calls.run_timers(now, &self.log);
+    }
+
+    fn take_signals(&mut self, now: Instant) {
+        for signal in self.signals.take() {
+            match signal {
+                SIGCHLD => self.reap(now),
+                SIGUSR1 => self.dump(),
+                SIGHUP => self.reload(),
+                SIGTERM | SIGINT if self.ending.is_none() => {
+                    self.log.crit(&format!("death_handler: Fatal signal {signal} received"));
+                    self.engine.handle(now, Input::Shutdown);
+                    self.ending = Some(now + GOODBYE);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        let Some(conf) = (self.reload)(&self.log) else {
+            return self.log.warning("init: the configuration has an error, everything stays as it was");
+        };
+        let global = &conf.global;
+        if (global.listen_addr, global.port) != (self.conf.global.listen_addr, self.conf.global.port) {
+            self.log.warning("init: listen-addr and port are taken up at the next start only");
+        }
+        self.engine.reconfigure(conf.endpoint(&self.hostname));
+        self.conf = conf;
+        self.log.info("init: configuration read again; calls that stand are not touched");
+    }
+
+    fn dump(&self) {
+        let lines = crate::status::dump(
+            &self.engine.status(),
+            &self.conf,
+            self.engine.leased(),
+            self.calls.dropped(),
+        );
+        for l in lines {
+            self.log.warning(&l);
+        }
+    }
+
+    /// The end: pppds get a moment to run their ip-down scripts, then the files go.
+    fn finish(mut self) {
+        self.calls.end_all(now() + LAST_PPPD);
+        self.control.remove();
+        let _ = std::fs::remove_file(&self.pid_file);
+    }
+}
+
+/// Things that must happen at a time, by time.
+type Timers<T> = BTreeSet<(Instant, T)>;
+/// Calls by generation.
+type ByGeneration<T> = BTreeMap<u64, T>;

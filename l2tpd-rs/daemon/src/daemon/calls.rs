@@ -1,0 +1,290 @@
+//! The calls' data paths and pppds: start, stop, reaping.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use l2tp_proto::{CallEnd, CallId, CallStart, Input, Instant};
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::{ByGeneration, Daemon, TOKEN_CALLS, Timers};
+use crate::datapath::{DataPath, PtyPath};
+use crate::log::Log;
+use crate::{pppd, pty};
+
+/// Octets taken from one pppd a wake-up.
+const BUDGET: usize = 64 * 1024;
+/// How long frames are held for a pppd that says nothing first (`silent`).
+const GATE: Duration = Duration::from_secs(1);
+/// How long a pppd may take to end after SIGTERM, and after it has closed its tty.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+struct Running {
+    id: CallId,
+    pid: u32,
+    path: Box<dyn DataPath>,
+    /// What epoll watches for; `None` after a hang-up of the tty.
+    watched: Option<EpollFlags>,
+    /// When frames stop being held back.
+    gate: Option<Instant>,
+    /// Something was delivered in this wake-up.
+    dirty: bool,
+}
+
+/// All data paths, and all pppds that have not been reaped.
+#[derive(Default)]
+pub(super) struct Calls {
+    running: ByGeneration<Running>,
+    /// Calls of pppds that run, by process id.
+    by_pid: BTreeMap<u32, u64>,
+    /// pppds that have been told to end, or should do so by themselves, and what they get next.
+    ending: BTreeMap<u32, (Instant, Signal)>,
+    gates: Timers<u64>,
+    kills: Timers<u32>,
+    dirty: Vec<u64>,
+    /// Frames lost in calls that have ended.
+    dropped: u64,
+}
+
+fn signal(pid: u32, s: Signal) {
+    // Only processes that are not reaped are signalled, so the id cannot be another's.
+    if let Ok(pid) = i32::try_from(pid) {
+        let _ = kill(Pid::from_raw(pid), s);
+    }
+}
+
+impl Calls {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_pid.is_empty()
+    }
+
+    pub(super) fn next_timer(&self) -> Option<Instant> {
+        let gate = self.gates.first().map(|(at, _)| *at);
+        let kill = self.kills.first().map(|(at, _)| *at);
+        [gate, kill].into_iter().flatten().min()
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped + self.running.values().map(|r| r.path.dropped()).sum::<u64>()
+    }
+
+    pub(super) fn deliver(&mut self, call: CallId, frame: &[u8]) {
+        let Some(r) = self.running.get_mut(&call.generation) else { return };
+        r.path.deliver(frame);
+        if !r.dirty {
+            r.dirty = true;
+            self.dirty.push(call.generation);
+        }
+    }
+
+    /// Writes what was delivered, and watches for room where it did not fit.
+    pub(super) fn flush(&mut self, epoll: &Epoll) {
+        for generation in std::mem::take(&mut self.dirty) {
+            if let Some(r) = self.running.get_mut(&generation) {
+                r.dirty = false;
+                r.path.flush();
+                r.watch(epoll, generation);
+            }
+        }
+    }
+
+    /// What pppd will get at `at` unless it has ended by then.
+    fn end_by(&mut self, pid: u32, at: Instant, s: Signal) {
+        if let Some((old, _)) = self.ending.insert(pid, (at, s)) {
+            self.kills.remove(&(old, pid));
+        }
+        self.kills.insert((at, pid));
+    }
+
+    pub(super) fn run_timers(&mut self, now: Instant, log: &Log) {
+        while let Some(&(at, generation)) = self.gates.first() {
+            if at > now {
+                break;
+            }
+            self.gates.pop_first();
+            if let Some(r) = self.running.get_mut(&generation) {
+                r.gate = None;
+                r.path.open_gate();
+                r.dirty = true;
+                self.dirty.push(generation);
+            }
+        }
+        while let Some(&(at, pid)) = self.kills.first() {
+            if at > now {
+                break;
+            }
+            self.kills.pop_first();
+            let Some((_, s)) = self.ending.remove(&pid) else { continue };
+            log.debug(&format!("Terminating pppd: sending {} to pid {pid}", s.as_str()));
+            signal(pid, s);
+            if s == Signal::SIGTERM {
+                self.end_by(pid, now + PATIENCE, Signal::SIGKILL);
+            }
+        }
+    }
+
+    fn forget_pid(&mut self, pid: u32) -> Option<u64> {
+        if let Some((at, _)) = self.ending.remove(&pid) {
+            self.kills.remove(&(at, pid));
+        }
+        self.by_pid.remove(&pid)
+    }
+
+    fn remove(&mut self, epoll: &Epoll, generation: u64) -> Option<Running> {
+        let r = self.running.remove(&generation)?;
+        if r.watched.is_some() {
+            let _ = epoll.delete(r.path.fd());
+        }
+        if let Some(at) = r.gate {
+            self.gates.remove(&(at, generation));
+        }
+        self.dropped += r.path.dropped();
+        Some(r)
+    }
+
+    /// Ends all pppds, with force after `deadline`, and reaps them.
+    pub(super) fn end_all(&mut self, deadline: Instant) {
+        // Closing the ptys hangs the lines up, which pppd heeds at once.
+        self.running.clear();
+        for &pid in self.by_pid.keys() {
+            signal(pid, Signal::SIGTERM);
+        }
+        while !self.by_pid.is_empty() {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) if crate::time::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) => {
+                    self.by_pid.remove(&u32::try_from(pid.as_raw()).unwrap_or(0));
+                }
+                Ok(WaitStatus::StillAlive) => {
+                    for &pid in self.by_pid.keys() {
+                        signal(pid, Signal::SIGKILL);
+                    }
+                    break;
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+    }
+}
+
+impl Running {
+    fn watch(&mut self, epoll: &Epoll, generation: u64) {
+        let Some(old) = self.watched else { return };
+        let mut want = EpollFlags::EPOLLIN;
+        if self.path.wants_write() {
+            want |= EpollFlags::EPOLLOUT;
+        }
+        if want != old {
+            let mut event = EpollEvent::new(want, generation + TOKEN_CALLS);
+            if epoll.modify(self.path.fd(), &mut event).is_ok() {
+                self.watched = Some(want);
+            }
+        }
+    }
+}
+
+impl Daemon {
+    pub(super) fn start_call(&mut self, now: Instant, start: CallStart) {
+        let (call, generation) = (start.call, start.call.generation);
+        let started = pty::open().map_err(|e| format!("unable to open a pty: {e}")).and_then(|p| {
+            let args = pppd::arguments(&p.name, &start);
+            self.log.debug("start_pppd: I'm running: ");
+            let program = &self.conf.global.pppd;
+            for a in std::iter::once(program).chain(&args) {
+                self.log.debug(&format!("\"{a}\" "));
+            }
+            let path = PtyPath::new(p.master);
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, generation + TOKEN_CALLS);
+            self.epoll.add(path.fd(), event).map_err(|e| format!("unable to watch the pty: {e}"))?;
+            let pid = pppd::start(program, &args, p.slave, start.calling_number.as_deref())
+                .map_err(|e| format!("Exec of {program} failed! ({e})"))?;
+            Ok((pid, path))
+        });
+        let (pid, path) = match started {
+            Ok(s) => s,
+            Err(why) => {
+                let end = CallEnd::NotStarted(why);
+                return self.engine.handle(now, Input::CallEnded { call, end });
+            }
+        };
+        let gate = now + GATE;
+        let running = Running {
+            id: call,
+            pid,
+            path: Box::new(path),
+            watched: Some(EpollFlags::EPOLLIN),
+            gate: Some(gate),
+            dirty: false,
+        };
+        self.calls.running.insert(generation, running);
+        self.calls.by_pid.insert(pid, generation);
+        self.calls.gates.insert((gate, generation));
+        self.engine.handle(now, Input::CallStarted { call, pid });
+    }
+
+    /// The call is over: pppd is told, and its line hung up.
+    pub(super) fn stop_call(&mut self, now: Instant, call: CallId) {
+        let Some(r) = self.calls.remove(&self.epoll, call.generation) else { return };
+        self.log.debug(&format!("Terminating pppd: sending TERM signal to pid {}", r.pid));
+        signal(r.pid, Signal::SIGTERM);
+        self.calls.end_by(r.pid, now + PATIENCE, Signal::SIGKILL);
+    }
+
+    pub(super) fn call_event(&mut self, generation: u64, events: EpollFlags) {
+        if events.contains(EpollFlags::EPOLLOUT)
+            && let Some(r) = self.calls.running.get_mut(&generation)
+        {
+            r.path.flush();
+            r.watch(&self.epoll, generation);
+        }
+        if events.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
+            self.collect(generation);
+        }
+    }
+
+    /// Takes frames from a pppd to the peer.
+    fn collect(&mut self, generation: u64) {
+        let Some(r) = self.calls.running.get_mut(&generation) else { return };
+        let (engine, outgoing, call) = (&mut self.engine, &mut self.outgoing, r.id);
+        let alive = r.path.collect(BUDGET, &mut |frame| {
+            let mut datagram = Vec::with_capacity(frame.len() + 12);
+            if let Some(path) = engine.encapsulate(call, frame, &mut datagram) {
+                outgoing.push((path, datagram));
+            }
+        });
+        if alive {
+            return r.watch(&self.epoll, generation);
+        }
+        // pppd has closed its tty. It will end soon, and its exit code is worth waiting for.
+        if r.watched.take().is_some() {
+            let _ = self.epoll.delete(r.path.fd());
+            let pid = r.pid;
+            self.calls.end_by(pid, crate::time::now() + PATIENCE, Signal::SIGTERM);
+        }
+    }
+
+    /// Children that have ended.
+    pub(super) fn reap(&mut self, now: Instant) {
+        loop {
+            let (pid, end) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => (pid, CallEnd::Exit(code)),
+                Ok(WaitStatus::Signaled(pid, s, _)) => (pid, CallEnd::Signal(s as i32)),
+                Ok(WaitStatus::StillAlive) | Err(_) => return,
+                Ok(_) => continue,
+            };
+            let Ok(pid) = u32::try_from(pid.as_raw()) else { continue };
+            let Some(generation) = self.calls.forget_pid(pid) else { continue };
+            // Its last frames, an LCP Terminate-Request for one, are still in the pty.
+            self.collect(generation);
+            self.calls.forget_pid(pid);
+            if let Some(r) = self.calls.remove(&self.epoll, generation) {
+                self.engine.handle(now, Input::CallEnded { call: r.id, end });
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Where the PPP frames of a call go.
+//!
+//! [`DataPath`] is all the loop knows of it. The one here is a pppd on a pty; the kernel's L2TP and a PPP engine in
+//! this process are others.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use l2tp_proto::hdlc;
+
+/// One call's PPP, as the event loop sees it. No method blocks.
+pub trait DataPath {
+    /// What to watch for readability and, while [`DataPath::wants_write`], for room.
+    fn fd(&self) -> BorrowedFd<'_>;
+
+    /// Takes a frame from the peer; it may be lost when PPP does not keep up, and is counted then.
+    fn deliver(&mut self, frame: &[u8]);
+
+    /// Moves what was taken on to PPP, as far as it goes.
+    fn flush(&mut self);
+
+    /// Whether something waits for room.
+    fn wants_write(&self) -> bool;
+
+    /// Takes frames from PPP, at most about `budget` octets, and hands them to `sink`. False when PPP has hung up.
+    fn collect(&mut self, budget: usize, sink: &mut dyn FnMut(&[u8])) -> bool;
+
+    /// Stops holding frames back: PPP has had time enough to begin.
+    fn open_gate(&mut self);
+
+    /// Frames from the peer that were lost here.
+    fn dropped(&self) -> u64;
+}
+
+/// Octets that may wait for a slow pppd; frames beyond are dropped.
+const QUEUE: usize = 64 * 1024;
+/// Octets a read.
+const READ: usize = 8192;
+
+/// pppd on a pty, spoken to in asynchronous HDLC.
+#[derive(Debug)]
+pub struct PtyPath {
+    master: File,
+    decoder: hdlc::Decoder,
+    /// Encoded frames on their way to pppd; those before `sent` are written.
+    queue: Vec<u8>,
+    sent: usize,
+    /// pppd empties its tty when it switches it to PPP, which would cost the peer's first Configure-Request and the
+    /// link three seconds. So nothing is written until pppd's own first frame, or [`DataPath::open_gate`].
+    gate_open: bool,
+    dropped: u64,
+}
+
+impl PtyPath {
+    /// A path over this pty master, which must not block.
+    pub fn new(master: File) -> Self {
+        PtyPath {
+            master,
+            decoder: hdlc::Decoder::default(),
+            queue: Vec::new(),
+            sent: 0,
+            gate_open: false,
+            dropped: 0,
+        }
+    }
+}
+
+impl DataPath for PtyPath {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.master.as_fd()
+    }
+
+    fn deliver(&mut self, frame: &[u8]) {
+        if frame.is_empty() || frame.len() > hdlc::MAX_FRAME {
+            return;
+        }
+        if self.queue.len() - self.sent + frame.len() > QUEUE {
+            self.dropped += 1;
+            return;
+        }
+        hdlc::encode(frame, &mut self.queue);
+    }
+
+    fn flush(&mut self) {
+        if !self.gate_open {
+            return;
+        }
+        while self.sent < self.queue.len() {
+            match self.master.write(&self.queue[self.sent..]) {
+                Ok(0) => break,
+                Ok(n) => self.sent += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                // EAGAIN: later. Anything else: pppd is gone, which its exit tells.
+                Err(_) => break,
+            }
+        }
+        if self.sent == self.queue.len() {
+            self.queue.clear();
+            self.sent = 0;
+        } else if self.sent > QUEUE {
+            self.queue.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+
+    fn wants_write(&self) -> bool {
+        self.gate_open && self.sent < self.queue.len()
+    }
+
+    fn collect(&mut self, budget: usize, sink: &mut dyn FnMut(&[u8])) -> bool {
+        let mut buffer = [0; READ];
+        let mut left = budget;
+        let mut first = false;
+        let alive = loop {
+            match self.master.read(&mut buffer) {
+                Ok(0) => break false,
+                Ok(n) => {
+                    self.decoder.feed(&buffer[..n], |frame| {
+                        first = true;
+                        sink(frame);
+                    });
+                    left = left.saturating_sub(n);
+                    if left == 0 {
+                        break true;
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => break e.kind() == io::ErrorKind::WouldBlock,
+            }
+        };
+        if first && !self.gate_open {
+            self.open_gate();
+        }
+        alive
+    }
+
+    fn open_gate(&mut self) {
+        self.gate_open = true;
+        self.flush();
+    }
+
+    fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pty;
+
+    #[test]
+    fn frames_wait_for_pppds_first_frame() {
+        let p = pty::open().unwrap();
+        let (mut path, mut pppd) = (PtyPath::new(p.master), File::from(p.slave));
+        path.deliver(b"\xff\x03first");
+        path.flush();
+        let mut hello = Vec::new();
+        hdlc::encode(b"\xff\x03\xc0\x21", &mut hello);
+        pppd.write_all(b"some words of pppd\n").unwrap();
+        pppd.write_all(&hello).unwrap();
+        let mut got = Vec::new();
+        assert!(path.collect(READ, &mut |f| got.push(f.to_vec())));
+        assert_eq!(got, [b"\xff\x03\xc0\x21".to_vec()]);
+        let mut want = Vec::new();
+        hdlc::encode(b"\xff\x03first", &mut want);
+        let mut b = vec![0; want.len()];
+        pppd.read_exact(&mut b).unwrap();
+        assert_eq!(b, want);
+    }
+
+    #[test]
+    fn a_slow_pppd_costs_frames_and_not_memory() {
+        let p = pty::open().unwrap();
+        let mut path = PtyPath::new(p.master);
+        path.open_gate();
+        for _ in 0..5000 {
+            path.deliver(&[0x55; 1400]);
+            path.flush();
+        }
+        assert!(path.dropped() > 4000);
+        assert!(path.wants_write());
+        assert!(path.queue.capacity() < 8 * QUEUE, "{}", path.queue.capacity());
+    }
+
+    #[test]
+    fn a_closed_tty_is_told() {
+        let p = pty::open().unwrap();
+        let mut path = PtyPath::new(p.master);
+        assert!(path.collect(READ, &mut |_| ()));
+        drop(p.slave);
+        assert!(!path.collect(READ, &mut |_| ()));
+    }
+}

@@ -1,0 +1,20 @@
+//! The shell around [`l2tp_proto`]: configuration, sockets, ptys, pppd, control pipe, signals, log.
+//!
+//! Everything that talks to the kernel is here, and nothing that knows the protocol. One thread, one epoll; no call in
+//! the loop blocks. The binaries are `xl2tpd` (`l2tpd` by its other name) and `xl2tpd-control`.
+
+pub mod args;
+pub mod conf;
+pub mod control_pipe;
+pub mod daemon;
+pub mod datapath;
+pub mod log;
+pub mod pidfile;
+pub mod pppd;
+pub mod protected;
+pub mod pty;
+pub mod secrets;
+pub mod signals;
+pub mod status;
+pub mod time;
+pub mod udp;

@@ -1,0 +1,289 @@
+//! The L2TP socket: batches of datagrams with the address they came to and the mark of the IPsec SA they came through.
+//!
+//! The only module that fills in message headers for the kernel; it knows nothing of L2TP.
+
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use l2tp_proto::Path;
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Datagrams a system call.
+pub const BATCH: usize = 32;
+/// The longest datagram taken; longer ones are cut by the kernel and then refused for their length field.
+const MAX_DATAGRAM: usize = 4096;
+/// Octets for the control messages of a datagram: address and mark, with headers.
+const CONTROL: usize = 96;
+
+/// Control buffers must lie as a `cmsghdr` does.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; CONTROL]);
+
+/// The socket and its receive buffers.
+pub struct Udp {
+    socket: Socket,
+    buffers: Vec<[u8; MAX_DATAGRAM]>,
+    /// The kernel tells the mark of received datagrams (`SO_RCVMARK`, Linux 5.19).
+    pub marks: bool,
+}
+
+/// What could not be sent, and the kernel's reason.
+#[derive(Debug)]
+pub struct SendError {
+    /// Where to.
+    pub path: Path,
+    /// Why not.
+    pub error: io::Error,
+}
+
+fn set_int(socket: &Socket, level: i32, option: i32, value: i32) -> io::Result<()> {
+    // SAFETY: the descriptor is open, the pointer and the length describe `value`.
+    let r = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const value).cast(),
+            size_of::<i32>() as libc::socklen_t,
+        )
+    };
+    if r == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+impl Udp {
+    /// Binds; port 0 lets the kernel choose. `tos` is the type of service of what is sent.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn bind(addr: SocketAddrV4, tos: u8) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&addr.into())?;
+        set_int(&socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+        if tos != 0 {
+            set_int(&socket, libc::IPPROTO_IP, libc::IP_TOS, tos.into())?;
+        }
+        let marks = set_int(&socket, libc::SOL_SOCKET, libc::SO_RCVMARK, 1).is_ok();
+        // A burst of callers at once: best effort, the system's limit holds.
+        let _ = socket.set_recv_buffer_size(1 << 20);
+        Ok(Udp { socket, buffers: vec![[0; MAX_DATAGRAM]; BATCH], marks })
+    }
+
+    /// The address and port the socket has.
+    pub fn local(&self) -> Option<SocketAddrV4> {
+        self.socket.local_addr().ok()?.as_socket_ipv4()
+    }
+
+    /// Receives what is there, at most [`BATCH`] datagrams, and hands each to `sink`. Returns how many there were.
+    ///
+    /// # Errors
+    /// The kernel's; that nothing is there is not an error.
+    pub fn receive(&mut self, mut sink: impl FnMut(Path, &[u8])) -> io::Result<usize> {
+        let mut names = [MaybeUninit::<libc::sockaddr_in>::zeroed(); BATCH];
+        let mut controls = [Control([0; CONTROL]); BATCH];
+        let mut iov: Vec<libc::iovec> = self
+            .buffers
+            .iter_mut()
+            .map(|b| libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: b.len() })
+            .collect();
+        let mut heads: Vec<libc::mmsghdr> = iov
+            .iter_mut()
+            .zip(&mut names)
+            .zip(&mut controls)
+            .map(|((v, n), c)| {
+                // SAFETY: all-zero octets are a valid mmsghdr (null pointers and zero lengths).
+                let mut h: libc::mmsghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+                h.msg_hdr.msg_name = n.as_mut_ptr().cast();
+                h.msg_hdr.msg_namelen = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+                h.msg_hdr.msg_iov = v;
+                h.msg_hdr.msg_iovlen = 1;
+                h.msg_hdr.msg_control = c.0.as_mut_ptr().cast();
+                h.msg_hdr.msg_controllen = CONTROL as _;
+                h
+            })
+            .collect();
+        // SAFETY: every header points at a name, an iovec and a control buffer that outlive the call, and the count
+        // is that of the headers.
+        let n = unsafe {
+            libc::recvmmsg(
+                self.socket.as_raw_fd(),
+                heads.as_mut_ptr(),
+                heads.len() as u32,
+                libc::MSG_DONTWAIT,
+                std::ptr::null_mut(),
+            )
+        };
+        let Ok(n) = usize::try_from(n) else {
+            let e = io::Error::last_os_error();
+            return match e.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(0),
+                _ => Err(e),
+            };
+        };
+        for ((h, name), buffer) in heads.iter().zip(&names).zip(&self.buffers).take(n) {
+            // SAFETY: zeroed at first and filled in by the kernel: plain integers.
+            let name = unsafe { name.assume_init() };
+            let peer =
+                SocketAddrV4::new(u32::from_be(name.sin_addr.s_addr).into(), u16::from_be(name.sin_port));
+            let (local, mark) = ancillary(&h.msg_hdr);
+            let data = buffer.get(..h.msg_len as usize).unwrap_or(&[]);
+            sink(Path { local, peer, mark }, data);
+        }
+        Ok(n)
+    }
+
+    /// Sends a batch, each datagram from its path's local address and with its mark. What the kernel refuses is told
+    /// to `failed` and lost, as datagrams may be.
+    pub fn send(&self, list: &[(Path, Vec<u8>)], mut failed: impl FnMut(SendError)) {
+        let mut rest = list;
+        while !rest.is_empty() {
+            let chunk = &rest[..rest.len().min(BATCH)];
+            match self.send_batch(chunk) {
+                Ok(n) => rest = &rest[n.max(1)..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    // The error is that of the first datagram; the others get their own try.
+                    failed(SendError { path: chunk[0].0, error });
+                    rest = &rest[1..];
+                }
+            }
+        }
+    }
+
+    fn send_batch(&self, list: &[(Path, Vec<u8>)]) -> io::Result<usize> {
+        let mut names: Vec<libc::sockaddr_in> = list.iter().map(|(p, _)| sockaddr(p.peer)).collect();
+        let mut iov: Vec<libc::iovec> = list
+            .iter()
+            .map(|(_, d)| libc::iovec { iov_base: d.as_ptr().cast_mut().cast(), iov_len: d.len() })
+            .collect();
+        let mut controls = vec![Control([0; CONTROL]); list.len()];
+        let mut heads: Vec<libc::mmsghdr> = Vec::with_capacity(list.len());
+        for (((name, v), control), (path, _)) in names.iter_mut().zip(&mut iov).zip(&mut controls).zip(list) {
+            // SAFETY: all-zero octets are a valid mmsghdr.
+            let mut h: libc::mmsghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+            h.msg_hdr.msg_name = (&raw mut *name).cast();
+            h.msg_hdr.msg_namelen = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+            h.msg_hdr.msg_iov = v;
+            h.msg_hdr.msg_iovlen = 1;
+            let used = put_ancillary(control, path);
+            if used > 0 {
+                h.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+                h.msg_hdr.msg_controllen = used as _;
+            }
+            heads.push(h);
+        }
+        // SAFETY: as for recvmmsg; the kernel only reads through iov_base.
+        let n = unsafe {
+            libc::sendmmsg(
+                self.socket.as_raw_fd(),
+                heads.as_mut_ptr(),
+                heads.len() as u32,
+                libc::MSG_DONTWAIT,
+            )
+        };
+        usize::try_from(n).map_err(|_| io::Error::last_os_error())
+    }
+}
+
+impl AsFd for Udp {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn sockaddr(a: SocketAddrV4) -> libc::sockaddr_in {
+    libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: a.port().to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from(*a.ip()).to_be() },
+        sin_zero: [0; 8],
+    }
+}
+
+/// Our address and the mark of a received datagram.
+fn ancillary(h: &libc::msghdr) -> (Ipv4Addr, u32) {
+    let (mut local, mut mark) = (Ipv4Addr::UNSPECIFIED, 0);
+    // SAFETY: the header was filled in by recvmmsg; the macros stay within msg_controllen.
+    let mut c = unsafe { libc::CMSG_FIRSTHDR(h) };
+    while !c.is_null() {
+        // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return null or a whole header within the buffer, whose data the
+        // kernel wrote in full for these two types; the reads need no alignment.
+        unsafe {
+            match ((*c).cmsg_level, (*c).cmsg_type) {
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                    let info: libc::in_pktinfo = std::ptr::read_unaligned(libc::CMSG_DATA(c).cast());
+                    local = u32::from_be(info.ipi_spec_dst.s_addr).into();
+                }
+                (libc::SOL_SOCKET, libc::SO_MARK) => {
+                    mark = std::ptr::read_unaligned(libc::CMSG_DATA(c).cast())
+                }
+                _ => {}
+            }
+            c = libc::CMSG_NXTHDR(h, c);
+        }
+    }
+    (local, mark)
+}
+
+/// Writes the control messages for a datagram; returns their length.
+fn put_ancillary(control: &mut Control, path: &Path) -> usize {
+    let mut used = 0;
+    let mut put = |level: i32, kind: i32, data: &[u8]| {
+        // SAFETY: pure arithmetic on the length.
+        let (len, space) = unsafe {
+            (libc::CMSG_LEN(data.len() as u32) as usize, libc::CMSG_SPACE(data.len() as u32) as usize)
+        };
+        let header = size_of::<libc::cmsghdr>();
+        let Some(slot) = control.0.get_mut(used..used + space) else { return };
+        slot[..size_of::<usize>()].copy_from_slice(&len.to_ne_bytes());
+        slot[header - 8..header - 4].copy_from_slice(&level.to_ne_bytes());
+        slot[header - 4..header].copy_from_slice(&kind.to_ne_bytes());
+        slot[len - data.len()..len].copy_from_slice(data);
+        used += space;
+    };
+    if !path.local.is_unspecified() {
+        // struct in_pktinfo: interface index 0 (any), source address, unused destination.
+        let mut info = [0u8; size_of::<libc::in_pktinfo>()];
+        info[4..8].copy_from_slice(&path.local.octets());
+        put(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+    }
+    if path.mark != 0 {
+        put(libc::SOL_SOCKET, libc::SO_MARK, &path.mark.to_ne_bytes());
+    }
+    used
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_leave_from_the_address_the_datagram_came_to() {
+        let mut s = Udp::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), 0).unwrap();
+        let port = s.local().unwrap().port();
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+        for i in 0..3u8 {
+            peer.send_to(&[i; 5], ("127.0.7.9", port)).unwrap();
+        }
+        let mut got = Vec::new();
+        while got.len() < 3 {
+            s.receive(|p, d| got.push((p, d.to_vec()))).unwrap();
+        }
+        assert_eq!(got[0].0.local, Ipv4Addr::new(127, 0, 7, 9));
+        assert_eq!(got[2].1, [2; 5]);
+        s.send(&got, |e| panic!("{e:?}"));
+        let mut b = [0; 16];
+        let (n, from) = peer.recv_from(&mut b).unwrap();
+        assert_eq!((n, from), (5, SocketAddrV4::new(Ipv4Addr::new(127, 0, 7, 9), port).into()));
+    }
+
+    #[test]
+    fn nothing_to_receive_is_not_an_error() {
+        let mut s = Udp::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), 0).unwrap();
+        assert_eq!(s.receive(|_, _| ()).unwrap(), 0);
+    }
+}

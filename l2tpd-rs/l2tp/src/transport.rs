@@ -1,0 +1,433 @@
+//! Reliable delivery of control messages (RFC 2661 §5.8): sequence numbers, window, acknowledgement, repetition.
+//!
+//! One [`Transport`] per tunnel. It knows neither AVPs nor tunnel states. All comparisons are modulo 65536.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use ipsec_types::Instant;
+
+use crate::header;
+
+/// How often and how patiently a message is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retries {
+    /// Transmissions in all before the tunnel is given up; at least 1.
+    pub max: u32,
+    /// Upper bound of the interval; zero is none.
+    pub cap: Duration,
+}
+
+impl Retries {
+    /// The wait after the `n`th transmission (from 1): 1, 2, 4, ... seconds, capped.
+    fn interval(self, n: u32) -> Duration {
+        let d = Duration::from_secs(1 << (n.saturating_sub(1)).min(16));
+        if self.cap.is_zero() { d } else { d.min(self.cap) }
+    }
+}
+
+/// What to do with a received message, by its Ns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The one expected: process it.
+    Next,
+    /// Seen before: acknowledge again, do not process.
+    Duplicate,
+    /// Ahead, but within our window: keep it until the gap is filled.
+    Early,
+    /// Further ahead than our window: drop.
+    Beyond,
+}
+
+/// What the retransmission timer found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// Send these again.
+    Resend(Vec<Vec<u8>>),
+    /// The peer has not answered `max` transmissions.
+    GivenUp,
+}
+
+#[derive(Debug)]
+struct Pending {
+    session: u16,
+    body: Vec<u8>,
+    /// Transmissions after which it is only waited for (an SCCRP to an unverified peer).
+    max_sends: u32,
+    /// Our session id that is free again once this is acknowledged (a CDN).
+    frees: Option<u16>,
+}
+
+/// The state of one control connection's numbers.
+#[derive(Debug)]
+pub struct Transport {
+    /// The peer's tunnel id, which goes into every header.
+    peer_tunnel: u16,
+    /// Oldest number not acknowledged: that of the front of `queue`.
+    una: u16,
+    next_nr: u16,
+    /// Sent and not acknowledged (`in_flight` of them), then waiting for room in the peer's window.
+    queue: VecDeque<Pending>,
+    in_flight: u16,
+    peer_window: u16,
+    our_window: u16,
+    /// Messages that came ahead of a gap, by Ns; bounded by `our_window`.
+    early: BTreeMap<u16, (u16, Vec<u8>)>,
+    retries: Retries,
+    sends: u32,
+    deadline: Option<Instant>,
+    /// Session id for the ZLB that is owed, when one is.
+    ack_owed: Option<u16>,
+}
+
+impl Transport {
+    /// Starts at 0/0. Windows are in messages; RFC 2661 §4.4.3: an absent Receive Window Size means 4.
+    pub fn new(peer_tunnel: u16, peer_window: Option<u16>, our_window: u16, retries: Retries) -> Self {
+        Transport {
+            peer_tunnel,
+            una: 0,
+            next_nr: 0,
+            queue: VecDeque::new(),
+            in_flight: 0,
+            peer_window: peer_window.unwrap_or(4).clamp(1, 0x4000),
+            our_window: our_window.clamp(1, 0x4000),
+            early: BTreeMap::new(),
+            retries,
+            sends: 0,
+            deadline: None,
+            ack_owed: None,
+        }
+    }
+
+    /// Next sequence number to be sent.
+    pub fn ns(&self) -> u16 {
+        self.una.wrapping_add(self.in_flight)
+    }
+
+    /// Sequence number expected from the peer.
+    pub fn nr(&self) -> u16 {
+        self.next_nr
+    }
+
+    /// Whether every message has been acknowledged.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// When the oldest unacknowledged message must be looked at.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Queues a message for the peer's session `session`. [`Transport::flush`] sends it.
+    pub fn push(&mut self, session: u16, body: Vec<u8>) {
+        self.queue.push_back(Pending { session, body, max_sends: u32::MAX, frees: None });
+    }
+
+    /// As [`Transport::push`], but repeated by the timer only until it was sent `max_sends` times.
+    pub fn push_limited(&mut self, body: Vec<u8>, max_sends: u32) {
+        self.queue.push_back(Pending { session: 0, body, max_sends, frees: None });
+    }
+
+    /// As [`Transport::push`]; its acknowledgement returns `frees` from [`Transport::acknowledge`].
+    pub fn push_last(&mut self, session: u16, body: Vec<u8>, frees: u16) {
+        self.queue.push_back(Pending { session, body, max_sends: u32::MAX, frees: Some(frees) });
+    }
+
+    /// Drops what the peer has not been sent yet. Returns the session ids those messages would have freed.
+    pub fn drop_unsent(&mut self) -> Vec<u16> {
+        self.queue.drain(usize::from(self.in_flight)..).filter_map(|p| p.frees).collect()
+    }
+
+    /// Takes a received Nr; values outside what is in flight are ignored. Returns the session ids that are free now.
+    pub fn acknowledge(&mut self, now: Instant, nr: u16) -> Vec<u16> {
+        let n = nr.wrapping_sub(self.una);
+        if n == 0 || n > self.in_flight {
+            return Vec::new();
+        }
+        self.una = nr;
+        self.in_flight -= n;
+        self.sends = 1;
+        self.deadline = (self.in_flight > 0).then(|| now + self.retries.interval(1));
+        self.queue.drain(..usize::from(n)).filter_map(|p| p.frees).collect()
+    }
+
+    /// Judges a received Ns.
+    pub fn judge(&self, ns: u16) -> Verdict {
+        match ns.wrapping_sub(self.next_nr) {
+            0 => Verdict::Next,
+            d if d >= 0x8000 => Verdict::Duplicate,
+            d if d < self.our_window => Verdict::Early,
+            _ => Verdict::Beyond,
+        }
+    }
+
+    /// Counts the expected message as received; its acknowledgement will carry `session`, the peer's id.
+    pub fn received(&mut self, session: u16) {
+        self.next_nr = self.next_nr.wrapping_add(1);
+        self.ack_owed = Some(session);
+    }
+
+    /// Owes the peer another acknowledgement, for a duplicate.
+    pub fn acknowledge_again(&mut self, session: u16) {
+        self.ack_owed.get_or_insert(session);
+    }
+
+    /// Keeps a message that came ahead of a gap.
+    pub fn keep_early(&mut self, ns: u16, session: u16, body: &[u8]) {
+        self.early.entry(ns).or_insert_with(|| (session, body.to_vec()));
+    }
+
+    /// The kept message that is expected now: (our session id it is for, body).
+    pub fn take_early(&mut self) -> Option<(u16, Vec<u8>)> {
+        self.early.remove(&self.next_nr)
+    }
+
+    fn datagram(&self, index: u16) -> Option<Vec<u8>> {
+        let p = self.queue.get(usize::from(index))?;
+        Some(header::control(
+            self.peer_tunnel,
+            p.session,
+            self.una.wrapping_add(index),
+            self.next_nr,
+            &p.body,
+        ))
+    }
+
+    /// The datagrams to send now: new messages the peer's window has room for, or the ZLB that is owed.
+    pub fn flush(&mut self, now: Instant) -> Vec<Vec<u8>> {
+        let mut out = Vec::new();
+        while self.in_flight < self.peer_window {
+            let Some(d) = self.datagram(self.in_flight) else { break };
+            out.push(d);
+            self.in_flight += 1;
+            if self.deadline.is_none() {
+                self.sends = 1;
+                self.deadline = Some(now + self.retries.interval(1));
+            }
+        }
+        if let Some(session) = self.ack_owed.take()
+            && out.is_empty()
+        {
+            out.push(header::control(self.peer_tunnel, session, self.ns(), self.next_nr, &[]));
+        }
+        out
+    }
+
+    /// What is in flight, once more, because the peer asked for it again; the timer then owes one repetition less.
+    pub fn repeat(&mut self) -> Vec<Vec<u8>> {
+        self.ack_owed = None;
+        if let Some(p) = self.queue.front_mut() {
+            p.max_sends = p.max_sends.min(self.sends);
+        }
+        (0..self.in_flight).filter_map(|i| self.datagram(i)).collect()
+    }
+
+    /// To be called when [`Transport::deadline`] has passed.
+    pub fn expire(&mut self, now: Instant) -> Expiry {
+        if self.in_flight == 0 {
+            self.deadline = None;
+            return Expiry::Resend(Vec::new());
+        }
+        if self.sends >= self.retries.max.max(1) {
+            self.deadline = None;
+            return Expiry::GivenUp;
+        }
+        self.sends += 1;
+        self.deadline = Some(now + self.retries.interval(self.sends));
+        let sends = self.sends;
+        let again = |i: &u16| self.queue.get(usize::from(*i)).is_some_and(|p| sends <= p.max_sends);
+        let out: Vec<_> = (0..self.in_flight).filter(again).filter_map(|i| self.datagram(i)).collect();
+        if !out.is_empty() {
+            self.ack_owed = None;
+        }
+        Expiry::Resend(out)
+    }
+
+    /// Forgets all that was not acknowledged: the peer has closed the tunnel.
+    pub fn abandon(&mut self) {
+        self.una = self.ns();
+        self.in_flight = 0;
+        self.queue.clear();
+        self.early.clear();
+        self.deadline = None;
+    }
+
+    /// A message that is sent once, after everything else was given up.
+    pub fn last_word(&mut self, body: &[u8]) -> Vec<Vec<u8>> {
+        vec![header::control(self.peer_tunnel, 0, self.ns(), self.next_nr, body)]
+    }
+
+    /// The oldest message the peer has not acknowledged, for a log line.
+    pub fn oldest(&self) -> Option<&[u8]> {
+        self.queue.front().map(|p| &p.body[..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::{Packet, parse};
+    use proptest::prelude::*;
+
+    const R: Retries = Retries { max: 5, cap: Duration::ZERO };
+
+    fn at(s: u64) -> Instant {
+        Instant(s * 1_000_000_000)
+    }
+
+    fn numbers(d: &[Vec<u8>]) -> Vec<(u16, u16, bool)> {
+        d.iter()
+            .map(|d| match parse(d) {
+                Ok(Packet::Control(c)) => (c.ns, c.nr, c.body.is_empty()),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_message_goes_out_at_0_1_3_7_15_and_is_given_up_at_31() {
+        let mut t = Transport::new(9, None, 4, R);
+        t.push(0, b"m".to_vec());
+        assert_eq!(t.flush(at(0)).len(), 1);
+        let mut sent = vec![0];
+        loop {
+            let when = t.deadline().unwrap();
+            match t.expire(when) {
+                Expiry::Resend(d) => {
+                    assert_eq!(numbers(&d), [(0, 0, false)]);
+                    sent.push(when.0 / 1_000_000_000);
+                }
+                Expiry::GivenUp => {
+                    assert_eq!((sent, when), (vec![0, 1, 3, 7, 15], at(31)));
+                    return;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_cap_bounds_the_interval() {
+        let r = Retries { max: 9, cap: Duration::from_secs(4) };
+        assert_eq!((1..6).map(|n| r.interval(n).as_secs()).collect::<Vec<_>>(), [1, 2, 4, 4, 4]);
+    }
+
+    #[test]
+    fn a_window_of_one_lets_one_message_out_at_a_time() {
+        let mut t = Transport::new(9, Some(1), 4, R);
+        t.push(0, b"a".to_vec());
+        t.push(0, b"b".to_vec());
+        assert_eq!(numbers(&t.flush(at(0))), [(0, 0, false)]);
+        assert!(t.flush(at(0)).is_empty());
+        t.received(0);
+        assert_eq!(numbers(&t.flush(at(0))), [(1, 1, true)], "a full window does not hold back the ZLB");
+        t.acknowledge(at(1), 1);
+        assert_eq!(numbers(&t.flush(at(1))), [(1, 1, false)]);
+    }
+
+    #[test]
+    fn an_absent_window_means_four_and_zero_means_one() {
+        for (rws, want) in [(None, 4), (Some(0), 1), (Some(2), 2)] {
+            let mut t = Transport::new(9, rws, 4, R);
+            for _ in 0..6 {
+                t.push(0, b"m".to_vec());
+            }
+            assert_eq!(t.flush(at(0)).len(), want);
+        }
+    }
+
+    #[test]
+    fn acknowledgements_of_what_was_never_sent_are_ignored() {
+        let mut t = Transport::new(9, None, 4, R);
+        t.push(0, b"m".to_vec());
+        t.flush(at(0));
+        t.acknowledge(at(0), 2);
+        t.acknowledge(at(0), 0xffff);
+        assert!(!t.is_idle());
+        t.acknowledge(at(0), 1);
+        assert!(t.is_idle() && t.deadline().is_none());
+    }
+
+    #[test]
+    fn a_limited_message_is_waited_for_but_not_repeated_for_ever() {
+        let mut t = Transport::new(9, None, 4, R);
+        t.push_limited(b"sccrp".to_vec(), 2);
+        let mut sent = t.flush(at(0)).len();
+        while let Expiry::Resend(d) = t.expire(t.deadline().unwrap()) {
+            sent += d.len();
+        }
+        assert_eq!(sent, 2);
+    }
+
+    #[test]
+    fn numbers_wrap_at_65536() {
+        let (mut a, mut b) = (Transport::new(1, None, 4, R), Transport::new(2, None, 4, R));
+        for i in 0..70_000u64 {
+            a.push(0, b"m".to_vec());
+            let d = a.flush(at(i));
+            let (ns, _, _) = numbers(&d)[0];
+            assert_eq!(b.judge(ns), Verdict::Next);
+            assert_eq!(b.judge(ns.wrapping_sub(1)), Verdict::Duplicate);
+            b.received(0);
+            let z = numbers(&b.flush(at(i)));
+            a.acknowledge(at(i), z[0].1);
+            assert!(a.is_idle());
+        }
+    }
+
+    #[test]
+    fn only_the_window_is_kept_ahead_of_a_gap() {
+        let t = Transport::new(1, None, 4, R);
+        assert_eq!(
+            [0, 1, 3, 4, 0x7fff, 0x8000].map(|n| t.judge(n)),
+            [
+                Verdict::Next,
+                Verdict::Early,
+                Verdict::Early,
+                Verdict::Beyond,
+                Verdict::Beyond,
+                Verdict::Duplicate
+            ]
+        );
+    }
+
+    proptest! {
+        /// Whatever is lost, doubled or swapped, every message arrives once and in order, or the sender gives up.
+        #[test]
+        fn delivery_is_exactly_once_in_order(fate in proptest::collection::vec(0u8..10, 600), rws in 1u16..6) {
+            let (mut a, mut b) = (Transport::new(1, Some(rws), 4, Retries { max: 40, cap: Duration::from_secs(1) }),
+                                  Transport::new(2, None, rws, R));
+            let (mut wire, mut got, mut fate) = (VecDeque::new(), Vec::new(), fate.into_iter().cycle());
+            for i in 0..20u8 { a.push(0, vec![i]); }
+            let mut now = at(0);
+            wire.extend(a.flush(now));
+            for _ in 0..2000 {
+                if a.is_idle() { break; }
+                let Some(d) = wire.pop_front() else {
+                    now = a.deadline().unwrap();
+                    let Expiry::Resend(d) = a.expire(now) else { break };
+                    wire.extend(d);
+                    continue;
+                };
+                match fate.next().unwrap() { 0 | 1 => continue, 2 => wire.push_back(d.clone()), 3 => { wire.push_back(d); continue }, _ => {} }
+                let Ok(Packet::Control(c)) = parse(&d) else { unreachable!() };
+                match b.judge(c.ns) {
+                    Verdict::Next => {
+                        b.received(0);
+                        got.extend_from_slice(c.body);
+                        while let Some((_, m)) = b.take_early() { b.received(0); got.extend(m); }
+                    }
+                    Verdict::Early => b.keep_early(c.ns, 0, c.body),
+                    _ => b.acknowledge_again(0),
+                }
+                for z in b.flush(now) {
+                    if fate.next().unwrap() > 1
+                        && let Ok(Packet::Control(z)) = parse(&z) { a.acknowledge(now, z.nr); }
+                }
+                wire.extend(a.flush(now));
+            }
+            prop_assert!(a.is_idle());
+            prop_assert_eq!(got, (0..20).collect::<Vec<u8>>());
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The state of one tunnel; what happens in it is in `control` and `sessions`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ipsec_types::{Instant, SecretBytes};
+
+use crate::config::LnsConfig;
+use crate::io::{Path, TimerReason};
+use crate::transport::Transport;
+
+/// Named after what is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TunnelState {
+    /// Sent SCCRP, expecting SCCCN.
+    ExpectScccn,
+    /// SCCCN came: calls may be placed.
+    Established,
+    /// Sent StopCCN, expecting its acknowledgement.
+    Closing,
+    /// Received StopCCN: only repetitions of it are answered, for a while.
+    Stopped,
+}
+
+#[derive(Debug)]
+pub(crate) struct Tunnel {
+    pub(crate) id: u16,
+    /// Chosen by the peer.
+    pub(crate) peer_id: u16,
+    pub(crate) path: Path,
+    pub(crate) lns: Arc<LnsConfig>,
+    pub(crate) state: TunnelState,
+    pub(crate) transport: Transport,
+    pub(crate) peer_host: String,
+    /// Our challenge, while it is not answered.
+    pub(crate) challenge: Option<[u8; 16]>,
+    pub(crate) secret: Option<SecretBytes>,
+    /// Digest of the SCCRQ, which tells a repetition from a new attempt with the same id.
+    pub(crate) sccrq: u64,
+    /// The established tunnel of the same peer and peer id that this one takes the place of.
+    pub(crate) replaces: Option<u16>,
+    /// Our session ids.
+    pub(crate) calls: BTreeSet<u16>,
+    /// Peer's session id (the peer chooses the key) to ours.
+    pub(crate) by_peer_session: BTreeMap<u16, u16>,
+    /// Session ids of ended calls whose CDN is not acknowledged.
+    pub(crate) retired: BTreeSet<u16>,
+    pub(crate) last_heard: Instant,
+    /// A HELLO is under way.
+    pub(crate) hello_sent: bool,
+    pub(crate) forget_at: Option<Instant>,
+    /// What stands in the endpoint's timer set for this tunnel.
+    pub(crate) armed: Option<(Instant, TimerReason)>,
+}

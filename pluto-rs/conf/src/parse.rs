@@ -1,0 +1,344 @@
+//! `ipsec.conf` from text to sections: lines, includes and their order. What a keyword means is not known here.
+//!
+//! The reader accepts what the readers of Openswan and its forks accept, and these besides: CRLF, a byte order mark, no newline
+//! at the end, `#word` after a value, an empty value, unquoted blanks in a value, keywords of sections in any case, a
+//! quoted or indented `include`, `ca` sections. Every bad line is reported, not just the first.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::diag::{Diagnostic, Place, Severity};
+use crate::glob;
+use crate::source::{self, MAX_DEPTH, MAX_FILES};
+use pest::Parser;
+use pest::iterators::Pair;
+
+mod grammar {
+    #[derive(pest_derive::Parser)]
+    #[grammar = "ipsec.conf.pest"]
+    pub(super) struct LineParser;
+}
+use grammar::{LineParser, Rule};
+
+/// Errors after which a load gives up.
+const MAX_ERRORS: usize = 50;
+
+/// Where a key or section name stands; small, as there is one for each line that means something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// File.
+    pub file: Rc<PathBuf>,
+    /// Line from 1.
+    pub line: u32,
+    /// Column of the key from 1, in characters.
+    pub column: u32,
+}
+
+/// `key=value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Param {
+    /// Key as written.
+    pub key: String,
+    /// Value without quotes or braces; empty means "the default" unless quoted.
+    pub value: String,
+    /// Whether quotes or braces stood around the value.
+    pub quoted: bool,
+    /// Place of the key.
+    pub span: Span,
+}
+
+impl Param {
+    /// The place of the key, with the parameter as its line.
+    pub fn place(&self) -> Place {
+        let lead = " ".repeat(usize::try_from(self.span.column).unwrap_or(1).clamp(1, 80) - 1);
+        let value = if self.quoted { format!("\"{}\"", self.value) } else { self.value.clone() };
+        Place {
+            file: self.span.file.to_path_buf(),
+            line: self.span.line,
+            column: self.span.column.min(80),
+            width: u32::try_from(self.key.chars().count()).unwrap_or(1),
+            text: format!("{lead}{}={value}", self.key),
+        }
+    }
+}
+
+/// What kind of section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SectionKind {
+    /// `config setup`.
+    Setup,
+    /// `conn NAME`.
+    Conn(String),
+    /// `ca NAME`.
+    Ca(String),
+}
+
+/// One section with its parameters in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Kind and name.
+    pub kind: SectionKind,
+    /// Place of the header.
+    pub span: Span,
+    /// Parameters.
+    pub params: Vec<Param>,
+}
+
+/// All sections of a file and what it includes, in reading order.
+#[derive(Clone, Debug, Default)]
+pub struct Sections {
+    /// Sections.
+    pub list: Vec<Section>,
+    /// Notes and warnings.
+    pub notes: Vec<Diagnostic>,
+}
+
+/// Reads `path` and what it includes.
+///
+/// # Errors
+/// Every syntax error found, at most 50 of them.
+pub fn read_file(path: &Path) -> Result<Sections, Vec<Diagnostic>> {
+    let mut reader = Reader::default();
+    match source::read(path) {
+        Ok(text) => reader.file(path, &text, 1),
+        Err(why) => reader.errors.push(unreadable(path, &why)),
+    }
+    reader.finish()
+}
+
+/// Reads a configuration that is not in a file (`--config -`), under the name `path`; relative includes are taken from
+/// the current directory.
+///
+/// # Errors
+/// As [`read_file`].
+pub fn read_stream(path: &Path, input: impl Read) -> Result<Sections, Vec<Diagnostic>> {
+    let mut reader = Reader::default();
+    match source::read_text(input) {
+        Ok(text) => reader.file(path, &text, 1),
+        Err(why) => reader.errors.push(unreadable(path, &why)),
+    }
+    reader.finish()
+}
+
+/// Reads a configuration from memory.
+///
+/// # Errors
+/// As [`read_file`].
+pub fn read_str(path: &Path, text: &str) -> Result<Sections, Vec<Diagnostic>> {
+    let mut reader = Reader::default();
+    reader.file(path, text, 1);
+    reader.finish()
+}
+
+fn unreadable(path: &Path, why: &str) -> Diagnostic {
+    Diagnostic::new(Severity::Error, Place::file(path), format!("can not open include filename: {why}"))
+}
+
+#[derive(Default)]
+struct Reader {
+    sections: Sections,
+    /// Index of the section that parameters go to.
+    current: Option<usize>,
+    errors: Vec<Diagnostic>,
+    files: usize,
+    /// The files being read, outermost first.
+    stack: Vec<PathBuf>,
+}
+
+/// A line and where it is.
+struct Line<'a> {
+    file: &'a Rc<PathBuf>,
+    number: u32,
+    text: &'a str,
+}
+
+impl Line<'_> {
+    fn place(&self, start: usize, width: usize) -> Place {
+        Place {
+            file: self.file.to_path_buf(),
+            line: self.number,
+            column: self.column(start),
+            width: u32::try_from(width.max(1)).unwrap_or(1),
+            text: self.text.to_string(),
+        }
+    }
+
+    fn column(&self, start: usize) -> u32 {
+        u32::try_from(self.text.get(..start).map_or(0, |s| s.chars().count()) + 1).unwrap_or(u32::MAX)
+    }
+
+    fn span(&self, start: usize) -> Span {
+        Span { file: Rc::clone(self.file), line: self.number, column: self.column(start) }
+    }
+
+    /// A syntax error at the word that starts at byte `at`.
+    fn syntax(&self, at: usize, help: impl Into<String>) -> Diagnostic {
+        let token = self.text.get(at..).and_then(|s| s.split([' ', '\t']).next()).unwrap_or_default();
+        Diagnostic::syntax(self.place(at, token.chars().count()), token, help)
+    }
+}
+
+impl Reader {
+    fn finish(self) -> Result<Sections, Vec<Diagnostic>> {
+        if self.errors.is_empty() { Ok(self.sections) } else { Err(self.errors) }
+    }
+
+    fn file(&mut self, path: &Path, text: &str, depth: usize) {
+        self.files += 1;
+        self.stack.push(path.canonicalize().unwrap_or_else(|_| path.to_path_buf()));
+        let file = Rc::new(path.to_path_buf());
+        for (i, text) in source::lines(text).enumerate() {
+            if self.errors.len() >= MAX_ERRORS {
+                break;
+            }
+            let line = Line { file: &file, number: u32::try_from(i + 1).unwrap_or(u32::MAX), text };
+            self.line(&line, depth);
+        }
+        self.stack.pop();
+    }
+
+    fn line(&mut self, line: &Line<'_>, depth: usize) {
+        // Cheap way out for the lines that mean nothing.
+        let trimmed = line.text.trim_start_matches([' ', '\t']);
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            return;
+        }
+        let indent = line.text.len() - trimmed.len();
+        let pair = match LineParser::parse(Rule::line, line.text) {
+            Ok(mut pairs) => pairs.next(),
+            Err(e) => {
+                let error = self.explain(line, &e, indent);
+                return self.errors.push(error);
+            }
+        };
+        let Some(pair) = pair else { return };
+        match pair.as_rule() {
+            Rule::setup => self.section(line, indent, SectionKind::Setup),
+            Rule::conn => self.section(line, indent, SectionKind::Conn(value_of(pair))),
+            Rule::ca => self.section(line, indent, SectionKind::Ca(value_of(pair))),
+            Rule::include => self.include(line, pair, indent, depth),
+            Rule::parameter => self.parameter(line, pair, indent),
+            // `version` never meant anything, `x-…` is for people.
+            _ => {}
+        }
+    }
+
+    fn section(&mut self, line: &Line<'_>, indent: usize, kind: SectionKind) {
+        self.current = Some(self.sections.list.len());
+        self.sections.list.push(Section { kind, span: line.span(indent), params: Vec::new() });
+    }
+
+    fn parameter(&mut self, line: &Line<'_>, pair: Pair<'_, Rule>, indent: usize) {
+        let mut inner = pair.into_inner();
+        let Some(key) = inner.next() else { return };
+        let at = key.as_span().start();
+        if indent == 0 {
+            let help = "expected a blank before a parameter, or `config setup', `conn NAME', `include FILE'";
+            return self.errors.push(line.syntax_word(at, key.as_str(), help));
+        }
+        let Some(section) = self.current.and_then(|i| self.sections.list.get_mut(i)) else {
+            let help = "expected `config setup' or `conn NAME' before the first parameter";
+            return self.errors.push(line.syntax_word(at, key.as_str(), help));
+        };
+        let value = inner.find(|p| p.as_rule() != Rule::comment);
+        let quoted = value.as_ref().is_some_and(|v| v.as_rule() != Rule::bare);
+        let value = match value {
+            Some(v) if quoted => value_of(v),
+            Some(v) => v.as_str().to_string(),
+            None => String::new(),
+        };
+        section.params.push(Param { key: key.as_str().to_string(), value, quoted, span: line.span(at) });
+    }
+
+    fn include(&mut self, line: &Line<'_>, pair: Pair<'_, Rule>, indent: usize, depth: usize) {
+        let at = pair.as_span().start();
+        let pattern = value_of(pair);
+        let place = line.place(at, line.text.trim_end().len() - at);
+        if depth >= MAX_DEPTH {
+            return self.errors.push(Diagnostic::new(Severity::Error, place, "max inclusion depth reached"));
+        }
+        // The directory of the including file first, as the manual says; then the current one, as the code did.
+        let own = line.file.parent().unwrap_or(Path::new("")).to_path_buf();
+        let mut files = glob::expand(&pattern, &own);
+        if files.is_empty() && !pattern.starts_with('/') {
+            files = glob::expand(&pattern, Path::new("."));
+        }
+        if files.is_empty() {
+            let message = format!("could not open include filename: '{pattern}' (tried  and )");
+            self.sections.notes.push(Diagnostic::new(Severity::Note, place.clone(), message));
+        }
+        let resume = self.current;
+        for path in files {
+            if self.files >= MAX_FILES {
+                let message = format!("more than {MAX_FILES} files included");
+                self.errors.push(Diagnostic::new(Severity::Error, place.clone(), message));
+                break;
+            }
+            let name = path.canonicalize().unwrap_or_else(|_| path.clone());
+            if self.stack.contains(&name) {
+                let message = format!("'{}' includes itself", path.display());
+                self.errors.push(Diagnostic::new(Severity::Error, place.clone(), message));
+                continue;
+            }
+            self.current = None;
+            match source::read(&path) {
+                Ok(text) => self.file(&path, &text, depth + 1),
+                Err(why) => {
+                    let message = format!("can not open include filename: '{}': {why}", path.display());
+                    self.errors.push(Diagnostic::new(Severity::Error, place.clone(), message));
+                }
+            }
+        }
+        // In column 1 it ends the section; indented, which is an extension, the section goes on.
+        self.current = if indent > 0 { resume } else { None };
+    }
+
+    /// Puts a grammar failure into the file's words.
+    fn explain(&self, line: &Line<'_>, e: &pest::error::Error<Rule>, indent: usize) -> Diagnostic {
+        let at = match e.location {
+            pest::error::InputLocation::Pos(p) | pest::error::InputLocation::Span((p, _)) => p,
+        };
+        let first = line.text[indent..].split([' ', '\t', '=']).next().unwrap_or_default();
+        let header =
+            matches!(first.to_ascii_lowercase().as_str(), "conn" | "config" | "include" | "version" | "ca");
+        let rest = line.text.get(at..).unwrap_or_default();
+        let help = match (header, indent) {
+            (true, _) if first.eq_ignore_ascii_case("config") => "expected `config setup'",
+            (true, _) if rest.trim().is_empty() => "expected a name",
+            (true, _) => "expected one name and the end of the line",
+            (false, 0) => {
+                "expected `config setup', `conn NAME', `include FILE', or a blank and `KEYWORD=VALUE'"
+            }
+            _ if rest.starts_with(['"', '{']) => "expected the closing quote or brace on the same line",
+            _ if rest.contains('"') => "expected the end of the line after the value",
+            _ => "expected `KEYWORD=VALUE'",
+        };
+        if !header && indent == 0 {
+            let near = crate::diag::did_you_mean(first, ["config", "conn", "include", "version"]);
+            let help = near.map_or(help.to_string(), |n| format!("{help}; did you mean `{n}'?"));
+            return line.syntax_word(indent, first, &help);
+        }
+        line.syntax(at, help)
+    }
+}
+
+impl Line<'_> {
+    /// A syntax error whose token is known.
+    fn syntax_word(&self, at: usize, token: &str, help: &str) -> Diagnostic {
+        Diagnostic::syntax(self.place(at, token.chars().count()), token, help)
+    }
+}
+
+/// The name, pattern or value inside a pair, without quotes.
+fn value_of(pair: Pair<'_, Rule>) -> String {
+    pair.into_inner()
+        .find(|p| p.as_rule() != Rule::comment)
+        .map(|p| match p.as_rule() {
+            Rule::name | Rule::quoted | Rule::braced if p.clone().into_inner().next().is_some() => {
+                value_of(p)
+            }
+            _ => p.as_str().to_string(),
+        })
+        .unwrap_or_default()
+}

@@ -1,0 +1,110 @@
+//! `ipsec.secrets` from bytes to records of tokens: indentation, quotes, comments, `0t`.
+//!
+//! Tokens borrow from the file's buffer, so no copy of a secret is left behind by the lexer.
+
+/// One token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Token<'a> {
+    /// The bytes, without quotes.
+    pub(super) bytes: &'a [u8],
+    /// Whether it stood in quotes.
+    pub(super) quoted: bool,
+    /// Line from 1.
+    pub(super) line: u32,
+}
+
+impl<'a> Token<'a> {
+    /// The token as an unquoted word.
+    pub(super) fn word(&self) -> Option<&'a str> {
+        if self.quoted { None } else { std::str::from_utf8(self.bytes).ok() }
+    }
+}
+
+/// The tokens from one column-1 token up to the next.
+pub(super) struct Record<'a> {
+    pub(super) tokens: Vec<Token<'a>>,
+    /// Line of the first token.
+    pub(super) line: u32,
+    /// Line on which a quote was not closed.
+    pub(super) unterminated: Option<u32>,
+}
+
+/// Splits a file into records; `Err` items are lines that belong to none.
+pub(super) fn records(text: &[u8]) -> (Vec<Record<'_>>, Option<u32>) {
+    let mut records: Vec<Record<'_>> = Vec::new();
+    let mut orphan = None;
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    for (i, line) in text.split(|&b| b == b'\n').enumerate() {
+        let number = u32::try_from(i + 1).unwrap_or(u32::MAX);
+        let line = line.trim_ascii_end();
+        let content = line.trim_ascii_start();
+        if content.is_empty() || content[0] == b'#' {
+            continue;
+        }
+        if content.len() == line.len() {
+            records.push(Record { tokens: Vec::new(), line: number, unterminated: None });
+        }
+        match records.last_mut() {
+            Some(record) => tokens(content, number, record),
+            None => orphan = orphan.or(Some(number)),
+        }
+    }
+    (records, orphan)
+}
+
+/// Adds the tokens of one line to `record`.
+fn tokens<'a>(mut rest: &'a [u8], line: u32, record: &mut Record<'a>) {
+    loop {
+        rest = rest.trim_ascii_start();
+        let Some(&first) = rest.first() else { return };
+        if first == b'#' {
+            return;
+        }
+        if matches!(first, b'"' | b'\'' | b'`') {
+            let Some(end) = rest[1..].iter().position(|&b| b == first) else {
+                record.unterminated = record.unterminated.or(Some(line));
+                return;
+            };
+            record.tokens.push(Token { bytes: &rest[1..=end], quoted: true, line });
+            rest = &rest[end + 2..];
+            continue;
+        }
+        let after_kind = record.tokens.last().and_then(Token::word).is_some_and(takes_data);
+        let end = match after_kind && rest.starts_with(b"0t") {
+            true => rest.len(),
+            false => rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len()),
+        };
+        let (word, tail) = rest.split_at(end);
+        rest = tail;
+        word_tokens(word, line, record, after_kind);
+    }
+}
+
+/// A word is one token, but a final `:` is its own, and so is a leading one glued to the kind (an extension).
+fn word_tokens<'a>(word: &'a [u8], line: u32, record: &mut Record<'a>, is_data: bool) {
+    let mut push = |bytes: &'a [u8]| {
+        if !bytes.is_empty() {
+            record.tokens.push(Token { bytes, quoted: false, line });
+        }
+    };
+    if is_data {
+        return push(word);
+    }
+    if let Some(kind) = word.strip_prefix(b":")
+        && std::str::from_utf8(kind).is_ok_and(|k| super::Kind::of(k).is_some())
+    {
+        push(&word[..1]);
+        return push(kind);
+    }
+    match word.strip_suffix(b":") {
+        Some(index) => {
+            push(index);
+            push(&word[word.len() - 1..]);
+        }
+        None => push(word),
+    }
+}
+
+fn takes_data(word: &str) -> bool {
+    matches!(super::Kind::of(word), Some(super::Kind::Psk | super::Kind::Xauth))
+}

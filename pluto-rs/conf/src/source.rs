@@ -1,0 +1,98 @@
+//! Reading files that somebody else wrote: regular files only, up to a size, as text.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// Largest file that is read, in octets.
+pub const MAX_FILE: u64 = 16 << 20;
+/// Most files one load reads.
+pub const MAX_FILES: usize = 1000;
+/// How deep files may include each other, the first one counted.
+pub const MAX_DEPTH: usize = 10;
+
+/// Reads `path` as text: a byte order mark is dropped, bytes that are not UTF-8 become U+FFFD.
+///
+/// # Errors
+/// What is wrong, in a few words: not there, not a regular file, too large, binary.
+pub fn read(path: &Path) -> Result<String, String> {
+    let bytes = read_bytes(path)?;
+    Ok(text_of(bytes))
+}
+
+/// Reads `path` as bytes.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
+    // Asked before opening: opening a FIFO would wait for a writer.
+    let meta = std::fs::metadata(path).map_err(|e| plain(&e))?;
+    if !meta.is_file() {
+        return Err(if meta.is_dir() { "is a directory".into() } else { "is not a regular file".into() });
+    }
+    let file = File::open(path).map_err(|e| plain(&e))?;
+    bounded(file)
+}
+
+/// Reads all of `input` under the rules of [`read`].
+///
+/// # Errors
+/// Too large, binary, or the reader's own error.
+pub fn read_text(input: impl Read) -> Result<String, String> {
+    bounded(input).map(text_of)
+}
+
+fn bounded(input: impl Read) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    input.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|e| plain(&e))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(format!("is larger than {} MiB", MAX_FILE >> 20));
+    }
+    if bytes.contains(&0) {
+        return Err("is a binary file".into());
+    }
+    Ok(bytes)
+}
+
+fn text_of(bytes: Vec<u8>) -> String {
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
+    };
+    match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_string(),
+        None => text,
+    }
+}
+
+/// The system's words for an error, without the number.
+fn plain(e: &std::io::Error) -> String {
+    let s = e.to_string();
+    match s.find(" (os error") {
+        Some(i) => s[..i].to_string(),
+        None => s,
+    }
+}
+
+/// The lines of a text: ended by LF or CRLF, the last one by nothing too.
+pub fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(|l| l.trim_end_matches('\r'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_text_files_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read(dir.path()).unwrap_err(), "is a directory");
+        assert_eq!(read(Path::new("/dev/zero")).unwrap_err(), "is not a regular file");
+        assert_eq!(read(&dir.path().join("none")).unwrap_err(), "No such file or directory");
+        let f = dir.path().join("f");
+        std::fs::write(&f, b"a\0b").unwrap();
+        assert_eq!(read(&f).unwrap_err(), "is a binary file");
+        std::fs::write(&f, b"\xef\xbb\xbfversion 2\xff").unwrap();
+        assert_eq!(read(&f).unwrap(), "version 2\u{fffd}");
+    }
+}

@@ -1,0 +1,288 @@
+//! The loop: takes what is ready in a fixed order, hands it to the engine, does what the engine hands out.
+
+use std::time::Duration;
+
+use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Limits, Output};
+use ipsec_conf::diag::Severity;
+use ipsec_kernel::KernelBackend;
+use ipsec_kernel::noklips::NoKernel;
+use ipsec_kernel::xfrm::Xfrm;
+use ipsec_netio::clock;
+use ipsec_netio::daemon::Ready;
+use ipsec_types::whack::rc;
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel, unbounded_channel};
+
+use crate::ctl::{self, Clients, CtlEvent};
+use crate::listen::{Datagram, Listeners};
+use crate::logging::Log;
+use crate::options::{Options, VERSION};
+use crate::signals::{Signal, Signals};
+use crate::workers::{Done, Workers};
+use crate::{protect, readiness, secrets};
+
+/// Datagrams on their way to the engine.
+const DATAGRAMS: usize = 256;
+/// Inputs of one kind that are taken before the others get their turn.
+const BUDGET: usize = 32;
+/// How long clients may take to read the last replies at the end.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+struct OsEntropy;
+
+impl EntropySource for OsEntropy {
+    fn fill(&mut self, out: &mut [u8]) {
+        ipsec_netio::entropy::fill(out);
+    }
+}
+
+struct Shell {
+    engine: Endpoint,
+    kernel: Box<dyn KernelBackend>,
+    listeners: Listeners,
+    workers: Workers,
+    clients: Clients,
+    log: Log,
+    options: Options,
+    exit: bool,
+}
+
+fn open_kernel(options: &Options) -> Result<Box<dyn KernelBackend>, String> {
+    if options.no_kernel {
+        return Ok(Box::new(NoKernel::default()));
+    }
+    let kernel = Xfrm::open()
+        .map_err(|e| format!("the kernel's IPsec (XFRM) cannot be used: {e}; --noklips runs without"))?;
+    Ok(Box::new(kernel))
+}
+
+/// Runs until told to leave.
+pub(crate) async fn run(options: &Options, ready: Option<Ready>) -> Result<(), String> {
+    let mut log = Log::open(options.stderrlog, options.log_time);
+    match start(options, &mut log) {
+        Ok(parts) => {
+            if let Some(ready) = ready {
+                ready.signal(0);
+            } else {
+                println!("Pluto initialized");
+            }
+            serve(options.clone(), log, parts).await;
+            Ok(())
+        }
+        Err(e) => {
+            log.line(&format!("FATAL: {e}"));
+            Err(e)
+        }
+    }
+}
+
+struct Parts {
+    kernel: Box<dyn KernelBackend>,
+    workers: Workers,
+    done: UnboundedReceiver<Done>,
+    datagrams: (Sender<Datagram>, Receiver<Datagram>),
+    events: Receiver<CtlEvent>,
+    signals: Signals,
+}
+
+fn start(options: &Options, log: &mut Log) -> Result<Parts, String> {
+    let text = |what: &str, e: std::io::Error| format!("{what}: {e}");
+    log.line(&format!("Starting Pluto ({VERSION}; Vendor ID {}) pid:{}", vendor_id(), std::process::id()));
+    let kernel = open_kernel(options)?;
+    let (send_done, done) = unbounded_channel();
+    let (workers, n) = Workers::start(options.helpers, send_done).map_err(|e| text("crypto helpers", e))?;
+    log.line(&format!("starting up {n} cryptographic helpers"));
+    let name = if kernel.name() == "netkey" { "Linux XFRM/NETKEY" } else { "no kernel" };
+    log.line(&format!("Using {name} IPsec interface code"));
+    let path = options.ctl_path();
+    let listener = ctl::bind(&path).map_err(|e| text(&path.display().to_string(), e))?;
+    let (send_event, events) = channel(16);
+    tokio::task::spawn_local(ctl::serve(listener, send_event));
+    let signals = Signals::open().map_err(|e| text("signals", e))?;
+    Ok(Parts { kernel, workers, done, datagrams: channel(DATAGRAMS), events, signals })
+}
+
+/// Our vendor ID: `OE` and ten printable octets made of the version, as Openswan's.
+fn vendor_id() -> String {
+    let digest =
+        ipsec_crypto::hash(ipsec_types::algo::HashAlg::Md5, &[VERSION.as_bytes()]).unwrap_or_default();
+    let tail: String = digest.iter().take(10).map(|b| char::from(b'@' + b % 62)).collect();
+    format!("OE{tail}")
+}
+
+async fn serve(options: Options, log: Log, parts: Parts) {
+    let Parts { kernel, workers, mut done, datagrams, mut events, mut signals } = parts;
+    let (send_datagram, mut datagrams) = datagrams;
+    let encapsulate = kernel.event_fd().is_some();
+    let news = kernel.event_fd().and_then(|fd| readiness::watch(fd).ok());
+    let engine = Endpoint::new(EndpointConfig {
+        limits: Limits::default(),
+        setup: options.setup.clone(),
+        vendor_id: vendor_id().into_bytes(),
+        kernel_name: kernel.name(),
+        entropy: Box::new(OsEntropy),
+        secrets: Box::new(secrets::Secrets(Vec::new())),
+    });
+    let listeners = Listeners::new(options.listen, options.ikeport, encapsulate, send_datagram);
+    let mut shell =
+        Shell { engine, kernel, listeners, workers, clients: Clients::default(), log, options, exit: false };
+    shell.drain();
+    while !shell.exit {
+        let wait = shell.engine.poll_timeout().map(|(at, _)| at.since(clock::now().mono));
+        let timer = async {
+            match wait {
+                Some(d) => tokio::time::sleep(d).await,
+                None => std::future::pending().await,
+            }
+        };
+        let kernel_news = async {
+            match &news {
+                Some(fd) => fd.readable().await.map(|mut g| g.clear_ready()).is_ok(),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            signal = signals.next() => shell.on_signal(signal),
+            Some(event) = events.recv() => shell.on_ctl(event),
+            () = timer => shell.handle(Input::Timeout),
+            _ = kernel_news => shell.poll_kernel(),
+            Some((token, result)) = done.recv() => {
+                shell.handle(Input::CryptoDone(token, result));
+                for _ in 1..BUDGET {
+                    let Ok((token, result)) = done.try_recv() else { break };
+                    shell.handle(Input::CryptoDone(token, result));
+                }
+            }
+            Some((local, remote, data)) = datagrams.recv() => {
+                shell.handle(Input::Datagram { local, remote, data });
+                for _ in 1..BUDGET {
+                    let Ok((local, remote, data)) = datagrams.try_recv() else { break };
+                    shell.handle(Input::Datagram { local, remote, data });
+                }
+            }
+        }
+    }
+    // The last replies are still to be read by their clients.
+    let farewell = async {
+        while !shell.clients.is_empty() {
+            match events.recv().await {
+                Some(CtlEvent::Gone(id)) => shell.clients.gone(id),
+                Some(CtlEvent::Request(..)) => {}
+                None => return,
+            }
+        }
+        tokio::task::yield_now().await;
+    };
+    let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    let _ = std::fs::remove_file(shell.options.ctl_path());
+}
+
+impl Shell {
+    fn handle(&mut self, input: Input) {
+        self.engine.handle(clock::now(), input);
+        self.drain();
+    }
+
+    fn on_signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::Terminate => {
+                self.engine.shutdown(None);
+                self.drain();
+            }
+            Signal::Hangup => self.log.line("Pluto ignores SIGHUP -- perhaps you want \"whack --listen\""),
+        }
+    }
+
+    fn on_ctl(&mut self, event: CtlEvent) {
+        match event {
+            CtlEvent::Request(id, replies, request) => {
+                if self.clients.add(id, replies) {
+                    self.handle(Input::Whack { client: id, request });
+                }
+            }
+            CtlEvent::Gone(id) => {
+                self.clients.gone(id);
+                self.handle(Input::WhackGone(id));
+            }
+        }
+    }
+
+    fn poll_kernel(&mut self) {
+        while let Some(event) = self.kernel.poll_event() {
+            self.engine.handle(clock::now(), Input::Kernel(event));
+        }
+        self.drain();
+    }
+
+    /// Does what the engine has handed out, and what comes of that, until there is nothing more.
+    fn drain(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Transmit { local, remote, data } => {
+                    if let Err(e) = self.listeners.send(local, remote, &data) {
+                        let text = format!("ERROR: sendto on {local} to {remote} failed: {e}");
+                        self.log.record(&ike::Record { text, junk: true });
+                    }
+                }
+                Output::Crypto(token, job) => self.workers.submit(token, job),
+                Output::Kernel(token, request) => {
+                    self.kernel.submit(token, request);
+                    while let Some(event) = self.kernel.poll_event() {
+                        self.engine.handle(clock::now(), Input::Kernel(event));
+                    }
+                }
+                Output::Whack(client, line) => self.clients.reply(client, &line),
+                Output::WhackDone(client) => self.clients.done(client),
+                Output::Log(record) => self.log.record(&record),
+                Output::Listen(client) => self.listen(client),
+                Output::Unlisten => self.listeners.close(),
+                Output::RereadSecrets(client) => {
+                    self.read_secrets(Some(client));
+                    self.clients.done(client);
+                }
+                Output::Protect(endpoints) => {
+                    let path = self.options.protected_path();
+                    if let Err(e) = protect::write(&path, &endpoints) {
+                        self.log.line(&format!("cannot write {}: {e}", path.display()));
+                    }
+                }
+                Output::Exit => self.exit = true,
+            }
+        }
+    }
+
+    /// A line to the log and to the client that asked.
+    fn tell(&mut self, client: Option<ClientId>, code: u8, text: &str) {
+        self.log.line(text);
+        if let Some(client) = client {
+            self.clients.reply(client, &format!("{code:03} {text}"));
+        }
+    }
+
+    fn listen(&mut self, client: ClientId) {
+        let (interfaces, errors) = self.listeners.scan();
+        for e in errors {
+            self.tell(Some(client), rc::LOG_SERIOUS, &e);
+        }
+        self.read_secrets(Some(client));
+        self.engine.handle(clock::now(), Input::Listening { interfaces, client: Some(client) });
+    }
+
+    fn read_secrets(&mut self, client: Option<ClientId>) {
+        let path = self.options.secrets.clone();
+        let (fresh, remarks) = secrets::load(&path);
+        for r in &remarks {
+            let code = if r.severity == Severity::Error { rc::LOG_SERIOUS } else { rc::LOG };
+            self.tell(client, code, &r.log_form());
+        }
+        // A file that cannot be read at all costs nothing that worked before.
+        if fresh.0.is_empty() && remarks.iter().any(|r| r.severity == Severity::Error) {
+            return self.tell(
+                client,
+                rc::LOG_SERIOUS,
+                "no secret could be read; the secrets loaded before stay in force",
+            );
+        }
+        self.engine.set_secrets(Box::new(fresh));
+    }
+}

@@ -1,0 +1,413 @@
+//! Child SAs and the kernel: SPIs, installation step by step with undo, establishment, removal, counters.
+
+use ipsec_types::kernel::{
+    Dir, Encap, KernelError, KernelReply, KernelRequest, Mode, PolicyAction, PolicySpec, SA_PRIORITY, SaId,
+    SaSpec,
+};
+use ipsec_types::whack::rc;
+use std::net::SocketAddr;
+
+use crate::Endpoint;
+use crate::conn::ConnId;
+use crate::endpoint::KernelWait;
+use crate::io::{ClientId, Output};
+use crate::sa::{ChildSa, EspKeys, Phase2, Role, Serial, StateName, WaitingForSpi};
+use crate::spd::Flow;
+use crate::v1::Fail;
+
+/// Packets an inbound SA remembers against replay.
+const REPLAY_WINDOW: u32 = 32;
+/// The kernel's own limit stands this much behind our timer, in seconds: a daemon that died leaves no SA for ever.
+const KERNEL_GRACE: u64 = 60;
+
+/// What an installation is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Inbound, then QR1 is sent.
+    ResponderInbound,
+    /// Outbound, then the SA is up.
+    ResponderOutbound,
+    /// Both, then QI2 is sent and the SA is up.
+    InitiatorBoth,
+}
+
+/// Counters of one SA on their way to a client.
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    pub client: ClientId,
+    pub inbound: Option<u64>,
+}
+
+impl Endpoint {
+    /// Adds a Quick Mode.
+    #[expect(clippy::too_many_arguments, reason = "what a Child SA is born with")]
+    pub(crate) fn new_child(
+        &mut self,
+        ike: Serial,
+        conn: ConnId,
+        role: Role,
+        msgid: u32,
+        iv: Vec<u8>,
+        flow: Flow,
+        mode: Mode,
+    ) -> Serial {
+        let serial = self.new_serial();
+        let child = ChildSa {
+            ike,
+            conn,
+            role,
+            msgid,
+            iv,
+            state: Phase2::Suspended(StateName::QuickR0),
+            suite: None,
+            mode,
+            pfs: None,
+            flow,
+            slot: None,
+            spi_in: 0,
+            spi_out: 0,
+            nat_oa: None,
+            lifetime: 0,
+            in_sa: None,
+            out_sa: None,
+            last_received: None,
+            last_sent: Vec::new(),
+            retransmits: 0,
+            tries: 0,
+            whack: None,
+            waiting: None,
+            since: 0,
+        };
+        self.children.insert(serial, child);
+        self.by_msgid.insert((ike, msgid), serial);
+        if let Some(sa) = self.ikes.get_mut(&ike) {
+            sa.open_children.push(serial);
+        }
+        self.conn_ref(conn);
+        serial
+    }
+
+    /// Takes a place in the SPD and asks the kernel for an SPI.
+    pub(crate) fn request_spi(&mut self, child: Serial) {
+        let Some(c) = self.children.get(&child) else { return };
+        let Some((local, remote)) = self.ikes.get(&c.ike).map(|s| (s.local.ip(), s.remote.ip())) else {
+            return;
+        };
+        let Some(slot) = self.spd.enter(c.flow, c.conn, child) else {
+            self.failed(child, Fail::fatal("no room for another policy (32767 are in use)"));
+            return;
+        };
+        if let Some(c) = self.children.get_mut(&child) {
+            c.slot = Some(slot);
+        }
+        let request = KernelRequest::GetSpi { src: remote, dst: local, reqid: slot.reqid() };
+        self.kernel(request, Some(KernelWait::Spi(child)));
+    }
+
+    pub(crate) fn on_spi(&mut self, child: Serial, result: Result<KernelReply, KernelError>) {
+        let Some(ends) = self
+            .children
+            .get(&child)
+            .and_then(|c| self.ikes.get(&c.ike))
+            .map(|s| (s.remote.ip(), s.local.ip()))
+        else {
+            // The Quick Mode is gone: so goes the larval SA, by its own expiry in the kernel.
+            return;
+        };
+        let spi = match result {
+            Ok(KernelReply::Spi(spi)) => spi,
+            Ok(_) => return,
+            Err(e) => return self.failed(child, Fail::fatal(e.to_string())),
+        };
+        let Some(c) = self.children.get_mut(&child) else { return };
+        c.spi_in = spi;
+        c.in_sa = Some(SaId { src: ends.0, dst: ends.1, spi });
+        let waiting = c.waiting.take();
+        self.by_spi_in.insert(spi, child);
+        let outcome = match waiting {
+            Some(WaitingForSpi::Initiator) => self.quick_have_spi_initiator(child),
+            Some(WaitingForSpi::Responder(was)) => self.quick_have_spi_responder(child, *was),
+            None => Ok(()),
+        };
+        if let Err(fail) = outcome {
+            self.failed(child, fail);
+        }
+    }
+
+    fn submit_step(&mut self, child: Serial, stage: Stage, request: KernelRequest) {
+        self.installs.entry(child).or_default().0 += 1;
+        self.kernel(request, Some(KernelWait::Install(child, stage)));
+    }
+
+    /// One direction of a child as the kernel wants it.
+    fn sa_spec(&self, c: &ChildSa, id: SaId, keys: &EspKeys, inbound: bool) -> Option<SaSpec> {
+        let (slot, suite, sa) = (c.slot?, c.suite?, self.ikes.get(&c.ike)?);
+        let encap = sa.natt.detected().then(|| {
+            let (ours, theirs) = (sa.local.port(), sa.remote.port());
+            let (sport, dport) = if inbound { (theirs, ours) } else { (ours, theirs) };
+            Encap { sport, dport, original: c.nat_oa }
+        });
+        Some(SaSpec {
+            id,
+            reqid: slot.reqid(),
+            mode: c.mode,
+            cipher: suite.cipher,
+            cipher_key: keys.cipher.clone(),
+            integ: suite.integ,
+            integ_key: keys.integ.clone(),
+            encap,
+            replay_window: if inbound { REPLAY_WINDOW } else { 0 },
+            hard_seconds: u64::from(c.lifetime) + KERNEL_GRACE,
+            set_mark: inbound.then(|| slot.mark()),
+            inbound,
+        })
+    }
+
+    pub(crate) fn install_inbound(
+        &mut self,
+        child: Serial,
+        keys: &EspKeys,
+        stage: Stage,
+    ) -> Result<(), Fail> {
+        let gone = || Fail::fatal("the Child SA is gone");
+        let c = self.children.get(&child).ok_or_else(gone)?;
+        let spec = self.sa_spec(c, c.in_sa.ok_or_else(gone)?, keys, true).ok_or_else(gone)?;
+        let mode = c.mode;
+        self.submit_step(child, stage, KernelRequest::AddSa(Box::new(spec)));
+        self.install_policy(child, Dir::In, stage);
+        if mode == Mode::Tunnel {
+            self.install_policy(child, Dir::Fwd, stage);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn install_outbound(
+        &mut self,
+        child: Serial,
+        keys: &EspKeys,
+        stage: Stage,
+    ) -> Result<(), Fail> {
+        let gone = || Fail::fatal("the Child SA is gone");
+        let c = self.children.get_mut(&child).ok_or_else(gone)?;
+        let inbound = c.in_sa.ok_or_else(gone)?;
+        let id = SaId { src: inbound.dst, dst: inbound.src, spi: c.spi_out };
+        c.out_sa = Some(id);
+        let c = self.children.get(&child).ok_or_else(gone)?;
+        let spec = self.sa_spec(c, id, keys, false).ok_or_else(gone)?;
+        self.submit_step(child, stage, KernelRequest::AddSa(Box::new(spec)));
+        self.install_policy(child, Dir::Out, stage);
+        Ok(())
+    }
+
+    /// Policies are shared by a child and its successors; the first user installs them.
+    fn install_policy(&mut self, child: Serial, dir: Dir, stage: Stage) {
+        let Some((c, slot)) = self.children.get(&child).and_then(|c| Some((c, c.slot?))) else { return };
+        let (Some(sa), mode) = (c.in_sa, c.mode) else { return };
+        let Some(entry) = self.spd.get_mut(slot) else { return };
+        let id = entry.policy(slot, dir);
+        if entry.installed.contains(&id) {
+            return;
+        }
+        entry.installed.push(id);
+        let priority = SA_PRIORITY - u32::from(entry.marked);
+        let (src, dst) = if dir == Dir::Out { (sa.dst, sa.src) } else { (sa.src, sa.dst) };
+        let action = PolicyAction::Esp { src, dst, reqid: slot.reqid(), mode };
+        self.submit_step(child, stage, KernelRequest::AddPolicy(PolicySpec { id, priority, action }));
+    }
+
+    /// One step is done. When all are, go on; when one failed, undo the others.
+    pub(crate) fn on_installed(
+        &mut self,
+        child: Serial,
+        stage: Stage,
+        result: Result<KernelReply, KernelError>,
+    ) {
+        let Some((left, failed)) = self.installs.get_mut(&child) else { return };
+        *left -= 1;
+        if let Err(e) = result {
+            failed.get_or_insert(e);
+        }
+        if *left > 0 {
+            return;
+        }
+        let failed = self.installs.remove(&child).and_then(|x| x.1);
+        if let Some(e) = failed {
+            return self.failed(child, Fail::fatal(e.to_string()));
+        }
+        match stage {
+            Stage::ResponderInbound => self.quick_send_r1(child),
+            Stage::ResponderOutbound => {
+                self.log_transition(child, StateName::QuickR1, StateName::QuickR2);
+                self.child_established(child);
+            }
+            Stage::InitiatorBoth => {
+                self.quick_send_i2(child);
+                self.child_established(child);
+            }
+        }
+    }
+
+    fn child_established(&mut self, child: Serial) {
+        let wall = self.now.wall;
+        let Some(c) = self.children.get_mut(&child) else { return };
+        c.state = Phase2::Up;
+        c.since = wall;
+        c.retransmits = 0;
+        let (ike, conn, name) = (c.ike, c.conn, c.name());
+        if let Some(id) = c.out_sa {
+            self.by_spi_out.insert((id.dst, id.spi), child);
+        }
+        if let Some(sa) = self.ikes.get_mut(&ike) {
+            sa.close_exchange(child);
+        }
+        if let Some(c) = self.conns.get_mut(conn) {
+            c.newest_child = Some(child);
+        }
+        let extra = self.sa_words(child);
+        self.log_state(child, name, &extra);
+        self.arm_child_lifetime(child);
+        self.release_whack(child);
+    }
+
+    /// ` transport mode {ESP=>0x… <0x… xfrm=AES_128-HMAC_SHA1 NATOA=none NATD=none DPD=none}`.
+    pub(crate) fn sa_words(&self, child: Serial) -> String {
+        let Some(c) = self.children.get(&child) else { return String::new() };
+        let Some(suite) = c.suite else { return String::new() };
+        let sa = self.ikes.get(&c.ike);
+        let nat = sa.filter(|s| s.remote.port() != 500);
+        let none = || "none".to_string();
+        let dpd = sa.is_some_and(|s| s.peer_dpd && self.dpd_wanted(s.conn));
+        format!(
+            " {} mode {{ESP{}=>0x{:08x} <0x{:08x} xfrm={}-{} NATOA={} NATD={} DPD={}}}",
+            if c.mode == Mode::Tunnel { "tunnel" } else { "transport" },
+            if nat.is_some() { "/NAT" } else { "" },
+            c.spi_out,
+            c.spi_in,
+            suite.cipher.name(),
+            suite.integ.name(),
+            c.nat_oa.map_or_else(none, |a| a.to_string()),
+            nat.map_or_else(none, |s| s.remote.to_string()),
+            if dpd { "enabled" } else { "none" },
+        )
+    }
+
+    /// Removes a Child SA or an unfinished Quick Mode, and what the kernel has of it.
+    pub(crate) fn delete_child(&mut self, child: Serial, tell_peer: bool) {
+        if tell_peer && self.children.get(&child).is_some_and(ChildSa::is_up) {
+            self.send_delete_child(child);
+        }
+        self.release_whack(child);
+        self.timers.clear_all(child);
+        self.installs.remove(&child);
+        let Some(c) = self.children.remove(&child) else { return };
+        if let Some(id) = c.out_sa {
+            self.by_spi_out.remove(&(id.dst, id.spi));
+            self.kernel(KernelRequest::DelSa(id), None);
+        }
+        // Policies go before the inbound SA, so that no packet is checked against a policy without its SA.
+        if let Some(slot) = c.slot {
+            for id in self.spd.leave(slot, child) {
+                self.kernel(KernelRequest::DelPolicy(id), None);
+            }
+        }
+        if let Some(id) = c.in_sa {
+            self.by_spi_in.remove(&id.spi);
+            self.kernel(KernelRequest::DelSa(id), None);
+        }
+        self.by_msgid.remove(&(c.ike, c.msgid));
+        if let Some(sa) = self.ikes.get_mut(&c.ike) {
+            sa.close_exchange(child);
+        }
+        if let Some(x) = self.conns.get_mut(c.conn).filter(|x| x.newest_child == Some(child)) {
+            x.newest_child = None;
+        }
+        self.conn_unref(c.conn);
+    }
+
+    /// The peer of an authenticated message has moved: its NAT gave it another port.
+    pub(crate) fn follow_peer(&mut self, ike: Serial, local: SocketAddr, remote: SocketAddr) {
+        let Some(sa) = self.ikes.get_mut(&ike) else { return };
+        if (sa.remote, sa.local) == (remote, local) {
+            return;
+        }
+        let (old, conn) = (sa.remote, sa.conn);
+        (sa.remote, sa.local) = (remote, local);
+        sa.natt.floated = local.port() != 500;
+        self.log_sa(ike, rc::LOG, &format!("new NAT mapping for {ike}, was {old}, now {remote}"));
+        if old.ip() != remote.ip() {
+            // The selector would change with the address; the client has to negotiate again.
+            return;
+        }
+        let moved: Vec<(SaId, Encap)> = self
+            .children
+            .values()
+            .filter(|c| c.conn == conn && c.is_up())
+            .flat_map(|c| {
+                let encap = |sport, dport| Encap { sport, dport, original: c.nat_oa };
+                let inbound = c.in_sa.map(|id| (id, encap(remote.port(), local.port())));
+                let outbound = c.out_sa.map(|id| (id, encap(local.port(), remote.port())));
+                [inbound, outbound].into_iter().flatten()
+            })
+            .collect();
+        for (id, encap) in moved {
+            self.kernel(KernelRequest::UpdateEncap { id, new_id: id, encap }, None);
+        }
+    }
+
+    /// The kernel saw an encapsulated SA's packets come from elsewhere: they were authenticated, so it is the peer.
+    pub(crate) fn on_mapping(&mut self, spi: u32, new: SocketAddr) {
+        let ike = self.by_spi_in.get(&spi).and_then(|c| self.children.get(c)).map(|c| c.ike);
+        if let Some((ike, local)) = ike.and_then(|i| Some((i, self.ikes.get(&i)?.local))) {
+            self.follow_peer(ike, local, new);
+        }
+    }
+
+    /// `ipsec whack --trafficstatus`.
+    pub(crate) fn traffic_status(&mut self, client: ClientId) {
+        let all: Vec<(Serial, SaId)> = self
+            .children
+            .iter()
+            .filter(|(_, c)| c.is_up())
+            .filter_map(|(s, c)| Some((*s, c.in_sa?)))
+            .collect();
+        if all.is_empty() {
+            return self.out.push_back(Output::WhackDone(client));
+        }
+        self.traffic.insert(client, u32::try_from(all.len()).unwrap_or(u32::MAX));
+        for (child, id) in all {
+            let wait = KernelWait::Usage(child, Traffic { client, inbound: None });
+            self.kernel(KernelRequest::QuerySa(id), Some(wait));
+        }
+    }
+
+    pub(crate) fn on_usage(&mut self, child: Serial, t: Traffic, result: Result<KernelReply, KernelError>) {
+        let bytes = match result {
+            Ok(KernelReply::Usage(u)) => u.bytes,
+            _ => 0,
+        };
+        if let (None, Some(id)) = (t.inbound, self.children.get(&child).and_then(|c| c.out_sa)) {
+            let wait = KernelWait::Usage(child, Traffic { inbound: Some(bytes), ..t });
+            return self.kernel(KernelRequest::QuerySa(id), Some(wait));
+        }
+        if let Some(c) = self.children.get(&child) {
+            let id = self.conns.get(c.conn).map_or(ipsec_types::Id::None, |x| match &x.peer_id {
+                ipsec_types::Id::None => x.wanted_id(),
+                id => id.clone(),
+            });
+            let label = self.conn_label(c.conn, 0);
+            let text = format!(
+                "{child}: {label}, type=ESP, add_time={}, inBytes={}, outBytes={bytes}, id='{id}'",
+                c.since,
+                t.inbound.unwrap_or(0),
+            );
+            self.reply(t.client, rc::INFORMATIONAL, &text);
+        }
+        if let Some(left) = self.traffic.get_mut(&t.client) {
+            *left -= 1;
+            if *left == 0 {
+                self.traffic.remove(&t.client);
+                self.out.push_back(Output::WhackDone(t.client));
+            }
+        }
+    }
+}

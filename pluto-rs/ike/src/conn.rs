@@ -1,0 +1,275 @@
+//! Connections: what was added, the instances made of templates, and which end is us.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use ipsec_types::conn::{ClientSpec, ConnSpec, ConnType, EndSpec, FailureShunt, HostSpec, Port};
+use ipsec_types::{Id, SecretBytes};
+
+use crate::io::Interface;
+use crate::sa::Serial;
+
+/// Names a connection; never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ConnId(pub u64);
+
+/// What a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConnKind {
+    /// Both ends are known.
+    Permanent,
+    /// `right=%any` or a virtual client: instances are made of it.
+    Template,
+    /// Number N of a template, for one peer.
+    Instance(u32),
+}
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    pub spec: Rc<ConnSpec>,
+    pub kind: ConnKind,
+    /// Template of an instance.
+    pub template: Option<ConnId>,
+    /// Our end is `right`.
+    pub swapped: bool,
+    /// Our address and the interface it is on; `None` while neither end is us.
+    pub oriented: Option<(IpAddr, String)>,
+    /// The peer's address, known for permanent conns and instances.
+    pub peer: Option<IpAddr>,
+    /// The peer's identity, learnt for instances.
+    pub peer_id: Id,
+    /// The port that `%any` in the peer's protoport became.
+    pub peer_port: Option<u16>,
+    pub newest_ike: Option<Serial>,
+    pub newest_child: Option<Serial>,
+    /// `ipsec auto --up` or the like: keep it up.
+    pub up: bool,
+    /// States that use it.
+    pub refs: usize,
+}
+
+impl Connection {
+    pub(crate) fn this(&self) -> &EndSpec {
+        if self.swapped { &self.spec.right } else { &self.spec.left }
+    }
+
+    pub(crate) fn that(&self) -> &EndSpec {
+        if self.swapped { &self.spec.left } else { &self.spec.right }
+    }
+
+    /// Our address.
+    pub(crate) fn our_addr(&self) -> Option<IpAddr> {
+        self.oriented.as_ref().map(|o| o.0)
+    }
+
+    /// The identity we send.
+    pub(crate) fn our_id(&self) -> Id {
+        match (&self.this().id, self.our_addr()) {
+            (Id::None, Some(a)) => Id::Addr(a),
+            (id, _) => id.clone(),
+        }
+    }
+
+    /// The identity the peer must have; `None` is anybody.
+    pub(crate) fn wanted_id(&self) -> Id {
+        match (&self.that().id, &self.that().host) {
+            (Id::None, HostSpec::Addr(a)) => Id::Addr(*a),
+            (id, _) => id.clone(),
+        }
+    }
+
+    /// Whether packets from our port must not leave in clear while no SA covers them: transport mode for road
+    /// warriors on one UDP port, unless `failureshunt=passthrough`.
+    pub(crate) fn guarded_port(&self) -> Option<(IpAddr, u16)> {
+        let this = self.this().protoport;
+        let wanted = self.kind == ConnKind::Template
+            && self.spec.conn_type == ConnType::Transport
+            && matches!(self.that().host, HostSpec::Any)
+            && self.spec.failure_shunt != FailureShunt::Passthrough;
+        match (wanted, this.proto, this.port, self.our_addr()) {
+            (true, 17, Port::Number(port), Some(addr)) => Some((addr, port)),
+            _ => None,
+        }
+    }
+}
+
+/// Decides which end is us. Wildcard ends are always the peer.
+fn orient(spec: &ConnSpec, interfaces: &[Interface]) -> Option<(bool, IpAddr, String)> {
+    let local = |end: &EndSpec| match &end.host {
+        HostSpec::Addr(a) => interfaces.iter().find(|i| i.addr == *a),
+        _ => None,
+    };
+    match (local(&spec.left), local(&spec.right)) {
+        // Both ends ours: nothing sensible can be done, stay unoriented.
+        (Some(_), Some(_)) | (None, None) => None,
+        (Some(i), None) => Some((false, i.addr, i.name.clone())),
+        (None, Some(i)) => Some((true, i.addr, i.name.clone())),
+    }
+}
+
+fn is_wild(end: &EndSpec) -> bool {
+    matches!(end.host, HostSpec::Any) || matches!(end.client, ClientSpec::Virtual { .. })
+}
+
+/// All connections.
+#[derive(Debug, Default)]
+pub(crate) struct ConnTable {
+    conns: BTreeMap<ConnId, Connection>,
+    by_name: HashMap<String, Vec<ConnId>>,
+    next: u64,
+    instances: HashMap<ConnId, u32>,
+}
+
+impl ConnTable {
+    pub(crate) fn get(&self, id: ConnId) -> Option<&Connection> {
+        self.conns.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Connection> {
+        self.conns.get_mut(&id)
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (ConnId, &Connection)> {
+        self.conns.iter().map(|(id, c)| (*id, c))
+    }
+
+    fn insert(&mut self, c: Connection) -> ConnId {
+        let id = ConnId(self.next);
+        self.next += 1;
+        self.by_name.entry(c.spec.name.clone()).or_default().push(id);
+        self.conns.insert(id, c);
+        id
+    }
+
+    /// Adds a conn; the caller has removed one of the same name.
+    pub(crate) fn add(&mut self, spec: ConnSpec, interfaces: &[Interface]) -> ConnId {
+        let kind = if is_wild(&spec.left) || is_wild(&spec.right) {
+            ConnKind::Template
+        } else {
+            ConnKind::Permanent
+        };
+        let mut c = Connection {
+            spec: Rc::new(spec),
+            kind,
+            template: None,
+            swapped: false,
+            oriented: None,
+            peer: None,
+            peer_id: Id::None,
+            peer_port: None,
+            newest_ike: None,
+            newest_child: None,
+            up: false,
+            refs: 0,
+        };
+        place(&mut c, interfaces);
+        self.insert(c)
+    }
+
+    /// Looks at every conn again after the interfaces changed. Instances keep what their SAs were made with.
+    pub(crate) fn reorient(&mut self, interfaces: &[Interface]) {
+        for c in self.conns.values_mut().filter(|c| !matches!(c.kind, ConnKind::Instance(_))) {
+            place(c, interfaces);
+        }
+    }
+
+    /// Makes an instance of a template for a peer.
+    pub(crate) fn instantiate(&mut self, template: ConnId, peer: IpAddr) -> Option<ConnId> {
+        let mut c = self.conns.get(&template)?.clone();
+        let n = self.instances.entry(template).or_insert(0);
+        *n += 1;
+        c.kind = ConnKind::Instance(*n);
+        c.template = Some(template);
+        c.peer = Some(peer);
+        c.up = false;
+        c.refs = 0;
+        (c.newest_ike, c.newest_child) = (None, None);
+        Some(self.insert(c))
+    }
+
+    /// Removes one connection.
+    pub(crate) fn remove(&mut self, id: ConnId) -> Option<Connection> {
+        let c = self.conns.remove(&id)?;
+        self.instances.remove(&id);
+        if let Some(ids) = self.by_name.get_mut(&c.spec.name) {
+            ids.retain(|x| *x != id);
+            if ids.is_empty() {
+                self.by_name.remove(&c.spec.name);
+            }
+        }
+        Some(c)
+    }
+
+    /// The conn of this name and all its instances.
+    pub(crate) fn named(&self, name: &str) -> Vec<ConnId> {
+        self.by_name.get(name).cloned().unwrap_or_default()
+    }
+
+    /// As [`Self::named`], with `connalias=` too.
+    pub(crate) fn named_or_alias(&self, name: &str) -> Vec<ConnId> {
+        let mut found = self.named(name);
+        if found.is_empty() {
+            found = self
+                .iter()
+                .filter(|(_, c)| c.spec.aliases.iter().any(|a| a == name))
+                .map(|(id, _)| id)
+                .collect();
+        }
+        found
+    }
+
+    /// Conns that could serve a first message from `remote` at `local`, best first: exact peers before road
+    /// warriors, and within each the latest added first (Openswan's order).
+    pub(crate) fn for_peer(&self, local: IpAddr, remote: IpAddr) -> Vec<ConnId> {
+        let fits = |c: &Connection| c.our_addr() == Some(local) && !matches!(c.kind, ConnKind::Instance(_));
+        let exact = self.iter().rev().filter(|(_, c)| fits(c) && c.peer == Some(remote)).map(|(id, _)| id);
+        let any = self
+            .iter()
+            .rev()
+            .filter(|(_, c)| fits(c) && matches!(c.that().host, HostSpec::Any))
+            .map(|(id, _)| id);
+        exact.chain(any).collect()
+    }
+
+    /// An instance of `template` for this peer and identity, other than `not`.
+    pub(crate) fn instance_of(&self, template: ConnId, peer: IpAddr, id: &Id, not: ConnId) -> Option<ConnId> {
+        let name = &self.conns.get(&template)?.spec.name;
+        self.named(name).into_iter().find(|x| {
+            *x != not
+                && self.conns.get(x).is_some_and(|c| {
+                    c.template == Some(template)
+                        && c.peer == Some(peer)
+                        && c.peer_id != Id::None
+                        && c.peer_id == *id
+                })
+        })
+    }
+}
+
+fn place(c: &mut Connection, interfaces: &[Interface]) {
+    c.oriented = None;
+    if let Some((swapped, addr, name)) = orient(&c.spec, interfaces) {
+        c.swapped = swapped;
+        c.oriented = Some((addr, name));
+    }
+    c.peer = match &c.that().host {
+        HostSpec::Addr(a) if c.oriented.is_some() => Some(*a),
+        _ => None,
+    };
+}
+
+/// A pre-shared key for `c`, all candidates. A road warrior is looked up by its address, as its identity is not yet
+/// known when the key is needed.
+pub(crate) fn secrets_for(
+    c: &Connection,
+    remote: IpAddr,
+    psk: &dyn crate::io::PskLookup,
+) -> Vec<SecretBytes> {
+    let him = match c.wanted_id() {
+        Id::None => Id::Addr(remote),
+        id => id,
+    };
+    psk.lookup(&c.our_id(), &him)
+}

@@ -1,0 +1,405 @@
+//! The engine: owns every SA and connection, takes inputs, hands out outputs.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipsec_crypto::CryptoError;
+use ipsec_types::kernel::{KernelError, KernelEvent, KernelReply, KernelRequest, ReqToken};
+use ipsec_types::whack::{SetupSpec, rc};
+use ipsec_types::{Instant, Now};
+
+use crate::child::{Stage, Traffic};
+use crate::conn::{ConnId, ConnKind, ConnTable};
+use crate::io::{
+    ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, Protected,
+    PskLookup,
+};
+use crate::sa::{ChildSa, IkeSa, Phase1, Role, Serial};
+use crate::spd::Spd;
+use crate::timer::{TimerKind, TimerQueue};
+use crate::v1::Continuation;
+use crate::wire::Cookie;
+
+/// Bounds on what strangers can make us hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Half-open IKE SAs from one address.
+    pub half_open_per_peer: usize,
+    /// Half-open IKE SAs in all.
+    pub half_open: usize,
+    /// Life of a half-open responder.
+    pub half_open_life: Duration,
+    /// Quick Modes under way in one IKE SA.
+    pub exchanges: usize,
+    /// Answers to repetitions of one message.
+    pub duplicates: u32,
+    /// `PAYLOAD_MALFORMED` notifications of one IKE SA.
+    pub malformed: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            half_open_per_peer: 10,
+            half_open: 1000,
+            half_open_life: Duration::from_secs(30),
+            exchanges: 16,
+            duplicates: 8,
+            malformed: 16,
+        }
+    }
+}
+
+/// What an engine is made with.
+pub struct EndpointConfig {
+    /// Bounds.
+    pub limits: Limits,
+    /// `config setup`.
+    pub setup: SetupSpec,
+    /// Our vendor ID.
+    pub vendor_id: Vec<u8>,
+    /// Words of the first status line: `netkey`, `noklips`.
+    pub kernel_name: &'static str,
+    /// Randomness.
+    pub entropy: Box<dyn EntropySource>,
+    /// Pre-shared keys.
+    pub secrets: Box<dyn PskLookup>,
+}
+
+/// What is to happen when the kernel has answered.
+#[derive(Debug)]
+pub(crate) enum KernelWait {
+    Spi(Serial),
+    Install(Serial, Stage),
+    Usage(Serial, Traffic),
+    Flush,
+}
+
+/// The engine. See the crate's documentation for how it is driven.
+pub struct Endpoint {
+    pub(crate) limits: Limits,
+    pub(crate) setup: SetupSpec,
+    pub(crate) vendor_id: Vec<u8>,
+    pub(crate) kernel_name: &'static str,
+    entropy: Box<dyn EntropySource>,
+    pub(crate) secrets: Box<dyn PskLookup>,
+    pub(crate) now: Now,
+    pub(crate) out: VecDeque<Output>,
+    pub(crate) listening: bool,
+    pub(crate) interfaces: Vec<Interface>,
+    pub(crate) conns: ConnTable,
+    pub(crate) ikes: BTreeMap<Serial, IkeSa>,
+    pub(crate) children: BTreeMap<Serial, ChildSa>,
+    // Half of the key is the peer's choice: std's keyed hasher, as for every map here.
+    pub(crate) by_cookies: HashMap<(Cookie, Cookie), Serial>,
+    // First messages of responders under way, so that a repeated one makes no second SA. The peer chooses the key.
+    pub(crate) by_first: HashMap<(Cookie, SocketAddr), Serial>,
+    // Our own Main Modes before the peer's cookie is known. We choose the key.
+    pub(crate) by_icookie: HashMap<Cookie, Serial>,
+    // Children by the SPI the kernel gave us. The kernel chooses the key.
+    pub(crate) by_spi_in: HashMap<u32, Serial>,
+    // Established children by the peer's address and SPI. The peer chooses the key.
+    pub(crate) by_spi_out: HashMap<(IpAddr, u32), Serial>,
+    // Children by exchange. The peer may choose the message ID.
+    pub(crate) by_msgid: HashMap<(Serial, u32), Serial>,
+    pub(crate) half_open: HashMap<IpAddr, usize>,
+    pub(crate) half_open_all: usize,
+    pub(crate) timers: TimerQueue,
+    pub(crate) spd: Spd,
+    pub(crate) guards: BTreeSet<Protected>,
+    pub(crate) installs: HashMap<Serial, (u32, Option<KernelError>)>,
+    pub(crate) traffic: HashMap<ClientId, u32>,
+    waits: HashMap<ReqToken, KernelWait>,
+    jobs: HashMap<CryptoToken, (Serial, Continuation)>,
+    next_serial: u32,
+    next_token: u64,
+    pub(crate) exiting: bool,
+}
+
+impl Endpoint {
+    /// An engine that knows no conn and does not listen.
+    pub fn new(cfg: EndpointConfig) -> Self {
+        let mut e = Endpoint {
+            limits: cfg.limits,
+            setup: cfg.setup,
+            vendor_id: cfg.vendor_id,
+            kernel_name: cfg.kernel_name,
+            entropy: cfg.entropy,
+            secrets: cfg.secrets,
+            now: Now::default(),
+            out: VecDeque::new(),
+            listening: false,
+            interfaces: Vec::new(),
+            conns: ConnTable::default(),
+            ikes: BTreeMap::new(),
+            children: BTreeMap::new(),
+            by_cookies: HashMap::new(),
+            by_first: HashMap::new(),
+            by_icookie: HashMap::new(),
+            by_spi_in: HashMap::new(),
+            by_spi_out: HashMap::new(),
+            by_msgid: HashMap::new(),
+            half_open: HashMap::new(),
+            half_open_all: 0,
+            timers: TimerQueue::default(),
+            spd: Spd::default(),
+            guards: BTreeSet::new(),
+            installs: HashMap::new(),
+            traffic: HashMap::new(),
+            waits: HashMap::new(),
+            jobs: HashMap::new(),
+            next_serial: 1,
+            next_token: 1,
+            exiting: false,
+        };
+        // What an earlier run left behind when it was killed.
+        e.kernel(KernelRequest::FlushOurs, Some(KernelWait::Flush));
+        e
+    }
+
+    /// Replaces the pre-shared keys. Established SAs are not touched.
+    pub fn set_secrets(&mut self, secrets: Box<dyn PskLookup>) {
+        self.secrets = secrets;
+    }
+
+    /// Takes one input. Outputs pile up for [`Self::poll_output`].
+    pub fn handle(&mut self, now: Now, input: Input) {
+        self.now = now;
+        match input {
+            Input::Datagram { local, remote, data } => self.on_datagram(local, remote, &data),
+            Input::Timeout => self.on_timeout(),
+            Input::Whack { client, request } => self.on_whack(client, *request),
+            Input::WhackGone(client) => self.on_whack_gone(client),
+            Input::Listening { interfaces, client } => self.on_listening(interfaces, client),
+            Input::Kernel(event) => self.on_kernel(event),
+            Input::CryptoDone(token, result) => self.on_crypto(token, result),
+        }
+    }
+
+    /// The next output, in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When to call again with [`Input::Timeout`], and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
+        self.timers.next()
+    }
+
+    /// Established Child SAs, by the conn's name and the SPIs in and out: for tests and counters.
+    pub fn established(&self) -> Vec<(String, u32, u32)> {
+        let name = |c: &ChildSa| self.conns.get(c.conn).map_or_else(String::new, |x| x.spec.name.clone());
+        self.children.values().filter(|c| c.is_up()).map(|c| (name(c), c.spi_in, c.spi_out)).collect()
+    }
+
+    /// Numbers of IKE SAs, Child SAs, connections (with instances) and armed waits: for leak checks.
+    pub fn counts(&self) -> [usize; 4] {
+        [self.ikes.len(), self.children.len(), self.conns.iter().count(), self.waits.len() + self.jobs.len()]
+    }
+
+    // ---- services for the other modules ----
+
+    pub(crate) fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut out = [0; N];
+        self.entropy.fill(&mut out);
+        out
+    }
+
+    pub(crate) fn random_vec(&mut self, n: usize) -> Vec<u8> {
+        let mut out = vec![0; n];
+        self.entropy.fill(&mut out);
+        out
+    }
+
+    pub(crate) fn new_serial(&mut self) -> Serial {
+        let s = Serial(self.next_serial);
+        self.next_serial = self.next_serial.checked_add(1).unwrap_or(1);
+        s
+    }
+
+    fn token(&mut self) -> u64 {
+        self.next_token += 1;
+        self.next_token
+    }
+
+    pub(crate) fn kernel(&mut self, request: KernelRequest, wait: Option<KernelWait>) {
+        let token = ReqToken(self.token());
+        if let Some(wait) = wait {
+            self.waits.insert(token, wait);
+        }
+        self.out.push_back(Output::Kernel(token, request));
+    }
+
+    pub(crate) fn compute(&mut self, serial: Serial, job: CryptoJob, then: Continuation) {
+        let token = CryptoToken(self.token());
+        self.jobs.insert(token, (serial, then));
+        self.out.push_back(Output::Crypto(token, job));
+    }
+
+    pub(crate) fn after(&self, d: Duration) -> Instant {
+        self.now.mono + d
+    }
+
+    pub(crate) fn in_seconds(&self, s: u32) -> Instant {
+        self.after(Duration::from_secs(s.into()))
+    }
+
+    // ---- inputs ----
+
+    fn on_crypto(&mut self, token: CryptoToken, result: Result<CryptoResult, CryptoError>) {
+        // A result for an SA that is gone is dropped and wiped.
+        let Some((serial, then)) = self.jobs.remove(&token) else { return };
+        if !self.ikes.contains_key(&serial) && !self.children.contains_key(&serial) {
+            return;
+        }
+        match result {
+            Ok(done) => self.resume(serial, then, done),
+            Err(e) => {
+                let text = format!("Diffie-Hellman failed: {e}; the peer's key exchange value is refused");
+                self.log_sa(serial, rc::LOG_SERIOUS, &text);
+                self.drop_state(serial);
+            }
+        }
+    }
+
+    fn on_kernel(&mut self, event: KernelEvent) {
+        match event {
+            KernelEvent::Done(token, result) => match (self.waits.remove(&token), result) {
+                (Some(KernelWait::Spi(child)), result) => self.on_spi(child, result),
+                (Some(KernelWait::Install(child, stage)), result) => self.on_installed(child, stage, result),
+                (Some(KernelWait::Usage(child, traffic)), result) => self.on_usage(child, traffic, result),
+                (Some(KernelWait::Flush), Ok(KernelReply::Flushed { sas, policies })) => {
+                    if sas + policies > 0 {
+                        let text = format!(
+                            "removed {sas} SAs and {policies} policies that an earlier run left behind"
+                        );
+                        self.log_plain(None, rc::LOG, &text);
+                    }
+                }
+                (_, Err(e)) => self.log_plain(None, rc::LOG_SERIOUS, &e.to_string()),
+                (_, Ok(_)) => {}
+            },
+            KernelEvent::Expire { id, hard } => {
+                let child = self.by_spi_in.get(&id.spi).copied().filter(|_| hard);
+                if let Some(child) = child.filter(|c| self.children.get(c).is_some_and(ChildSa::is_up)) {
+                    self.log_sa(child, rc::LOG, "IPsec SA expired (LATEST!)");
+                    self.delete_child(child, true);
+                }
+            }
+            KernelEvent::Mapping { id, new } => self.on_mapping(id.spi, new),
+            // No trap policies are installed yet, so nothing of ours can be acquired.
+            KernelEvent::Acquire { .. } => {}
+        }
+    }
+
+    fn on_timeout(&mut self) {
+        while let Some((serial, kind)) = self.timers.pop(self.now.mono) {
+            match kind {
+                TimerKind::Retransmit => self.on_retransmit(serial),
+                TimerKind::Discard => {
+                    if self.ikes.contains_key(&serial) {
+                        self.log_sa(serial, rc::LOG, "half-open ISAKMP SA timed out: the peer went silent");
+                    }
+                    self.drop_state(serial);
+                }
+                TimerKind::Replace => self.on_replace(serial),
+                TimerKind::Expire => self.on_expire(serial),
+                TimerKind::NatKeepalive => self.on_keepalive(serial),
+                TimerKind::Dpd => self.on_dpd(serial),
+            }
+        }
+    }
+
+    // ---- life and death of states ----
+
+    /// Adds a half-open responder to the counts; false if there are too many.
+    pub(crate) fn admit_half_open(&mut self, peer: IpAddr) -> bool {
+        let n = self.half_open.get(&peer).copied().unwrap_or(0);
+        if n >= self.limits.half_open_per_peer || self.half_open_all >= self.limits.half_open {
+            return false;
+        }
+        self.half_open.insert(peer, n + 1);
+        self.half_open_all += 1;
+        true
+    }
+
+    /// Takes a responder out of the counts: it is established or gone.
+    pub(crate) fn leave_half_open(&mut self, peer: IpAddr) {
+        if let Some(n) = self.half_open.get_mut(&peer) {
+            *n = n.saturating_sub(1);
+            if *n == 0 {
+                self.half_open.remove(&peer);
+            }
+            self.half_open_all = self.half_open_all.saturating_sub(1);
+        }
+    }
+
+    /// Forgets a state of either kind without telling the peer.
+    pub(crate) fn drop_state(&mut self, serial: Serial) {
+        if self.ikes.contains_key(&serial) {
+            self.delete_ike(serial, false);
+        } else {
+            self.delete_child(serial, false);
+        }
+    }
+
+    /// Removes an IKE SA, and the Quick Modes under way in it; established Child SAs stay (IKEv1).
+    pub(crate) fn delete_ike(&mut self, serial: Serial, tell_peer: bool) {
+        if tell_peer {
+            self.send_delete_ike(serial);
+        }
+        let unfinished =
+            self.ikes.get_mut(&serial).map(|s| std::mem::take(&mut s.open_children)).unwrap_or_default();
+        for child in unfinished {
+            self.delete_child(child, false);
+        }
+        self.release_whack(serial);
+        self.timers.clear_all(serial);
+        self.forget_first(serial);
+        let Some(sa) = self.ikes.remove(&serial) else { return };
+        self.by_cookies.remove(&(sa.icookie, sa.rcookie));
+        self.by_icookie.remove(&sa.icookie);
+        if sa.role == Role::Responder && !matches!(sa.state, Phase1::Up(_)) {
+            self.leave_half_open(sa.remote.ip());
+        }
+        if let Some(c) = self.conns.get_mut(sa.conn).filter(|c| c.newest_ike == Some(serial)) {
+            c.newest_ike = None;
+        }
+        self.conn_unref(sa.conn);
+    }
+
+    /// The first message of a responder need no longer be known.
+    pub(crate) fn forget_first(&mut self, serial: Serial) {
+        let Some((icookie, from)) =
+            self.ikes.get_mut(&serial).and_then(|s| Some((s.icookie, s.first_from.take()?)))
+        else {
+            return;
+        };
+        self.by_first.remove(&(icookie, from));
+    }
+
+    /// A state uses the connection.
+    pub(crate) fn conn_ref(&mut self, conn: ConnId) {
+        if let Some(c) = self.conns.get_mut(conn) {
+            c.refs += 1;
+        }
+    }
+
+    /// A state no longer uses it; an instance nobody uses goes.
+    pub(crate) fn conn_unref(&mut self, conn: ConnId) {
+        let Some(c) = self.conns.get_mut(conn) else { return };
+        c.refs = c.refs.saturating_sub(1);
+        if c.refs > 0 || !matches!(c.kind, ConnKind::Instance(_)) {
+            return;
+        }
+        if let Some(peer) = c.peer {
+            let text = format!(
+                "deleting connection \"{}\" instance with peer {peer} {{isakmp=#0/ipsec=#0}}",
+                c.spec.name
+            );
+            self.log_conn(conn, None, rc::LOG, &text);
+        }
+        self.conns.remove(conn);
+    }
+}

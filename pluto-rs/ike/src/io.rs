@@ -1,0 +1,161 @@
+//! Everything that crosses the engine's boundary.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipsec_crypto::CryptoError;
+use ipsec_types::algo::DhGroup;
+use ipsec_types::kernel::{KernelEvent, KernelRequest, ReqToken};
+use ipsec_types::whack::Request;
+use ipsec_types::{Id, SecretBytes};
+
+/// Where random octets come from: the operating system in the daemon, a seed in tests. Cookies, nonces, message
+/// IDs, fuzz and Diffie-Hellman exponents are all drawn here.
+pub trait EntropySource {
+    /// Fills `out`.
+    fn fill(&mut self, out: &mut [u8]);
+}
+
+/// Finds pre-shared keys.
+pub trait PskLookup {
+    /// All secrets that serve this pair of identities equally well, best first, without duplicates.
+    fn lookup(&self, me: &Id, him: &Id) -> Vec<SecretBytes>;
+}
+
+/// One connection to the control socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(pub u64);
+
+/// Pairs a crypto job with its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CryptoToken(pub u64);
+
+/// A local address the shell listens on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// The address.
+    pub addr: IpAddr,
+}
+
+/// What enters.
+#[derive(Debug)]
+pub enum Input {
+    /// A datagram from port 500 or 4500, as received.
+    Datagram {
+        /// Our address and port.
+        local: SocketAddr,
+        /// The sender.
+        remote: SocketAddr,
+        /// The octets.
+        data: Vec<u8>,
+    },
+    /// The time named by `poll_timeout` has come.
+    Timeout,
+    /// A request on the control socket.
+    Whack {
+        /// Who asks.
+        client: ClientId,
+        /// What.
+        request: Box<Request>,
+    },
+    /// A client of the control socket went away.
+    WhackGone(ClientId),
+    /// The shell has scanned the interfaces and bound its sockets, as [`Output::Listen`] asked.
+    Listening {
+        /// Addresses with sockets.
+        interfaces: Vec<Interface>,
+        /// Who asked.
+        client: Option<ClientId>,
+    },
+    /// The kernel answered, or tells by itself.
+    Kernel(KernelEvent),
+    /// A worker is done.
+    CryptoDone(CryptoToken, Result<CryptoResult, CryptoError>),
+}
+
+/// Diffie-Hellman work for a thread.
+#[derive(Debug)]
+pub struct CryptoJob {
+    /// Group.
+    pub group: DhGroup,
+    /// Our exponent.
+    pub secret: SecretBytes,
+    /// Whether our public value is wanted.
+    pub public: bool,
+    /// The peer's public value, if the shared secret is wanted.
+    pub peer: Option<Vec<u8>>,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct CryptoResult {
+    /// Our public value; empty if it was not asked for.
+    pub public: Vec<u8>,
+    /// The shared secret; empty if it was not asked for.
+    pub shared: SecretBytes,
+}
+
+/// Does a job: what a worker thread calls.
+pub fn run_crypto(job: &CryptoJob) -> Result<CryptoResult, CryptoError> {
+    let mut done = CryptoResult::default();
+    if let Some(peer) = &job.peer {
+        done.shared = ipsec_crypto::dh::shared(job.group, &job.secret, peer)?;
+    }
+    if job.public {
+        done.public = ipsec_crypto::dh::public(job.group, &job.secret)?;
+    }
+    Ok(done)
+}
+
+/// One line for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Text with Openswan's prefix.
+    pub text: String,
+    /// Whether it is about junk from strangers, which the shell limits in rate.
+    pub junk: bool,
+}
+
+/// A local endpoint that must not be spoken to in clear, for the L2TP daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Protected {
+    /// Our address.
+    pub addr: IpAddr,
+    /// Our UDP port.
+    pub port: u16,
+}
+
+/// What leaves.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a datagram.
+    Transmit {
+        /// From.
+        local: SocketAddr,
+        /// To.
+        remote: SocketAddr,
+        /// Octets, with the non-ESP marker where one is due.
+        data: Vec<u8>,
+    },
+    /// Compute, then [`Input::CryptoDone`].
+    Crypto(CryptoToken, CryptoJob),
+    /// Ask the kernel, then [`Input::Kernel`].
+    Kernel(ReqToken, KernelRequest),
+    /// A reply line `NNN TEXT` to a control client.
+    Whack(ClientId, String),
+    /// Nothing more for this client.
+    WhackDone(ClientId),
+    /// Write to the log.
+    Log(Record),
+    /// Scan interfaces, bind sockets, read secrets, then [`Input::Listening`].
+    Listen(ClientId),
+    /// Close the sockets.
+    Unlisten,
+    /// Read secrets again, tell the client what is wrong with them, and close the client.
+    RereadSecrets(ClientId),
+    /// The set of protected endpoints has changed to this.
+    Protect(Vec<Protected>),
+    /// Leave, after everything before this has been done.
+    Exit,
+}

@@ -1,0 +1,103 @@
+//! Log lines with Openswan's prefix, and their copies to the control client that waits for a negotiation.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipsec_types::whack::rc;
+
+use crate::Endpoint;
+use crate::conn::{ConnId, ConnKind};
+use crate::io::{ClientId, Output, Record};
+use crate::sa::{Serial, StateName};
+
+impl Endpoint {
+    /// `"conn"[N] PEER`.
+    pub(crate) fn conn_label(&self, conn: ConnId, port: u16) -> String {
+        let Some(c) = self.conns.get(conn) else { return "\"?\"".into() };
+        match (c.kind, c.peer) {
+            (ConnKind::Instance(n), Some(peer)) if port != 500 && port != 0 => {
+                format!("\"{}\"[{n}] {}", c.spec.name, SocketAddr::new(peer, port))
+            }
+            (ConnKind::Instance(n), Some(peer)) => format!("\"{}\"[{n}] {peer}", c.spec.name),
+            _ => format!("\"{}\"", c.spec.name),
+        }
+    }
+
+    fn sa_context(&self, serial: Serial) -> (String, Option<ClientId>) {
+        let (conn, port, whack) = match (self.ikes.get(&serial), self.children.get(&serial)) {
+            (Some(s), _) => (s.conn, s.remote.port(), s.whack),
+            (None, Some(c)) => (c.conn, self.ikes.get(&c.ike).map_or(0, |s| s.remote.port()), c.whack),
+            (None, None) => return (format!("{serial}"), None),
+        };
+        (format!("{} {serial}", self.conn_label(conn, port)), whack)
+    }
+
+    /// A line about an SA, with reply code `code` for the client that waits for it.
+    pub(crate) fn log_sa(&mut self, serial: Serial, code: u8, text: &str) {
+        let (prefix, whack) = self.sa_context(serial);
+        let text = format!("{prefix}: {text}");
+        if let Some(client) = whack {
+            self.reply(client, code, &text);
+        }
+        self.out.push_back(Output::Log(Record { text, junk: false }));
+    }
+
+    /// `transition from state A to state B`.
+    pub(crate) fn log_transition(&mut self, serial: Serial, from: StateName, to: StateName) {
+        let text = format!("transition from state {} to state {}", from.label(), to.label());
+        self.log_sa(serial, rc::LOG, &text);
+    }
+
+    /// `STATE_X: story`, with extra text for established ones.
+    pub(crate) fn log_state(&mut self, serial: Serial, to: StateName, extra: &str) {
+        let done =
+            matches!(to, StateName::MainI4 | StateName::MainR3 | StateName::QuickI2 | StateName::QuickR2);
+        let text = format!("{}: {}{extra}", to.label(), to.story());
+        self.log_sa(serial, if done { rc::SUCCESS } else { to.code() }, &text);
+    }
+
+    /// A line about a connection.
+    pub(crate) fn log_conn(&mut self, conn: ConnId, client: Option<ClientId>, code: u8, text: &str) {
+        let text = format!("{}: {text}", self.conn_label(conn, 0));
+        if let Some(client) = client {
+            self.reply(client, code, &text);
+        }
+        self.out.push_back(Output::Log(Record { text, junk: false }));
+    }
+
+    /// A line about a datagram that belongs to no SA; limited in rate by the shell.
+    pub(crate) fn log_packet(&mut self, remote: SocketAddr, text: &str) {
+        let text = format!("packet from {remote}: {text}");
+        self.out.push_back(Output::Log(Record { text, junk: true }));
+    }
+
+    /// A line without a prefix.
+    pub(crate) fn log_plain(&mut self, client: Option<ClientId>, code: u8, text: &str) {
+        if let Some(client) = client {
+            self.reply(client, code, text);
+        }
+        self.out.push_back(Output::Log(Record { text: text.into(), junk: false }));
+    }
+
+    /// A reply line without a log line.
+    pub(crate) fn reply(&mut self, client: ClientId, code: u8, text: &str) {
+        self.out.push_back(Output::Whack(client, format!("{code:03} {text}")));
+    }
+
+    /// Ends the wait of the client attached to an SA.
+    pub(crate) fn release_whack(&mut self, serial: Serial) {
+        let client = match (self.ikes.get_mut(&serial), self.children.get_mut(&serial)) {
+            (Some(s), _) => s.whack.take(),
+            (None, Some(c)) => c.whack.take(),
+            (None, None) => None,
+        };
+        if let Some(client) = client {
+            self.out.push_back(Output::WhackDone(client));
+        }
+    }
+}
+
+/// `10.0.0.1/32:17/1701` without the `/32` of a single host of that address.
+pub(crate) fn end_text(net: ipnet::IpNet, host: IpAddr, proto: u8, port: u16) -> String {
+    let pp = if proto == 0 { String::new() } else { format!(":{proto}/{port}") };
+    if net == ipnet::IpNet::from(host) { format!("{host}{pp}") } else { format!("{net}==={host}{pp}") }
+}

@@ -1,0 +1,327 @@
+//! IKE SAs and Child SAs: what is known of each, and the states of their exchanges.
+//!
+//! The state owns what only that state needs: the exponent exists from the KE payload to the shared secret and no
+//! longer. While a worker or the kernel computes, the SA is `Suspended` and the continuation owns the rest.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use ipsec_crypto::keymat::PhaseOneKeys;
+use ipsec_types::algo::{EspSuite, IkeSuite};
+use ipsec_types::kernel::{Mode, SaId};
+use ipsec_types::{Instant, SecretBytes};
+
+use crate::conn::ConnId;
+use crate::io::ClientId;
+use crate::spd::{Flow, Slot};
+use crate::v1::AfterQi1;
+use crate::v1::natt::NatT;
+use crate::wire::Cookie;
+
+/// The `#n` of log lines; one sequence for IKE and Child SAs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Serial(pub u32);
+
+impl fmt::Display for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// Who began an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Initiator,
+    Responder,
+}
+
+/// Main Mode states, named by what was sent last (RFC 2409 §5.4; Openswan's names).
+#[derive(Debug)]
+pub(crate) enum Phase1 {
+    /// Sent MI1, expecting MR1.
+    MainI1 { sa_i: Vec<u8> },
+    /// Sent MI2, expecting MR2.
+    MainI2(Box<MainI2>),
+    /// Sent MI3, expecting MR3.
+    MainI3(Box<MainI3>),
+    /// Sent MR1, expecting MI2.
+    MainR1 { sa_i: Vec<u8> },
+    /// Sent MR2, expecting MI3.
+    MainR2(Box<MainR2>),
+    /// A worker computes; the state to come is known by name.
+    Suspended(StateName),
+    /// Established.
+    Up(Box<Up>),
+}
+
+#[derive(Debug)]
+pub(crate) struct MainI2 {
+    pub sa_i: Vec<u8>,
+    pub secret: SecretBytes,
+    pub g_xi: Vec<u8>,
+    pub ni: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(crate) struct MainI3 {
+    pub sa_i: Vec<u8>,
+    pub g_xi: Vec<u8>,
+    pub g_xr: Vec<u8>,
+    pub skeyid: SecretBytes,
+    pub keys: PhaseOneKeys,
+    pub cipher_key: SecretBytes,
+    pub iv: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(crate) struct MainR2 {
+    pub sa_i: Vec<u8>,
+    pub g_xi: Vec<u8>,
+    pub g_xr: Vec<u8>,
+    pub ni: Vec<u8>,
+    pub nr: Vec<u8>,
+    pub shared: SecretBytes,
+}
+
+/// Keys of an established IKE SA.
+#[derive(Debug)]
+pub(crate) struct Up {
+    pub keys: PhaseOneKeys,
+    pub cipher_key: SecretBytes,
+    /// Last ciphertext block of phase 1, the seed of every phase 2 IV (RFC 2409 appendix B).
+    pub last_block: Vec<u8>,
+    /// As responder: the octets of MR3, sent again when MI3 comes again.
+    pub final_reply: Vec<u8>,
+}
+
+/// States by name, for the log and `ipsec auto --status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StateName {
+    MainR0,
+    MainI1,
+    MainR1,
+    MainI2,
+    MainR2,
+    MainI3,
+    MainR3,
+    MainI4,
+    QuickR0,
+    QuickI1,
+    QuickR1,
+    QuickI2,
+    QuickR2,
+}
+
+impl StateName {
+    /// `STATE_MAIN_R1` and so on.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            StateName::MainR0 => "STATE_MAIN_R0",
+            StateName::MainI1 => "STATE_MAIN_I1",
+            StateName::MainR1 => "STATE_MAIN_R1",
+            StateName::MainI2 => "STATE_MAIN_I2",
+            StateName::MainR2 => "STATE_MAIN_R2",
+            StateName::MainI3 => "STATE_MAIN_I3",
+            StateName::MainR3 => "STATE_MAIN_R3",
+            StateName::MainI4 => "STATE_MAIN_I4",
+            StateName::QuickR0 => "STATE_QUICK_R0",
+            StateName::QuickI1 => "STATE_QUICK_I1",
+            StateName::QuickR1 => "STATE_QUICK_R1",
+            StateName::QuickI2 => "STATE_QUICK_I2",
+            StateName::QuickR2 => "STATE_QUICK_R2",
+        }
+    }
+
+    /// What was done and what is awaited.
+    pub(crate) fn story(self) -> &'static str {
+        match self {
+            StateName::MainR0 => "expecting MI1",
+            StateName::MainI1 => "sent MI1, expecting MR1",
+            StateName::MainR1 => "sent MR1, expecting MI2",
+            StateName::MainI2 => "sent MI2, expecting MR2",
+            StateName::MainR2 => "sent MR2, expecting MI3",
+            StateName::MainI3 => "sent MI3, expecting MR3",
+            StateName::MainR3 => "sent MR3, ISAKMP SA established",
+            StateName::MainI4 => "ISAKMP SA established",
+            StateName::QuickR0 => "expecting QI1",
+            StateName::QuickI1 => "sent QI1, expecting QR1",
+            StateName::QuickR1 => "sent QR1, inbound IPsec SA installed, expecting QI2",
+            StateName::QuickI2 => "sent QI2, IPsec SA established",
+            StateName::QuickR2 => "IPsec SA established",
+        }
+    }
+
+    /// Openswan 2.6's reply code of a state that is reached: 100 plus its number.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            StateName::MainR0 => 103,
+            StateName::MainI1 => 104,
+            StateName::MainR1 => 105,
+            StateName::MainI2 => 106,
+            StateName::MainR2 => 107,
+            StateName::MainI3 => 108,
+            StateName::MainR3 => 109,
+            StateName::MainI4 => 110,
+            StateName::QuickR0 => 116,
+            StateName::QuickI1 => 117,
+            StateName::QuickR1 => 118,
+            StateName::QuickI2 => 119,
+            StateName::QuickR2 => 120,
+        }
+    }
+}
+
+/// One IKE SA.
+#[derive(Debug)]
+pub(crate) struct IkeSa {
+    pub conn: ConnId,
+    pub role: Role,
+    pub icookie: Cookie,
+    pub rcookie: Cookie,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    pub state: Phase1,
+    pub suite: Option<IkeSuite>,
+    /// Seconds, the smaller of ours and the negotiated one.
+    pub lifetime: u32,
+    pub natt: NatT,
+    pub peer_dpd: bool,
+    /// Digest of the last message that was acted upon; the same octets again get the same answer again.
+    pub last_received: Option<Vec<u8>>,
+    pub last_sent: Vec<u8>,
+    pub retransmits: u32,
+    pub tries: u32,
+    pub answered_duplicates: u32,
+    pub malformed_sent: u32,
+    /// Message IDs of phase 2 exchanges seen, newest last, bounded.
+    pub used_msgids: VecDeque<u32>,
+    pub whack: Option<ClientId>,
+    /// Conns whose Quick Mode waits for this SA.
+    pub pending: Vec<ConnId>,
+    pub dpd: Dpd,
+    /// Where the first message came from, for the index of first messages.
+    pub first_from: Option<SocketAddr>,
+    /// Quick Modes under way.
+    pub open_children: Vec<Serial>,
+}
+
+/// Dead peer detection of one IKE SA (RFC 3706).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Dpd {
+    pub next_seq: u32,
+    pub expected_ack: Option<u32>,
+    pub unanswered_since: Option<Instant>,
+    pub peer_seq: Option<u32>,
+    pub duplicates: u32,
+}
+
+impl IkeSa {
+    pub(crate) fn name(&self) -> StateName {
+        match (&self.state, self.role) {
+            (Phase1::MainI1 { .. }, _) => StateName::MainI1,
+            (Phase1::MainI2(_), _) => StateName::MainI2,
+            (Phase1::MainI3(_), _) => StateName::MainI3,
+            (Phase1::MainR1 { .. }, _) => StateName::MainR1,
+            (Phase1::MainR2(_), _) => StateName::MainR2,
+            (Phase1::Suspended(name), _) => *name,
+            (Phase1::Up(_), Role::Initiator) => StateName::MainI4,
+            (Phase1::Up(_), Role::Responder) => StateName::MainR3,
+        }
+    }
+
+    pub(crate) fn up(&self) -> Option<&Up> {
+        match &self.state {
+            Phase1::Up(up) => Some(up),
+            _ => None,
+        }
+    }
+}
+
+/// Quick Mode states.
+#[derive(Debug)]
+pub(crate) enum Phase2 {
+    /// Sent QI1, expecting QR1.
+    QuickI1(Box<QuickI1>),
+    /// Sent QR1, expecting QI2.
+    QuickR1(Box<QuickR1>),
+    /// The kernel or a worker is busy.
+    Suspended(StateName),
+    /// Established.
+    Up,
+}
+
+#[derive(Debug)]
+pub(crate) struct QuickI1 {
+    pub ni: Vec<u8>,
+    pub secret: Option<SecretBytes>,
+}
+
+#[derive(Debug)]
+pub(crate) struct QuickR1 {
+    pub ni: Vec<u8>,
+    pub nr: Vec<u8>,
+    pub out_keys: EspKeys,
+}
+
+/// Keys of one direction.
+#[derive(Clone, Debug)]
+pub(crate) struct EspKeys {
+    pub cipher: SecretBytes,
+    pub integ: SecretBytes,
+}
+
+/// One Child SA, or the Quick Mode that makes it.
+#[derive(Debug)]
+pub(crate) struct ChildSa {
+    pub ike: Serial,
+    pub conn: ConnId,
+    pub role: Role,
+    pub msgid: u32,
+    /// IV of the next message of this Quick Mode.
+    pub iv: Vec<u8>,
+    pub state: Phase2,
+    pub suite: Option<EspSuite>,
+    pub mode: Mode,
+    pub pfs: Option<ipsec_types::algo::DhGroup>,
+    pub flow: Flow,
+    pub slot: Option<Slot>,
+    pub spi_in: u32,
+    pub spi_out: u32,
+    pub nat_oa: Option<IpAddr>,
+    pub lifetime: u32,
+    pub in_sa: Option<SaId>,
+    pub out_sa: Option<SaId>,
+    pub last_received: Option<Vec<u8>>,
+    pub last_sent: Vec<u8>,
+    pub retransmits: u32,
+    pub tries: u32,
+    pub whack: Option<ClientId>,
+    /// What waits for the kernel's SPI.
+    pub waiting: Option<WaitingForSpi>,
+    /// Wall-clock second of establishment.
+    pub since: u64,
+}
+
+/// A Quick Mode that has asked the kernel for an SPI.
+#[derive(Debug)]
+pub(crate) enum WaitingForSpi {
+    Initiator,
+    Responder(Box<AfterQi1>),
+}
+
+impl ChildSa {
+    pub(crate) fn name(&self) -> StateName {
+        match (&self.state, self.role) {
+            (Phase2::QuickI1(_), _) => StateName::QuickI1,
+            (Phase2::QuickR1(_), _) => StateName::QuickR1,
+            (Phase2::Suspended(name), _) => *name,
+            (Phase2::Up, Role::Initiator) => StateName::QuickI2,
+            (Phase2::Up, Role::Responder) => StateName::QuickR2,
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.state, Phase2::Up)
+    }
+}

@@ -1,0 +1,176 @@
+//! Which policies are in the kernel, for whom, and how two peers with the same selector are kept apart.
+//!
+//! In transport mode two clients behind one NAT have the same selector: the NAT's address and UDP 1701. The first gets
+//! plain policies; a later one gets policies that want a mark, and every inbound SA marks what it decapsulated. A
+//! daemon that answers with the mark it received (`SO_RCVMARK`, `SO_MARK`) therefore reaches the right client.
+
+use std::collections::{BTreeSet, HashMap};
+
+use ipnet::IpNet;
+use ipsec_types::kernel::{Dir, MARK_MASK, Mark, PolicyId, REQID_RANGE, Selector};
+
+use crate::conn::ConnId;
+use crate::sa::Serial;
+
+/// What a Child SA protects, seen from us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Flow {
+    pub ours: IpNet,
+    pub our_port: u16,
+    pub theirs: IpNet,
+    pub their_port: u16,
+    pub proto: u8,
+}
+
+impl Flow {
+    pub(crate) fn selector(&self, dir: Dir) -> Selector {
+        match dir {
+            Dir::Out => Selector {
+                src: self.ours,
+                dst: self.theirs,
+                proto: self.proto,
+                sport: self.our_port,
+                dport: self.their_port,
+            },
+            Dir::In | Dir::Fwd => Selector {
+                src: self.theirs,
+                dst: self.ours,
+                proto: self.proto,
+                sport: self.their_port,
+                dport: self.our_port,
+            },
+        }
+    }
+}
+
+/// Number of an entry: names its reqid and its mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Slot(u16);
+
+impl Slot {
+    pub(crate) fn reqid(self) -> u32 {
+        REQID_RANGE.start() + u32::from(self.0)
+    }
+
+    pub(crate) fn mark(self) -> Mark {
+        Mark { value: u32::from(self.0) << 16 & MARK_MASK, mask: MARK_MASK }
+    }
+}
+
+/// One pair of policies and who uses it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub flow: Flow,
+    pub conn: ConnId,
+    pub marked: bool,
+    pub users: BTreeSet<Serial>,
+    pub installed: Vec<PolicyId>,
+}
+
+impl Entry {
+    pub(crate) fn policy(&self, slot: Slot, dir: Dir) -> PolicyId {
+        PolicyId { selector: self.flow.selector(dir), dir, mark: self.marked.then(|| slot.mark()) }
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Spd {
+    entries: HashMap<Slot, Entry>,
+    // The selector's far end is chosen by the peer: std's keyed hasher.
+    by_flow: HashMap<Flow, BTreeSet<Slot>>,
+    last: u16,
+}
+
+impl Spd {
+    /// The entry for this flow of this conn, made if there is none. `None` when all 32,767 slots are taken.
+    pub(crate) fn enter(&mut self, flow: Flow, conn: ConnId, user: Serial) -> Option<Slot> {
+        let same = self.by_flow.entry(flow).or_default();
+        if let Some(slot) = same.iter().copied().find(|s| self.entries.get(s).is_some_and(|e| e.conn == conn))
+        {
+            if let Some(e) = self.entries.get_mut(&slot) {
+                e.users.insert(user);
+            }
+            return Some(slot);
+        }
+        let max = u16::try_from(MARK_MASK >> 16).unwrap_or(u16::MAX);
+        let slot = (0..max)
+            .map(|i| Slot((u32::from(self.last) + u32::from(i)).rem_euclid(u32::from(max)) as u16 + 1))
+            .find(|s| !self.entries.contains_key(s))?;
+        self.last = slot.0;
+        let marked = same.iter().any(|s| self.entries.get(s).is_some_and(|e| !e.marked));
+        same.insert(slot);
+        let users = BTreeSet::from([user]);
+        self.entries.insert(slot, Entry { flow, conn, marked, users, installed: Vec::new() });
+        Some(slot)
+    }
+
+    /// Takes a user out; returns the policies to remove when it was the last.
+    pub(crate) fn leave(&mut self, slot: Slot, user: Serial) -> Vec<PolicyId> {
+        let Some(e) = self.entries.get_mut(&slot) else { return Vec::new() };
+        e.users.remove(&user);
+        if !e.users.is_empty() {
+            return Vec::new();
+        }
+        let Some(e) = self.entries.remove(&slot) else { return Vec::new() };
+        if let Some(same) = self.by_flow.get_mut(&e.flow) {
+            same.remove(&slot);
+            if same.is_empty() {
+                self.by_flow.remove(&e.flow);
+            }
+        }
+        e.installed
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Entry> {
+        self.entries.get_mut(&slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow() -> Flow {
+        let net = |s: &str| s.parse().unwrap();
+        Flow {
+            ours: net("192.0.2.1/32"),
+            our_port: 1701,
+            theirs: net("198.51.100.2/32"),
+            their_port: 1701,
+            proto: 17,
+        }
+    }
+
+    #[test]
+    fn a_second_peer_with_the_same_selector_is_marked_and_a_rekey_is_not() {
+        let mut spd = Spd::default();
+        let a = spd.enter(flow(), ConnId(1), Serial(2)).unwrap();
+        let b = spd.enter(flow(), ConnId(2), Serial(4)).unwrap();
+        let a2 = spd.enter(flow(), ConnId(1), Serial(6)).unwrap();
+        assert_eq!(a, a2);
+        assert!(!spd.get_mut(a).unwrap().marked && spd.get_mut(b).unwrap().marked);
+        assert_ne!(a.mark().value, b.mark().value);
+        assert_eq!(a.mark().value & !MARK_MASK, 0);
+        spd.get_mut(a).unwrap().installed.push(PolicyId {
+            selector: flow().selector(Dir::Out),
+            dir: Dir::Out,
+            mark: None,
+        });
+        assert!(spd.leave(a, Serial(2)).is_empty());
+        assert_eq!(spd.leave(a, Serial(6)).len(), 1);
+    }
+
+    #[test]
+    fn slots_run_out_without_a_panic() {
+        let mut spd = Spd::default();
+        let mut n = 0;
+        while spd.enter(flow(), ConnId(n), Serial(1)).is_some() {
+            n += 1;
+            if n > 2000 {
+                return;
+            }
+        }
+        panic!("stopped at {n}");
+    }
+}

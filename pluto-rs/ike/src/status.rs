@@ -1,0 +1,312 @@
+//! `ipsec auto --status`, in the layout of Openswan 2.6.
+
+use ipsec_types::Id;
+use ipsec_types::algo::{DhGroup, HashAlg};
+use ipsec_types::conn::{
+    ClientSpec, ConnSpec, ConnType, DpdAction, EndSpec, FailureShunt, HostSpec, Port, ProtoPort,
+};
+use ipsec_types::kernel::Mode;
+use ipsec_types::whack::rc;
+
+use crate::Endpoint;
+use crate::conn::{ConnId, ConnKind, Connection};
+use crate::io::ClientId;
+use crate::sa::{ChildSa, Serial};
+use crate::timer::TimerKind;
+
+/// `PSK+ENCRYPT+TUNNEL+PFS+…`.
+pub(crate) fn policy_words(spec: &ConnSpec, up: bool) -> String {
+    let mut words = Vec::new();
+    let mut add = |on: bool, word: &'static str| {
+        if on {
+            words.push(word);
+        }
+    };
+    add(spec.authby.psk, "PSK");
+    add(spec.authby.rsasig, "RSASIG");
+    add(true, "ENCRYPT");
+    add(spec.conn_type == ConnType::Tunnel, "TUNNEL");
+    add(spec.pfs, "PFS");
+    add(!spec.rekey, "DONTREKEY");
+    add(up, "UP");
+    add(true, "IKEv2ALLOW");
+    add(true, "SAREFTRACK");
+    let failure = match spec.failure_shunt {
+        FailureShunt::None => "",
+        FailureShunt::Passthrough => "+failurePASS",
+        FailureShunt::Drop => "+failureDROP",
+        FailureShunt::Reject => "+failureREJECT",
+    };
+    words.join("+") + failure
+}
+
+impl Endpoint {
+    pub(crate) fn status(&mut self, client: ClientId) {
+        let mut lines = vec![format!("using kernel interface: {}", self.kernel_name)];
+        for i in self.interfaces.iter().rev() {
+            for _port in [4500, 500] {
+                lines.push(format!("interface {0}/{0} {1}", i.name, i.addr));
+            }
+        }
+        lines.push("%myid = (none)".into());
+        lines.push("debug none".into());
+        lines.push(String::new());
+        self.virtual_private_lines(&mut lines);
+        lines.push(String::new());
+        algorithm_lines(&mut lines);
+        lines.push(String::new());
+        let mut conns: Vec<(String, u32, ConnId)> = self
+            .conns
+            .iter()
+            .map(|(id, c)| {
+                (c.spec.name.to_lowercase(), if let ConnKind::Instance(n) = c.kind { n } else { 0 }, id)
+            })
+            .collect();
+        conns.sort();
+        for (_, _, id) in &conns {
+            self.conn_lines(*id, &mut lines);
+        }
+        lines.push(String::new());
+        let mut serials: Vec<Serial> = self.ikes.keys().chain(self.children.keys()).copied().collect();
+        serials.sort();
+        for s in serials.into_iter().rev() {
+            self.state_lines(s, &mut lines);
+        }
+        for line in lines {
+            self.reply(client, rc::COMMENT, &line);
+        }
+    }
+
+    fn virtual_private_lines(&self, lines: &mut Vec<String>) {
+        let vp = &self.setup.virtual_private;
+        lines.push("virtual_private (%priv):".into());
+        let list = |word: &str, nets: &[ipnet::IpNet]| {
+            let s = if nets.len() == 1 { "" } else { "s" };
+            let text: Vec<String> = nets.iter().map(ToString::to_string).collect();
+            format!("- {word} {} subnet{s}: {}", nets.len(), text.join(", "))
+        };
+        lines.push(list("allowed", &vp.allowed));
+        lines.push(list("disallowed", &vp.disallowed));
+        if vp.allowed.is_empty() {
+            lines.push("WARNING: Either virtual_private= is not specified, or there is a syntax".into());
+            lines.push("         error in that line. 'left/rightsubnet=vhost:%priv' will not work!".into());
+        }
+        if vp.disallowed.is_empty() {
+            lines.push("WARNING: Disallowed subnets in virtual_private= is empty. If you have".into());
+            lines.push("         private address space in internal use, it should be excluded!".into());
+        }
+    }
+
+    fn conn_lines(&self, id: ConnId, lines: &mut Vec<String>) {
+        let Some(c) = self.conns.get(id) else { return };
+        let x = match c.kind {
+            ConnKind::Instance(n) => format!("\"{}\"[{n}]", c.spec.name),
+            _ => format!("\"{}\"", c.spec.name),
+        };
+        let owner = c.newest_child.map_or("#0".into(), |s| s.to_string());
+        let newest_ike = c.newest_ike.map_or("#0".into(), |s| s.to_string());
+        let routing = if c.newest_child.is_some() { "erouted" } else { "unrouted" };
+        let s = &c.spec;
+        let forever = s.keyingtries;
+        lines.push(format!("{x}: {}; {routing}; eroute owner: {owner}", topology(c)));
+        let ip = |a: Option<std::net::IpAddr>| a.map_or("unset".into(), |a| a.to_string());
+        lines.push(format!("{x}:     myip={}; hisip={};", ip(c.this().source_ip), ip(c.that().source_ip)));
+        lines.push(format!(
+            "{x}:   ike_life: {}s; ipsec_life: {}s; rekey_margin: {}s; rekey_fuzz: {}%; keyingtries: {forever}",
+            s.ike_lifetime, s.sa_lifetime, s.rekey_margin, s.rekey_fuzz
+        ));
+        let prio = |client: &ClientSpec| match client {
+            ClientSpec::Net(n) => n.prefix_len(),
+            ClientSpec::Host => 32,
+            ClientSpec::Virtual { .. } => 0,
+        };
+        lines.push(format!(
+            "{x}:   policy: {}; prio: {},{}; interface: {}; ",
+            policy_words(s, c.up),
+            prio(&c.this().client),
+            prio(&c.that().client),
+            c.oriented.as_ref().map_or("", |o| &o.1)
+        ));
+        if s.dpd_delay > 0 {
+            let action = match s.dpd_action {
+                DpdAction::Hold => "hold",
+                DpdAction::Clear => "clear",
+                DpdAction::Restart => "restart",
+            };
+            lines.push(format!(
+                "{x}:   dpd: action:{action}; delay:{}; timeout:{};  ",
+                s.dpd_delay, s.dpd_timeout
+            ));
+        }
+        lines.push(format!("{x}:   newest ISAKMP SA: {newest_ike}; newest IPsec SA: {owner}; "));
+        if !s.aliases.is_empty() {
+            lines.push(format!("{x}:   aliases: {} ", s.aliases.join(" ")));
+        }
+        if let Some(suite) = c.newest_ike.and_then(|i| self.ike_suite_words(i)) {
+            lines.push(format!("{x}:   IKE algorithm newest: {suite}"));
+        }
+        if let Some(child) = c.newest_child.and_then(|s| self.children.get(&s))
+            && let Some(suite) = child.suite
+        {
+            let pfs = child.pfs.map_or("<N/A>".to_string(), |g| g.name().to_uppercase());
+            lines.push(format!(
+                "{x}:   ESP algorithm newest: {}-{}; pfsgroup={pfs}",
+                suite.cipher.name(),
+                suite.integ.name()
+            ));
+        }
+    }
+
+    fn event(&self, s: Serial) -> String {
+        let order = [
+            TimerKind::Retransmit,
+            TimerKind::Discard,
+            TimerKind::Replace,
+            TimerKind::Expire,
+            TimerKind::Dpd,
+        ];
+        order
+            .into_iter()
+            .find_map(|k| Some((k, self.timers.get(s, k)?)))
+            .map_or("none".into(), |(k, at)| format!("{} in {}s", k.event(), (at - self.now.mono).as_secs()))
+    }
+
+    fn state_lines(&self, s: Serial, lines: &mut Vec<String>) {
+        if let Some(sa) = self.ikes.get(&s) {
+            let newest = self.conns.get(sa.conn).is_some_and(|c| c.newest_ike == Some(s));
+            lines.push(format!(
+                "{s}: {}:{} {} ({}); {};{} lastdpd=-1s(seq in:{} out:{}); idle; import:not set",
+                self.conn_label(sa.conn, 0),
+                sa.remote.port(),
+                sa.name().label(),
+                sa.name().story(),
+                self.event(s),
+                if newest { " newest ISAKMP;" } else { "" },
+                sa.dpd.peer_seq.unwrap_or(0),
+                sa.dpd.next_seq
+            ));
+        }
+        let Some(c) = self.children.get(&s) else { return };
+        let newest = self.conns.get(c.conn).is_some_and(|x| x.newest_child == Some(s));
+        let port = self.ikes.get(&c.ike).map_or(500, |i| i.remote.port());
+        lines.push(format!(
+            "{s}: {}:{port} {} ({}); {};{} isakmp{}; idle; import:not set",
+            self.conn_label(c.conn, 0),
+            c.name().label(),
+            c.name().story(),
+            self.event(s),
+            if newest { " newest IPSEC; eroute owner;" } else { "" },
+            c.ike
+        ));
+        if let Some(line) = sa_line(c) {
+            lines.push(format!("{s}: {} {line}", self.conn_label(c.conn, 0)));
+        }
+    }
+
+    pub(crate) fn brief_status(&mut self, client: ClientId) {
+        let half = self.half_open_all;
+        let up = self.ikes.values().filter(|s| s.up().is_some()).count();
+        let children = self.children.values().filter(|c| c.is_up()).count();
+        for line in [
+            "State Information: DDoS cookies not required, Accepting new IKE connections".to_string(),
+            format!(
+                "IKE SAs: total({}), half-open({half}), open(0), authenticated({up}), anonymous(0)",
+                self.ikes.len()
+            ),
+            format!("IPsec SAs: total({children}), authenticated({children}), anonymous(0)"),
+        ] {
+            self.reply(client, rc::COMMENT, &line);
+        }
+    }
+}
+
+fn sa_line(c: &ChildSa) -> Option<String> {
+    let (i, o) = (c.in_sa?, c.out_sa?);
+    let mut line = format!("esp.{:x}@{} esp.{:x}@{}", o.spi, o.dst, i.spi, i.dst);
+    if c.mode == Mode::Tunnel {
+        line += &format!(" tun.0@{} tun.0@{}", o.dst, i.dst);
+    }
+    Some(line + " ref=0 refhim=4294901761")
+}
+
+fn end(e: &EndSpec, addr: Option<std::net::IpAddr>, id: &Id, protoport: ProtoPort, ours: bool) -> String {
+    let host = match (addr, &e.host) {
+        (Some(a), _) => a.to_string(),
+        (None, _) if matches!(e.client, ClientSpec::Virtual { .. }) => "%virtual".into(),
+        (None, HostSpec::Name(n)) => format!("%dns<{n}>"),
+        (None, HostSpec::Addr(a)) => a.to_string(),
+        (None, _) => "%any".into(),
+    };
+    let id = match (id, addr) {
+        (Id::None, _) => String::new(),
+        (Id::Addr(i), Some(a)) if *i == a => String::new(),
+        (id, _) => format!("[{id}]"),
+    };
+    let pp = if protoport == ProtoPort::default() { String::new() } else { format!(":{protoport}") };
+    let middle = format!("{host}{id}{pp}");
+    let client = match &e.client {
+        ClientSpec::Host => None,
+        ClientSpec::Net(n) => Some(n.to_string()),
+        ClientSpec::Virtual { .. } => addr.is_none().then(|| "?".into()),
+    };
+    match (client, ours) {
+        (None, _) => middle,
+        (Some(c), true) => format!("{c}==={middle}"),
+        (Some(c), false) => format!("{middle}==={c}"),
+    }
+}
+
+/// `10.9.0.2:17/1701...%virtual:17/%any===?`.
+fn topology(c: &Connection) -> String {
+    let that = c.that();
+    let protoport = match c.peer_port {
+        Some(p) => ProtoPort { port: if p == 0 { Port::All } else { Port::Number(p) }, ..that.protoport },
+        None => that.protoport,
+    };
+    let peer_id = if c.peer_id == Id::None { &that.id } else { &c.peer_id };
+    format!(
+        "{}...{}",
+        end(c.this(), c.our_addr(), &c.this().id, c.this().protoport, true),
+        end(that, c.peer, peer_id, protoport, false)
+    )
+}
+
+fn algorithm_lines(lines: &mut Vec<String>) {
+    for (id, name, iv, min, max) in [(3, "ESP_3DES", 64, 192, 192), (12, "ESP_AES", 128, 128, 256)] {
+        lines.push(format!(
+            "algorithm ESP encrypt: id={id}, name={name}, ivlen={iv}, keysizemin={min}, keysizemax={max}"
+        ));
+    }
+    for (id, name, bits) in
+        [(1, "MD5", 128), (2, "SHA1", 160), (5, "SHA2_256", 256), (6, "SHA2_384", 384), (7, "SHA2_512", 512)]
+    {
+        lines.push(format!(
+            "algorithm ESP auth attr: id={id}, name=AUTH_ALGORITHM_HMAC_{name}, keysizemin={bits}, keysizemax={bits}"
+        ));
+    }
+    lines.push(String::new());
+    lines.push("algorithm IKE encrypt: id=5, name=OAKLEY_3DES_CBC, blocksize=8, keydeflen=192".into());
+    lines.push("algorithm IKE encrypt: id=7, name=OAKLEY_AES_CBC, blocksize=16, keydeflen=128".into());
+    let hashes = [
+        (HashAlg::Md5, "MD5"),
+        (HashAlg::Sha1, "SHA1"),
+        (HashAlg::Sha256, "SHA2_256"),
+        (HashAlg::Sha384, "SHA2_384"),
+        (HashAlg::Sha512, "SHA2_512"),
+    ];
+    for (h, name) in hashes {
+        lines.push(format!(
+            "algorithm IKE hash: id={}, name=OAKLEY_{name}, hashsize={}",
+            h.number(),
+            h.len()
+        ));
+    }
+    for g in DhGroup::ALL {
+        let name = g.name().to_uppercase();
+        lines.push(format!(
+            "algorithm IKE dh group: id={}, name=OAKLEY_GROUP_{name}, bits={}",
+            g.number(),
+            g.bits()
+        ));
+    }
+}

@@ -1,0 +1,118 @@
+//! Dead peer detection (RFC 3706): answers always, asks when the conn wants it.
+
+use std::time::Duration;
+
+use ipsec_types::conn::DpdAction;
+use ipsec_types::whack::rc;
+
+use crate::Endpoint;
+use crate::conn::ConnId;
+use crate::sa::Serial;
+use crate::timer::TimerKind;
+use crate::wire::notify::{NotifyType, emit_notification};
+use crate::wire::payload::Kind;
+use crate::wire::sa::PROTO_ISAKMP;
+
+impl Endpoint {
+    /// Both `dpddelay=` and `dpdtimeout=` are set.
+    pub(crate) fn dpd_wanted(&self, conn: ConnId) -> bool {
+        self.conns.get(conn).is_some_and(|c| c.spec.dpd_delay > 0 && c.spec.dpd_timeout > 0)
+    }
+
+    fn send_dpd(&mut self, ike: Serial, kind: NotifyType, seq: u32) {
+        let Some(sa) = self.ikes.get(&ike) else { return };
+        let spi = [sa.icookie, sa.rcookie].concat();
+        let body = emit_notification(kind, PROTO_ISAKMP, &spi, &seq.to_be_bytes());
+        self.send_informational(ike, Kind::Notify, &body);
+    }
+
+    /// A probe of the peer: its number must rise; a few repetitions are forgiven.
+    pub(crate) fn on_r_u_there(&mut self, ike: Serial, data: &[u8]) {
+        let Ok(seq) = <[u8; 4]>::try_from(data).map(u32::from_be_bytes) else { return };
+        let Some(sa) = self.ikes.get_mut(&ike) else { return };
+        if sa.dpd.peer_seq.is_some_and(|last| seq <= last) {
+            sa.dpd.duplicates += 1;
+            let answer = sa.dpd.duplicates < 3;
+            let text = if answer {
+                "received less than 3 duplicate R_U_THERE's - will reluctantly answer"
+            } else {
+                "received 3 or more duplicate R_U_THERE's - will no longer answer"
+            };
+            self.log_sa(ike, rc::LOG, &format!("DPD: {text}"));
+            if !answer {
+                return;
+            }
+        } else {
+            sa.dpd.peer_seq = Some(seq);
+            sa.dpd.duplicates = 0;
+        }
+        self.send_dpd(ike, NotifyType::RUThereAck, seq);
+    }
+
+    pub(crate) fn on_r_u_there_ack(&mut self, ike: Serial, data: &[u8]) {
+        let Ok(seq) = <[u8; 4]>::try_from(data).map(u32::from_be_bytes) else { return };
+        let Some(sa) = self.ikes.get_mut(&ike) else { return };
+        if sa.dpd.expected_ack == Some(seq) {
+            sa.dpd.expected_ack = None;
+            sa.dpd.unanswered_since = None;
+        }
+    }
+
+    /// Starts probing, if the conn wants it and the peer can.
+    pub(crate) fn start_dpd(&mut self, ike: Serial) {
+        let Some((conn, peer)) = self.ikes.get(&ike).map(|s| (s.conn, s.peer_dpd)) else { return };
+        if !self.dpd_wanted(conn) {
+            return;
+        }
+        if !peer {
+            let text = "Dead Peer Detection (RFC 3706): not enabled because peer did not advertise it";
+            return self.log_sa(ike, rc::LOG, text);
+        }
+        self.log_sa(ike, rc::LOG, "Dead Peer Detection (RFC 3706): enabled");
+        let first = u32::from(u16::from_be_bytes(self.random()) >> 1) + 1;
+        let delay = self.conns.get(conn).map_or(30, |c| c.spec.dpd_delay);
+        if let Some(sa) = self.ikes.get_mut(&ike) {
+            sa.dpd.next_seq = first;
+        }
+        let at = self.in_seconds(delay);
+        self.timers.set(ike, TimerKind::Dpd, at);
+    }
+
+    /// Time to probe, or to give the peer up.
+    pub(crate) fn on_dpd(&mut self, ike: Serial) {
+        let now = self.now.mono;
+        let Some(sa) = self.ikes.get_mut(&ike) else { return };
+        let Some(spec) = self.conns.get(sa.conn).map(|c| c.spec.clone()) else { return };
+        let silent = sa.dpd.unanswered_since.map_or(Duration::ZERO, |t| now - t);
+        if silent >= Duration::from_secs(spec.dpd_timeout.into()) {
+            return self.peer_is_dead(ike, spec.dpd_action);
+        }
+        let seq = sa.dpd.next_seq;
+        sa.dpd.next_seq = seq.wrapping_add(1);
+        sa.dpd.expected_ack = Some(seq);
+        sa.dpd.unanswered_since.get_or_insert(now);
+        self.send_dpd(ike, NotifyType::RUThere, seq);
+        let at = self.in_seconds(spec.dpd_delay);
+        self.timers.set(ike, TimerKind::Dpd, at);
+    }
+
+    fn peer_is_dead(&mut self, ike: Serial, action: DpdAction) {
+        let Some(conn) = self.ikes.get(&ike).map(|s| s.conn) else { return };
+        self.log_sa(ike, rc::LOG, "DPD: No response from peer - declaring peer dead");
+        let restart = action == DpdAction::Restart && self.conns.get(conn).is_some_and(|c| c.up);
+        self.log_sa(
+            ike,
+            rc::LOG,
+            if restart { "DPD: Restarting Connection" } else { "DPD: Clearing Connection" },
+        );
+        let children: Vec<Serial> =
+            self.children.iter().filter(|(_, c)| c.conn == conn).map(|(s, _)| *s).collect();
+        for c in children {
+            self.delete_child(c, false);
+        }
+        self.delete_ike(ike, false);
+        if restart {
+            self.main_send_i1(conn, vec![conn], None, 1, Some(ike));
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The Informational exchange (RFC 2409 §5.7): notifications, Delete, dead peer detection.
+//!
+//! ```text
+//!  <-> HDR*, HASH(1), N/D     HASH(1) = prf(SKEYID_a, M-ID | N/D)
+//! ```
+
+use std::net::SocketAddr;
+
+use ipsec_crypto::hmac;
+use ipsec_types::whack::rc;
+
+use super::Fail;
+use super::message::{Phase2Message, first_iv, header, open};
+use super::quick_responder::check_hash;
+use crate::Endpoint;
+use crate::conn::ConnId;
+use crate::sa::{Serial, StateName};
+use crate::wire::notify::{Delete, Notification, NotifyType, emit_delete, emit_notification};
+use crate::wire::payload::{Chain, Kind};
+use crate::wire::sa::{PROTO_ESP, PROTO_ISAKMP};
+use crate::wire::{Exchange, Header, MessageWriter};
+
+impl Endpoint {
+    pub(crate) fn on_informational(
+        &mut self,
+        ike: Serial,
+        local: SocketAddr,
+        remote: SocketAddr,
+        h: &Header,
+        body: &[u8],
+    ) {
+        if !h.encrypted() {
+            // Anybody can send these; they change nothing (CVE-2004-0164, CVE-2019-10155).
+            if let Ok(n) = Chain::parse(h.next, body).map(|c| c.first(Kind::Notify).map(Notification::parse))
+            {
+                let what = match n {
+                    Some(Ok(n)) => {
+                        format!("ignoring informational payload, type {} msgid=00000000", n.kind.name())
+                    }
+                    _ => "ignoring Delete SA payload: not encrypted".into(),
+                };
+                self.log_sa(ike, rc::LOG_SERIOUS, &what);
+                self.log_sa(ike, rc::LOG, "received and ignored informational message");
+            }
+            return;
+        }
+        match self.open_informational(ike, h, body) {
+            Ok(plain) => {
+                self.follow_peer(ike, local, remote);
+                // Parsed once more, as what it borrows has moved; it parsed a moment ago.
+                if let Ok(chain) = Chain::parse(h.next, &plain) {
+                    self.obey(ike, &chain, h.msgid);
+                }
+            }
+            Err(fail) => {
+                for line in fail.text {
+                    self.log_sa(ike, rc::LOG_SERIOUS, &line);
+                }
+            }
+        }
+    }
+
+    fn open_informational(&self, ike: Serial, h: &Header, body: &[u8]) -> Result<Vec<u8>, Fail> {
+        let Some((sa, up, suite)) = self.ikes.get(&ike).and_then(|s| Some((s, s.up()?, s.suite?))) else {
+            return Err(Fail::ignore(
+                "Informational Exchange message for an ISAKMP SA that is not established; ignored",
+            ));
+        };
+        let mut iv = first_iv(sa, h.msgid)?;
+        let plain = open(body, suite, &up.cipher_key, &mut iv)?;
+        let chain = Chain::parse(h.next, &plain)?;
+        let want = hmac(suite.hash, up.keys.a.expose(), &[&h.msgid.to_be_bytes(), chain.behind_first()])?;
+        check_hash(&chain, &want)?;
+        Ok(plain)
+    }
+
+    /// An authenticated message. A Delete may take the IKE SA away, so what follows looks it up anew
+    /// (CVE-2023-38712).
+    fn obey(&mut self, ike: Serial, chain: &Chain<'_>, msgid: u32) {
+        for p in &chain.payloads {
+            let outcome = match p.kind {
+                Kind::Notify => Notification::parse(p.body).map(|n| self.on_notification(ike, &n, msgid)),
+                Kind::Delete => Delete::parse(p.body).map(|d| self.on_delete(ike, &d)),
+                _ => Ok(()),
+            };
+            if let Err(e) = outcome {
+                self.log_sa(ike, rc::LOG_SERIOUS, &e.to_string());
+            }
+            if !self.ikes.contains_key(&ike) {
+                return;
+            }
+        }
+    }
+
+    fn on_notification(&mut self, ike: Serial, n: &Notification<'_>, msgid: u32) {
+        match n.kind {
+            NotifyType::RUThere => self.on_r_u_there(ike, n.data),
+            NotifyType::RUThereAck => self.on_r_u_there_ack(ike, n.data),
+            NotifyType::InitialContact => self.on_initial_contact(ike),
+            kind => {
+                let text = format!("ignoring informational payload, type {} msgid={msgid:08x}", kind.name());
+                self.log_sa(ike, rc::LOG_SERIOUS, &text);
+                self.log_sa(ike, rc::LOG, "received and ignored informational message");
+                // The message is authenticated: our only Quick Mode under way is what the peer refuses.
+                let open = self.ikes.get(&ike).map(|s| s.open_children.clone()).unwrap_or_default();
+                if let ([child], 1..=30) = (open.as_slice(), kind.number()) {
+                    let child = *child;
+                    if self.children.get(&child).is_some_and(|c| c.name() == StateName::QuickI1) {
+                        let code =
+                            u8::try_from(u16::from(rc::NOTIFICATION) + kind.number()).unwrap_or(rc::FATAL);
+                        let text = format!("STATE_QUICK_I1: the peer refuses our proposal: {}", kind.name());
+                        self.log_sa(child, code, &text);
+                        self.delete_child(child, false);
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_delete(&mut self, ike: Serial, d: &Delete) {
+        let Some((peer, conn)) = self.ikes.get(&ike).map(|s| (s.remote.ip(), s.conn)) else { return };
+        match d {
+            Delete::Esp(spis) => {
+                for spi in spis {
+                    match self.by_spi_out.get(&(peer, *spi)).copied() {
+                        Some(child)
+                            if self.children.get(&child).is_some_and(|c| c.conn == conn || c.ike == ike) =>
+                        {
+                            let text = format!(
+                                "received Delete SA(0x{spi:08x}) payload: deleting IPSEC State {child}"
+                            );
+                            self.log_sa(ike, rc::LOG, &text);
+                            self.delete_child(child, false);
+                        }
+                        _ => {
+                            let text = format!(
+                                "ignoring Delete SA payload: PROTO_IPSEC_ESP SA(0x{spi:08x}) not found (maybe expired)"
+                            );
+                            self.log_sa(ike, rc::LOG, &text);
+                        }
+                    }
+                }
+                self.log_sa(ike, rc::LOG, "received and ignored informational message");
+            }
+            Delete::Isakmp(cookies) => {
+                for c in cookies {
+                    let (i, r) = c.split_at(8);
+                    let mut key = ([0; 8], [0; 8]);
+                    key.0.copy_from_slice(i);
+                    key.1.copy_from_slice(r);
+                    match self.by_cookies.get(&key).copied() {
+                        Some(s) if self.ikes.get(&s).is_some_and(|x| x.conn == conn && x.up().is_some()) => {
+                            let text = format!("received Delete SA payload: deleting ISAKMP State {s}");
+                            self.log_sa(ike, rc::LOG, &text);
+                            self.delete_ike(s, false);
+                        }
+                        _ => {
+                            let text = "ignoring Delete SA payload: ISAKMP SA not found (maybe expired)";
+                            self.log_sa(ike, rc::LOG, text);
+                        }
+                    }
+                }
+            }
+            Delete::Other(n) => {
+                self.log_sa(ike, rc::LOG, &format!("ignoring Delete SA payload: unknown Protocol ID ({n})"));
+            }
+        }
+    }
+
+    /// The peer has forgotten all it had with us (RFC 2407 §4.6.3.3): so do we.
+    pub(crate) fn on_initial_contact(&mut self, ike: Serial) {
+        let Some(conn) = self.ikes.get(&ike).map(|s| s.conn) else { return };
+        let old_ikes: Vec<Serial> = self
+            .ikes
+            .range(..ike)
+            .filter(|(_, s)| s.conn == conn && s.up().is_some())
+            .map(|(s, _)| *s)
+            .collect();
+        let old: Vec<Serial> = self
+            .children
+            .iter()
+            .filter(|(_, c)| c.conn == conn && c.ike != ike && c.is_up())
+            .map(|(s, _)| *s)
+            .collect();
+        for s in old {
+            self.log_sa(ike, rc::LOG, &format!("peer says INITIAL_CONTACT: deleting IPSEC State {s}"));
+            self.delete_child(s, false);
+        }
+        for s in old_ikes {
+            self.log_sa(ike, rc::LOG, &format!("peer says INITIAL_CONTACT: deleting ISAKMP State {s}"));
+            self.delete_ike(s, false);
+        }
+    }
+
+    // ---- sending ----
+
+    /// Sends one payload under the protection of an established IKE SA.
+    pub(crate) fn send_informational(&mut self, ike: Serial, kind: Kind, body: &[u8]) {
+        let msgid = u32::from_be_bytes(self.random()).max(1);
+        let Some((sa, suite)) = self.ikes.get(&ike).and_then(|s| Some((s, s.suite?))) else { return };
+        let Ok(mut iv) = first_iv(sa, msgid) else { return };
+        let mut m = Phase2Message::new(sa, Exchange::Informational, msgid, suite.hash.len());
+        m.payload(kind, body);
+        if let Ok(message) = m.seal(sa, &[], &mut iv) {
+            self.transmit(ike, &message);
+        }
+    }
+
+    /// Tells the peer what is wrong: protected if that is possible, else in clear.
+    pub(crate) fn send_notification(&mut self, ike: Serial, kind: NotifyType) {
+        let body = emit_notification(kind, PROTO_ISAKMP, &[], &[]);
+        let Some(sa) = self.ikes.get(&ike) else { return };
+        if sa.up().is_some() {
+            return self.send_informational(ike, Kind::Notify, &body);
+        }
+        let mut w = MessageWriter::new(header(sa, Exchange::Informational, 0));
+        w.payload(Kind::Notify, &body);
+        let message = w.finish();
+        self.transmit(ike, &message);
+    }
+
+    /// Delete for an IKE SA.
+    pub(crate) fn send_delete_ike(&mut self, ike: Serial) {
+        let Some(sa) = self.ikes.get(&ike).filter(|s| s.up().is_some()) else { return };
+        let spi = [sa.icookie, sa.rcookie].concat();
+        self.send_informational(ike, Kind::Delete, &emit_delete(PROTO_ISAKMP, &spi));
+    }
+
+    /// Delete for a Child SA, in its own IKE SA or the newest of its conn.
+    pub(crate) fn send_delete_child(&mut self, child: Serial) {
+        let Some(c) = self.children.get(&child) else { return };
+        if let Some(ike) = self.live_ike(c.ike, c.conn) {
+            let body = emit_delete(PROTO_ESP, &c.spi_in.to_be_bytes());
+            self.send_informational(ike, Kind::Delete, &body);
+        }
+    }
+
+    fn live_ike(&self, first: Serial, conn: ConnId) -> Option<Serial> {
+        let newest = self.conns.get(conn).and_then(|c| c.newest_ike);
+        [Some(first), newest]
+            .into_iter()
+            .flatten()
+            .find(|s| self.ikes.get(s).is_some_and(|s| s.up().is_some()))
+    }
+}

@@ -1,0 +1,305 @@
+//! Main Mode as initiator (RFC 2409 §5.4); the messages are drawn in `main_responder`.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use ipsec_crypto::{dh, keymat};
+use ipsec_types::whack::rc;
+use ipsec_types::{Id, SecretBytes};
+
+use super::main_responder::{key_and_nonce, says_initial_contact};
+use super::message::{NONCE_LEN, header, open, same, seal};
+use super::natt::{self, NatT};
+use super::{Continuation, Fail, phase1};
+use crate::Endpoint;
+use crate::conn::{ConnId, secrets_for};
+use crate::io::{ClientId, CryptoJob, CryptoResult};
+use crate::sa::{Dpd, IkeSa, MainI2, MainI3, Phase1, Role, Serial, StateName, Up};
+use crate::wire::ident::{self, IdPayload};
+use crate::wire::notify::NotifyType;
+use crate::wire::payload::{Chain, Kind};
+use crate::wire::{Exchange, Header, MessageWriter, SaPayload};
+
+#[derive(Debug)]
+pub(crate) struct AfterMr1 {
+    sa_i: Vec<u8>,
+    secret: SecretBytes,
+}
+
+#[derive(Debug)]
+pub(crate) struct AfterMr2 {
+    i2: Box<MainI2>,
+    g_xr: Vec<u8>,
+    nr: Vec<u8>,
+}
+
+impl Endpoint {
+    /// Starts Main Mode: `--> HDR, SA, VIDs`. Quick Modes of `pending` follow when it is up.
+    pub(crate) fn main_send_i1(
+        &mut self,
+        conn: ConnId,
+        pending: Vec<ConnId>,
+        whack: Option<ClientId>,
+        tries: u32,
+        replaces: Option<Serial>,
+    ) -> Option<Serial> {
+        let c = self.conns.get(conn)?;
+        let (local, remote) = (c.our_addr()?, c.peer?);
+        let sa_i = phase1::offer(&c.spec);
+        let lifetime = c.spec.ike_lifetime;
+        let serial = self.new_serial();
+        let sa = IkeSa {
+            conn,
+            role: Role::Initiator,
+            icookie: self.random(),
+            rcookie: [0; 8],
+            local: SocketAddr::new(local, 500),
+            remote: SocketAddr::new(remote, 500),
+            state: Phase1::MainI1 { sa_i: sa_i.clone() },
+            suite: None,
+            lifetime,
+            natt: NatT::default(),
+            peer_dpd: false,
+            last_received: None,
+            last_sent: Vec::new(),
+            retransmits: 0,
+            tries,
+            answered_duplicates: 0,
+            malformed_sent: 0,
+            used_msgids: VecDeque::new(),
+            whack,
+            pending,
+            dpd: Dpd::default(),
+            first_from: None,
+            open_children: Vec::new(),
+        };
+        let mut w = MessageWriter::new(header(&sa, Exchange::Main, 0));
+        w.payload(Kind::Sa, &sa_i);
+        self.offer_vendor_ids(&mut w);
+        self.by_icookie.insert(sa.icookie, serial);
+        self.ikes.insert(serial, sa);
+        self.conn_ref(conn);
+        let replace = replaces.map_or_else(String::new, |r| format!(" to replace {r}"));
+        self.log_sa(serial, rc::LOG, &format!("initiating Main Mode{replace}"));
+        self.send_phase1(serial, w.finish());
+        self.log_sa(serial, StateName::MainI1.code(), "STATE_MAIN_I1: initiate");
+        self.arm_retransmit(serial);
+        Some(serial)
+    }
+
+    /// `<-- HDR, SA, VIDs`: the responder has chosen.
+    pub(crate) fn main_in_r1(&mut self, serial: Serial, h: &Header, body: &[u8]) -> Result<(), Fail> {
+        if h.encrypted() {
+            return Err(Fail::ignore("packet rejected: should not have been encrypted"));
+        }
+        let chain = Chain::parse(h.next, body)?;
+        let sa_r = chain.first(Kind::Sa).ok_or_else(|| Fail::ignore("message is missing payload(s) SA"))?;
+        let sa_r = SaPayload::parse(sa_r)?;
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
+        let Some(c) = self.conns.get(sa.conn) else { return Ok(()) };
+        let (proposals, spec) = (&sa_r.proposals, c.spec.clone());
+        if proposals.len() != 1 || proposals.iter().any(|p| p.transforms.len() != 1) {
+            return Err(Fail::ignore(
+                "Proposal must be alone in Oakley SA: the responder did not choose one transform",
+            ));
+        }
+        let mut ours = (*spec).clone();
+        if ours.ike.is_empty() {
+            ours.ike = phase1::default_suites();
+        }
+        let (_, _, chosen) = phase1::choose(&sa_r, &ours).map_err(|why| {
+            Fail::ignore(format!("the responder chose what we did not offer: {}", why.join("; ")))
+        })?;
+        let secret = SecretBytes::new(self.random_vec(dh::secret_len(chosen.suite.group)));
+        let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
+        let Phase1::MainI1 { sa_i } = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainI1))
+        else {
+            return Ok(());
+        };
+        sa.rcookie = h.rcookie;
+        sa.suite = Some(chosen.suite);
+        sa.lifetime = chosen.life.map_or(sa.lifetime, |l| l.min(sa.lifetime));
+        let (icookie, rcookie) = (sa.icookie, sa.rcookie);
+        self.by_icookie.remove(&icookie);
+        self.by_cookies.insert((icookie, rcookie), serial);
+        self.note_vendor_ids(serial, &chain);
+        if let Some(m) = self.ikes.get(&serial).and_then(|s| s.natt.method) {
+            self.log_sa(
+                serial,
+                rc::LOG,
+                &format!("enabling possible NAT-traversal with method {}", m.name()),
+            );
+        }
+        self.stop_retransmit(serial);
+        let job = CryptoJob { group: chosen.suite.group, secret: secret.clone(), public: true, peer: None };
+        self.compute(serial, job, Continuation::MainI2(Box::new(AfterMr1 { sa_i, secret })));
+        Ok(())
+    }
+
+    /// `--> HDR, KE, Ni [, NAT-D, NAT-D]`.
+    pub(crate) fn main_send_i2(
+        &mut self,
+        serial: Serial,
+        was: AfterMr1,
+        done: CryptoResult,
+    ) -> Result<(), Fail> {
+        let ni = self.random_vec(NONCE_LEN);
+        let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
+        let Some(suite) = sa.suite else { return Ok(()) };
+        let force = self.conns.get(sa.conn).is_some_and(|c| c.spec.force_encaps);
+        let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
+        w.payload(Kind::KeyExchange, &done.public).payload(Kind::Nonce, &ni);
+        for (kind, body) in natt::payloads(sa, suite.hash, force)? {
+            w.payload(kind, &body);
+        }
+        sa.state =
+            Phase1::MainI2(Box::new(MainI2 { sa_i: was.sa_i, secret: was.secret, g_xi: done.public, ni }));
+        self.log_transition(serial, StateName::MainI1, StateName::MainI2);
+        self.send_phase1(serial, w.finish());
+        self.log_state(serial, StateName::MainI2, "");
+        self.arm_retransmit(serial);
+        Ok(())
+    }
+
+    /// `<-- HDR, KE, Nr [, NAT-D, NAT-D]`.
+    pub(crate) fn main_in_r2(&mut self, serial: Serial, h: &Header, body: &[u8]) -> Result<(), Fail> {
+        if h.encrypted() {
+            return Err(Fail::ignore("packet rejected: should not have been encrypted"));
+        }
+        let chain = Chain::parse(h.next, body)?;
+        let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
+        let Some(suite) = sa.suite else { return Ok(()) };
+        let (g_xr, nr) = key_and_nonce(&chain, suite.group.public_len())?;
+        let force = self.conns.get(sa.conn).is_some_and(|c| c.spec.force_encaps);
+        let (natt, text) = natt::detect(sa, suite.hash, &chain, force)?;
+        sa.natt = natt;
+        let Phase1::MainI2(i2) = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainI2))
+        else {
+            return Ok(());
+        };
+        self.stop_retransmit(serial);
+        if let Some(text) = text {
+            self.log_sa(serial, rc::LOG_SERIOUS, &text);
+        }
+        let job = CryptoJob {
+            group: suite.group,
+            secret: i2.secret.clone(),
+            public: false,
+            peer: Some(g_xr.clone()),
+        };
+        self.compute(serial, job, Continuation::MainI3(Box::new(AfterMr2 { i2, g_xr, nr })));
+        Ok(())
+    }
+
+    /// `--> HDR*, IDii, HASH_I`, from port 4500 if there is a NAT (RFC 3947 §4).
+    pub(crate) fn main_send_i3(
+        &mut self,
+        serial: Serial,
+        was: AfterMr2,
+        done: CryptoResult,
+    ) -> Result<(), Fail> {
+        let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
+        let (Some(suite), Some(c)) = (sa.suite, self.conns.get(sa.conn)) else { return Ok(()) };
+        let Some(psk) = secrets_for(c, sa.remote.ip(), &*self.secrets).into_iter().next() else {
+            let him = c.wanted_id();
+            return Err(Fail::fatal(format!(
+                "Can't authenticate: no preshared key found for `{}' and `{him}'.  Attribute \
+                 OAKLEY_AUTHENTICATION_METHOD",
+                c.our_id()
+            )));
+        };
+        if sa.natt.detected() {
+            sa.local.set_port(4500);
+            sa.remote.set_port(4500);
+            sa.natt.floated = true;
+        }
+        let (i2, alg) = (was.i2, suite.hash);
+        let skeyid = keymat::skeyid_psk(alg, &psk, &i2.ni, &was.nr)?;
+        let keys = keymat::PhaseOneKeys::derive(alg, &skeyid, &done.shared, &sa.icookie, &sa.rcookie)?;
+        let cipher_key = keymat::cipher_key(suite.cipher, alg, &keys.e)?;
+        let mut iv = keymat::phase1_iv(alg, &i2.g_xi, &was.g_xr, suite.cipher.block_len())?;
+        let id_b = ident::emit(&c.our_id(), 0, 0);
+        let hash_i =
+            keymat::hash_i(alg, &skeyid, &i2.g_xi, &was.g_xr, &sa.icookie, &sa.rcookie, &i2.sa_i, &id_b)?;
+        let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
+        w.payload(Kind::Id, &id_b).payload(Kind::Hash, &hash_i);
+        let message = seal(w, suite, &cipher_key, &mut iv)?;
+        sa.state = Phase1::MainI3(Box::new(MainI3 {
+            sa_i: i2.sa_i,
+            g_xi: i2.g_xi,
+            g_xr: was.g_xr,
+            skeyid,
+            keys,
+            cipher_key,
+            iv,
+        }));
+        self.log_transition(serial, StateName::MainI2, StateName::MainI3);
+        self.send_phase1(serial, message);
+        self.log_state(serial, StateName::MainI3, "");
+        self.arm_retransmit(serial);
+        Ok(())
+    }
+
+    /// `<-- HDR*, IDir, HASH_R`: the peer proves that it has the key.
+    pub(crate) fn main_in_r3(&mut self, serial: Serial, h: &Header, body: &[u8]) -> Result<(), Fail> {
+        if !h.encrypted() {
+            return Err(Fail::ignore("packet rejected: should have been encrypted"));
+        }
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
+        let (Phase1::MainI3(i3), Some(suite)) = (&sa.state, sa.suite) else { return Ok(()) };
+        let mut iv = i3.iv.clone();
+        let plain = open(body, suite, &i3.cipher_key, &mut iv)?;
+        let malformed = |text: String| {
+            Fail {
+            text: vec![
+                text,
+                "probable authentication failure (mismatch of preshared secrets?): malformed payload in packet".into(),
+            ],
+            notify: None,
+            fatal: false,
+        }
+        };
+        let chain = Chain::parse(h.next, &plain).map_err(|e| malformed(e.to_string()))?;
+        let (Some(id_b), Some(hash_r)) = (chain.first(Kind::Id), chain.first(Kind::Hash)) else {
+            return Err(malformed("message is missing payload(s) ID or HASH".into()));
+        };
+        let want = keymat::hash_r(
+            suite.hash,
+            &i3.skeyid,
+            &i3.g_xr,
+            &i3.g_xi,
+            &sa.rcookie,
+            &sa.icookie,
+            &i3.sa_i,
+            id_b,
+        )?;
+        if !same(&want, hash_r) {
+            return Err(Fail::ignore("received Hash Payload does not match computed value"));
+        }
+        let id = IdPayload::parse(id_b)?.identity()?;
+        let wanted = self.conns.get(sa.conn).map_or(Id::None, |c| c.wanted_id());
+        self.log_sa(serial, rc::LOG, &format!("Main mode peer ID is {}: '{id}'", id.type_name()));
+        if !wanted.matches(&id) {
+            return Err(Fail::refuse(
+                NotifyType::InvalidIdInformation,
+                format!("we require peer to have ID '{wanted}', but peer declares '{id}'"),
+            ));
+        }
+        let initial_contact = says_initial_contact(&chain);
+        let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
+        let Phase1::MainI3(i3) = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainI3))
+        else {
+            return Ok(());
+        };
+        sa.state = Phase1::Up(Box::new(Up {
+            keys: i3.keys,
+            cipher_key: i3.cipher_key,
+            last_block: iv,
+            final_reply: Vec::new(),
+        }));
+        self.stop_retransmit(serial);
+        self.log_transition(serial, StateName::MainI3, StateName::MainI4);
+        self.ike_established(serial, initial_contact);
+        Ok(())
+    }
+}

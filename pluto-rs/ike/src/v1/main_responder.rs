@@ -1,0 +1,460 @@
+//! Main Mode as responder (RFC 2409 §5.4).
+//!
+//! ```text
+//!  --> HDR, SA, VIDs                      MI1
+//!  <-- HDR, SA, VIDs                      MR1
+//!  --> HDR, KE, Ni [, NAT-D, NAT-D]       MI2
+//!  <-- HDR, KE, Nr [, NAT-D, NAT-D]       MR2
+//!  --> HDR*, IDii, HASH_I [, N]           MI3
+//!  <-- HDR*, IDir, HASH_R                 MR3
+//! ```
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use ipsec_crypto::{dh, hash, keymat};
+use ipsec_types::algo::HashAlg;
+use ipsec_types::conn::HostSpec;
+use ipsec_types::whack::rc;
+use ipsec_types::{Id, SecretBytes};
+
+use super::message::{NONCE_LEN, NONCE_RANGE, header, open, same, seal};
+use super::natt::{self, NatT};
+use super::{Continuation, Fail, phase1};
+use crate::Endpoint;
+use crate::conn::{ConnId, ConnKind, secrets_for};
+use crate::io::{CryptoJob, CryptoResult};
+use crate::sa::{Dpd, IkeSa, MainR2, Phase1, Role, Serial, StateName, Up};
+use crate::timer::TimerKind;
+use crate::wire::ident::{self, IdPayload};
+use crate::wire::notify::{Notification, NotifyType};
+use crate::wire::payload::{Chain, Kind};
+use crate::wire::{Exchange, Header, MessageWriter, SaPayload};
+
+#[derive(Debug)]
+pub(crate) struct AfterMi2 {
+    sa_i: Vec<u8>,
+    g_xi: Vec<u8>,
+    ni: Vec<u8>,
+}
+
+impl Endpoint {
+    /// `--> HDR, SA, VIDs` from a stranger.
+    pub(crate) fn main_in_i1(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        h: &Header,
+        body: &[u8],
+        digest: Vec<u8>,
+    ) {
+        let chain = match Chain::parse(h.next, body) {
+            Ok(c) => c,
+            Err(e) => return self.log_packet(remote, &format!("{e}; malformed payload in packet")),
+        };
+        let sa_body = match (h.encrypted(), chain.first(Kind::Sa)) {
+            (false, Some(b)) => b,
+            (true, _) => return self.log_packet(remote, "initial Main Mode message is encrypted; ignored"),
+            (_, None) => {
+                return self.log_packet(
+                    remote,
+                    "message ignored because it is missing payload(s) SA for the initial Main Mode message",
+                );
+            }
+        };
+        let sa = match SaPayload::parse(sa_body) {
+            Ok(sa) => sa,
+            Err(e) => return self.log_packet(remote, &format!("{e}; malformed payload in packet")),
+        };
+        let Some(template) = self.conn_for_stranger(local, remote) else { return };
+        if !self.admit_half_open(remote.ip()) {
+            return self
+                .log_packet(remote, "too many half-open ISAKMP SAs; initial Main Mode message dropped");
+        }
+        let Some((conn, known)) = self.conn_for_first_message(template, remote) else {
+            return self.leave_half_open(remote.ip());
+        };
+        let serial = self.new_serial();
+        let state = IkeSa {
+            conn,
+            role: Role::Responder,
+            icookie: h.icookie,
+            rcookie: self.random(),
+            local,
+            remote,
+            state: Phase1::MainR1 { sa_i: sa_body.to_vec() },
+            suite: None,
+            lifetime: 0,
+            natt: NatT { floated: local.port() != 500, ..NatT::default() },
+            peer_dpd: false,
+            last_received: Some(digest),
+            last_sent: Vec::new(),
+            retransmits: 0,
+            tries: 0,
+            answered_duplicates: 0,
+            malformed_sent: 0,
+            used_msgids: VecDeque::new(),
+            whack: None,
+            pending: Vec::new(),
+            dpd: Dpd::default(),
+            first_from: Some(remote),
+            open_children: Vec::new(),
+        };
+        self.by_cookies.insert((state.icookie, state.rcookie), serial);
+        self.by_first.insert((state.icookie, remote), serial);
+        self.ikes.insert(serial, state);
+        self.conn_ref(conn);
+        self.note_vendor_ids(serial, &chain);
+        let text = if known {
+            "responding to Main Mode".into()
+        } else {
+            format!("responding to Main Mode from unknown peer {remote}")
+        };
+        self.log_sa(serial, rc::LOG, &text);
+        if let Err(fail) = self.main_send_r1(serial, &sa) {
+            self.failed(serial, fail);
+        }
+    }
+
+    /// The best conn for a stranger's first message, before anything is kept of it.
+    fn conn_for_stranger(&mut self, local: SocketAddr, remote: SocketAddr) -> Option<ConnId> {
+        let candidates = self.conns.for_peer(local.ip(), remote.ip());
+        let found =
+            candidates.iter().copied().find(|id| self.conns.get(*id).is_some_and(|c| c.spec.authby.psk));
+        match (found, candidates.first()) {
+            (Some(id), _) => return Some(id),
+            (None, Some(_)) => {
+                let text = format!(
+                    "initial Main Mode message received on {local} but no connection has been authorized with policy=PSK"
+                );
+                self.log_packet(remote, &text);
+            }
+            (None, None) => {
+                let text = format!(
+                    "initial Main Mode message received on {local} but no connection has been authorized"
+                );
+                self.log_packet(remote, &text);
+            }
+        }
+        None
+    }
+
+    /// A template gets an instance for this peer; the answer also says whether the peer was known before.
+    fn conn_for_first_message(&mut self, conn: ConnId, remote: SocketAddr) -> Option<(ConnId, bool)> {
+        let c = self.conns.get(conn)?;
+        match c.kind {
+            ConnKind::Template => {
+                let known = !matches!(c.that().host, HostSpec::Any);
+                Some((self.conns.instantiate(conn, remote.ip())?, known))
+            }
+            _ => Some((conn, true)),
+        }
+    }
+
+    /// `<-- HDR, SA, VIDs`.
+    fn main_send_r1(&mut self, serial: Serial, offer: &SaPayload<'_>) -> Result<(), Fail> {
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
+        let Some(c) = self.conns.get(sa.conn) else { return Ok(()) };
+        if secrets_for(c, sa.remote.ip(), &*self.secrets).is_empty() {
+            let him = match c.wanted_id() {
+                Id::None => Id::Addr(sa.remote.ip()),
+                id => id,
+            };
+            return Err(Fail {
+                text: vec![
+                    format!(
+                        "Can't authenticate: no preshared key found for `{}' and `{him}'.  Attribute \
+                         OAKLEY_AUTHENTICATION_METHOD",
+                        c.our_id()
+                    ),
+                    "no acceptable Oakley Transform".into(),
+                ],
+                notify: Some(NotifyType::NoProposalChosen),
+                fatal: true,
+            });
+        }
+        let (proposal, transform, offered) = phase1::choose(offer, &c.spec).map_err(|why| Fail {
+            text: vec![format!("no acceptable Oakley Transform: {}", why.join("; "))],
+            notify: Some(NotifyType::NoProposalChosen),
+            fatal: true,
+        })?;
+        // With rekey=no the peer's lifetime is taken as it is.
+        let own = if c.spec.rekey { c.spec.ike_lifetime } else { phase1::MAX_LIFE as u32 };
+        let lifetime = offered.life.map_or(c.spec.ike_lifetime, |l| l.min(own));
+        let answer = proposal.emit_choice(transform, &[]);
+        let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
+        w.payload(Kind::Sa, &answer);
+        self.answer_vendor_ids(&mut w, sa.natt.method);
+        if let Some(sa) = self.ikes.get_mut(&serial) {
+            sa.suite = Some(offered.suite);
+            sa.lifetime = lifetime;
+        }
+        self.log_transition(serial, StateName::MainR0, StateName::MainR1);
+        self.send_phase1(serial, w.finish());
+        self.log_state(serial, StateName::MainR1, "");
+        let until = self.after(self.limits.half_open_life);
+        self.timers.set(serial, TimerKind::Discard, until);
+        Ok(())
+    }
+
+    /// `--> HDR, KE, Ni [, NAT-D, NAT-D]`.
+    pub(crate) fn main_in_i2(&mut self, serial: Serial, h: &Header, body: &[u8]) -> Result<(), Fail> {
+        if h.encrypted() {
+            return Err(Fail::ignore("packet rejected: should not have been encrypted"));
+        }
+        let chain = Chain::parse(h.next, body)?;
+        let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
+        let Some(suite) = sa.suite else { return Ok(()) };
+        let (g_xi, ni) = key_and_nonce(&chain, suite.group.public_len())?;
+        let force = self.conns.get(sa.conn).is_some_and(|c| c.spec.force_encaps);
+        let (natt, text) = natt::detect(sa, suite.hash, &chain, force)?;
+        sa.natt = natt;
+        let Phase1::MainR1 { sa_i } = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainR1))
+        else {
+            return Ok(());
+        };
+        if let Some(text) = text {
+            self.log_sa(serial, rc::LOG_SERIOUS, &text);
+        }
+        let secret = SecretBytes::new(self.random_vec(dh::secret_len(suite.group)));
+        let job = CryptoJob { group: suite.group, secret, public: true, peer: Some(g_xi.clone()) };
+        self.compute(serial, job, Continuation::MainR2(Box::new(AfterMi2 { sa_i, g_xi, ni })));
+        Ok(())
+    }
+
+    /// `<-- HDR, KE, Nr [, NAT-D, NAT-D]`.
+    pub(crate) fn main_send_r2(
+        &mut self,
+        serial: Serial,
+        was: AfterMi2,
+        done: CryptoResult,
+    ) -> Result<(), Fail> {
+        let nr = self.random_vec(NONCE_LEN);
+        let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
+        let Some(suite) = sa.suite else { return Ok(()) };
+        let force = self.conns.get(sa.conn).is_some_and(|c| c.spec.force_encaps);
+        let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
+        w.payload(Kind::KeyExchange, &done.public).payload(Kind::Nonce, &nr);
+        for (kind, body) in natt::payloads(sa, suite.hash, force)? {
+            w.payload(kind, &body);
+        }
+        sa.state = Phase1::MainR2(Box::new(MainR2 {
+            sa_i: was.sa_i,
+            g_xi: was.g_xi,
+            g_xr: done.public,
+            ni: was.ni,
+            nr,
+            shared: done.shared,
+        }));
+        self.log_transition(serial, StateName::MainR1, StateName::MainR2);
+        self.send_phase1(serial, w.finish());
+        self.log_state(serial, StateName::MainR2, "");
+        let until = self.after(self.limits.half_open_life);
+        self.timers.set(serial, TimerKind::Discard, until);
+        Ok(())
+    }
+
+    /// `--> HDR*, IDii, HASH_I [, N]`, answered with `<-- HDR*, IDir, HASH_R`.
+    pub(crate) fn main_in_i3(
+        &mut self,
+        serial: Serial,
+        remote: SocketAddr,
+        local: SocketAddr,
+        h: &Header,
+        body: &[u8],
+    ) -> Result<(), Fail> {
+        if !h.encrypted() {
+            return Err(Fail::ignore("packet rejected: should have been encrypted"));
+        }
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
+        let (Phase1::MainR2(r2), Some(suite), Some(c)) = (&sa.state, sa.suite, self.conns.get(sa.conn))
+        else {
+            return Ok(());
+        };
+        // Every secret that fits equally well is tried; the hash tells which one the peer has.
+        let mut defect = None;
+        let mut found = None;
+        for psk in secrets_for(c, remote.ip(), &*self.secrets) {
+            match self.try_i3(sa, r2, suite.hash, &psk, h, body) {
+                Ok(ok) => {
+                    found = Some(ok);
+                    break;
+                }
+                Err(e) => defect = Some(e),
+            }
+        }
+        let Some(i3) = found else {
+            return Err(Fail {
+                text: vec![
+                    defect.unwrap_or_default(),
+                    "probable authentication failure (mismatch of preshared secrets?): malformed payload in packet"
+                        .into(),
+                ],
+                notify: Some(NotifyType::PayloadMalformed),
+                fatal: false,
+            });
+        };
+        let conn = self.accept_identity(serial, &i3.id)?;
+        let our_id = self.conns.get(conn).map_or(Id::None, |c| c.our_id());
+        let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
+        let Phase1::MainR2(r2) = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainR2))
+        else {
+            return Ok(());
+        };
+        let moved = (sa.remote != remote)
+            .then(|| format!("new NAT mapping for {serial}, was {}, now {remote}", sa.remote));
+        (sa.remote, sa.local) = (remote, local);
+        sa.natt.floated = local.port() != 500;
+        let id_b = ident::emit(&our_id, 0, 0);
+        let hash_r = keymat::hash_r(
+            suite.hash,
+            &i3.skeyid,
+            &r2.g_xr,
+            &r2.g_xi,
+            &sa.rcookie,
+            &sa.icookie,
+            &r2.sa_i,
+            &id_b,
+        )?;
+        let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
+        w.payload(Kind::Id, &id_b).payload(Kind::Hash, &hash_r);
+        let mut iv = i3.iv;
+        let message = seal(w, suite, &i3.cipher_key, &mut iv)?;
+        sa.state = Phase1::Up(Box::new(Up {
+            keys: i3.keys,
+            cipher_key: i3.cipher_key,
+            last_block: iv,
+            final_reply: message.clone(),
+        }));
+        let peer = sa.remote.ip();
+        if let Some(text) = moved {
+            self.log_sa(serial, rc::LOG, &text);
+        }
+        self.leave_half_open(peer);
+        self.forget_first(serial);
+        self.log_transition(serial, StateName::MainR2, StateName::MainR3);
+        self.send_phase1(serial, message);
+        self.ike_established(serial, i3.initial_contact);
+        Ok(())
+    }
+
+    fn try_i3(
+        &self,
+        sa: &IkeSa,
+        r2: &MainR2,
+        alg: HashAlg,
+        psk: &SecretBytes,
+        h: &Header,
+        body: &[u8],
+    ) -> Result<TriedI3, String> {
+        let suite = sa.suite.ok_or("no suite")?;
+        let e = |e: ipsec_crypto::CryptoError| e.to_string();
+        let skeyid = keymat::skeyid_psk(alg, psk, &r2.ni, &r2.nr).map_err(e)?;
+        let keys =
+            keymat::PhaseOneKeys::derive(alg, &skeyid, &r2.shared, &sa.icookie, &sa.rcookie).map_err(e)?;
+        let cipher_key = keymat::cipher_key(suite.cipher, alg, &keys.e).map_err(e)?;
+        let mut iv = keymat::phase1_iv(alg, &r2.g_xi, &r2.g_xr, suite.cipher.block_len()).map_err(e)?;
+        let plain = open(body, suite, &cipher_key, &mut iv).map_err(|f| f.text.join("; "))?;
+        let chain = Chain::parse(h.next, &plain).map_err(|e| e.to_string())?;
+        let (Some(id_b), Some(hash_i)) = (chain.first(Kind::Id), chain.first(Kind::Hash)) else {
+            return Err("message is missing the ID or HASH payload".into());
+        };
+        let want = keymat::hash_i(alg, &skeyid, &r2.g_xi, &r2.g_xr, &sa.icookie, &sa.rcookie, &r2.sa_i, id_b)
+            .map_err(e)?;
+        if !same(&want, hash_i) {
+            return Err("received Hash Payload does not match computed value".into());
+        }
+        let payload = IdPayload::parse(id_b).map_err(|e| e.to_string())?;
+        let id = payload.identity().map_err(|e| e.to_string())?;
+        Ok(TriedI3 { skeyid, keys, cipher_key, iv, id, initial_contact: says_initial_contact(&chain) })
+    }
+
+    /// Is this peer allowed on the conn it came to; or on another one (Openswan's `refine_host_connection`)?
+    fn accept_identity(&mut self, serial: Serial, id: &Id) -> Result<ConnId, Fail> {
+        let text =
+            format!("Main mode peer ID is {}: '{}'", id.type_name(), id.to_string().trim_start_matches('@'));
+        let text = if matches!(id, Id::Fqdn(_)) {
+            format!("Main mode peer ID is {}: '{id}'", id.type_name())
+        } else {
+            text
+        };
+        self.log_sa(serial, rc::LOG, &text);
+        let Some((conn, local, remote)) = self.ikes.get(&serial).map(|s| (s.conn, s.local, s.remote)) else {
+            return Err(Fail::fatal("the ISAKMP SA is gone"));
+        };
+        let fits = |e: &Endpoint, c: ConnId| {
+            e.conns.get(c).is_some_and(|c| c.spec.authby.psk && c.wanted_id().matches(id))
+        };
+        let template = self.conns.get(conn).and_then(|c| c.template);
+        let chosen = if fits(self, conn) {
+            conn
+        } else {
+            let other = self
+                .conns
+                .for_peer(local.ip(), remote.ip())
+                .into_iter()
+                .find(|c| Some(*c) != template && fits(self, *c));
+            match other.and_then(|c| self.conn_for_first_message(c, remote)) {
+                Some((c, _)) => c,
+                None => {
+                    return Err(Fail {
+                        text: vec![format!("no suitable connection for peer '{id}'")],
+                        notify: Some(NotifyType::InvalidIdInformation),
+                        fatal: true,
+                    });
+                }
+            }
+        };
+        // One client that comes back has one instance.
+        let template = self.conns.get(chosen).and_then(|c| c.template);
+        let known = template.and_then(|t| self.conns.instance_of(t, remote.ip(), id, chosen));
+        let chosen = known.unwrap_or(chosen);
+        if let Some(c) = self.conns.get_mut(chosen).filter(|c| c.template.is_some()) {
+            c.peer_id = id.clone();
+        }
+        if chosen != conn {
+            let (from, to) = (self.conn_label(conn, 0), self.conn_label(chosen, 0));
+            self.log_sa(serial, rc::LOG, &format!("switched from {from} to {to}"));
+            if let Some(sa) = self.ikes.get_mut(&serial) {
+                sa.conn = chosen;
+            }
+            self.conn_ref(chosen);
+            self.conn_unref(conn);
+        }
+        Ok(chosen)
+    }
+}
+
+struct TriedI3 {
+    skeyid: SecretBytes,
+    keys: keymat::PhaseOneKeys,
+    cipher_key: SecretBytes,
+    iv: Vec<u8>,
+    id: Id,
+    initial_contact: bool,
+}
+
+pub(crate) fn says_initial_contact(chain: &Chain<'_>) -> bool {
+    chain
+        .all(Kind::Notify)
+        .any(|n| Notification::parse(n).is_ok_and(|n| n.kind == NotifyType::InitialContact))
+}
+
+/// KE and nonce of a message, checked for size.
+pub(crate) fn key_and_nonce(chain: &Chain<'_>, public_len: usize) -> Result<(Vec<u8>, Vec<u8>), Fail> {
+    let (Some(ke), Some(nonce)) = (chain.first(Kind::KeyExchange), chain.first(Kind::Nonce)) else {
+        return Err(Fail::ignore("message ignored because it is missing payload(s) KE or NONCE"));
+    };
+    if ke.len() != public_len {
+        return Err(Fail::ignore(format!("KE has {} byte DH public value; {public_len} required", ke.len())));
+    }
+    if !NONCE_RANGE.contains(&nonce.len()) {
+        return Err(Fail::ignore(format!("Nonce length {} not between 8 and 256", nonce.len())));
+    }
+    Ok((ke.to_vec(), nonce.to_vec()))
+}
+
+/// What tells a repeated message from a new one.
+pub(crate) fn digest(message: &[u8]) -> Option<Vec<u8>> {
+    hash(HashAlg::Sha256, &[message]).ok()
+}

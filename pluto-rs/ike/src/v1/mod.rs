@@ -1,0 +1,101 @@
+//! IKEv1 (RFC 2407, 2408, 2409): Main Mode, Quick Mode and the Informational exchange.
+
+mod dispatch;
+mod dpd;
+mod info;
+mod main_initiator;
+mod main_responder;
+mod message;
+pub(crate) mod natt;
+mod phase1;
+mod phase2;
+mod quick_initiator;
+mod quick_responder;
+mod rekey;
+mod retransmit;
+mod vendor;
+
+pub(crate) use quick_responder::AfterQi1;
+
+use crate::Endpoint;
+use crate::io::CryptoResult;
+use crate::sa::Serial;
+use crate::wire::DecodeError;
+use crate::wire::notify::NotifyType;
+
+/// What goes on when a worker is done.
+#[derive(Debug)]
+pub(crate) enum Continuation {
+    /// Our public value is ready: send MI2.
+    MainI2(Box<main_initiator::AfterMr1>),
+    /// The shared secret is ready: send MI3.
+    MainI3(Box<main_initiator::AfterMr2>),
+    /// Both are ready: send MR2.
+    MainR2(Box<main_responder::AfterMi2>),
+    /// Our public value for PFS is ready: send QI1.
+    QuickI1(Box<quick_initiator::BeforeQi1>),
+    /// The shared secret of PFS is ready: install and send QI2.
+    QuickI2(Box<quick_initiator::AfterQr1>),
+    /// Both values of PFS are ready: install and send QR1.
+    QuickR1(Box<AfterQi1>),
+}
+
+impl Endpoint {
+    pub(crate) fn resume(&mut self, serial: Serial, then: Continuation, done: CryptoResult) {
+        let outcome = match then {
+            Continuation::MainI2(c) => self.main_send_i2(serial, *c, done),
+            Continuation::MainI3(c) => self.main_send_i3(serial, *c, done),
+            Continuation::MainR2(c) => self.main_send_r2(serial, *c, done),
+            Continuation::QuickI1(c) => self.quick_send_i1(serial, *c, done),
+            Continuation::QuickI2(c) => self.quick_install_initiator(serial, *c, Some(done)),
+            Continuation::QuickR1(c) => self.quick_install_responder(serial, *c, Some(done)),
+        };
+        if let Err(fail) = outcome {
+            self.failed(serial, fail);
+        }
+    }
+}
+
+/// Why a message, or the state it came for, is given up; the one place where errors meet their wire consequence.
+#[derive(Debug)]
+pub(crate) struct Fail {
+    /// Log lines.
+    pub text: Vec<String>,
+    /// Notification to send.
+    pub notify: Option<NotifyType>,
+    /// Whether the state goes too.
+    pub fatal: bool,
+}
+
+impl Fail {
+    /// The message is dropped, the state stays.
+    pub(crate) fn ignore(text: impl Into<String>) -> Self {
+        Fail { text: vec![text.into()], notify: None, fatal: false }
+    }
+
+    /// The state is dropped.
+    pub(crate) fn fatal(text: impl Into<String>) -> Self {
+        Fail { text: vec![text.into()], notify: None, fatal: true }
+    }
+
+    /// The peer is told, and the state is dropped.
+    pub(crate) fn refuse(notify: NotifyType, text: impl Into<String>) -> Self {
+        Fail { text: vec![text.into()], notify: Some(notify), fatal: true }
+    }
+}
+
+impl From<DecodeError> for Fail {
+    fn from(e: DecodeError) -> Self {
+        Fail {
+            text: vec![e.to_string(), "malformed payload in packet".into()],
+            notify: Some(NotifyType::PayloadMalformed),
+            fatal: false,
+        }
+    }
+}
+
+impl From<ipsec_crypto::CryptoError> for Fail {
+    fn from(e: ipsec_crypto::CryptoError) -> Self {
+        Fail::fatal(e.to_string())
+    }
+}

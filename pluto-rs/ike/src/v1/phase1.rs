@@ -1,0 +1,240 @@
+//! Phase 1 proposals (RFC 2409 appendix A): which transforms we offer, which of the peer's we take.
+
+use ipsec_types::algo::{DhGroup, HashAlg, IkeCipher, IkeSuite};
+use ipsec_types::conn::ConnSpec;
+
+use crate::wire::attr;
+use crate::wire::sa::{PROTO_ISAKMP, Proposal, SaPayload, SaWriter, Transform};
+
+/// Transform ID of phase 1.
+const KEY_IKE: u8 = 1;
+const ATTR_CIPHER: u16 = 1;
+const ATTR_HASH: u16 = 2;
+const ATTR_AUTH: u16 = 3;
+const ATTR_GROUP: u16 = 4;
+const ATTR_LIFE_TYPE: u16 = 11;
+const ATTR_LIFE: u16 = 12;
+const ATTR_KEY_LEN: u16 = 14;
+const AUTH_PSK: u64 = 1;
+const LIFE_SECONDS: u64 = 1;
+/// Longest lifetime we take, in seconds.
+pub(crate) const MAX_LIFE: u64 = 86_400;
+
+/// What an initiator offers when `ike=` is not set.
+pub(crate) fn default_suites() -> Vec<IkeSuite> {
+    let ciphers = [
+        (IkeCipher::Aes(256), HashAlg::Sha256),
+        (IkeCipher::Aes(128), HashAlg::Sha256),
+        (IkeCipher::Aes(256), HashAlg::Sha1),
+        (IkeCipher::Aes(128), HashAlg::Sha1),
+        (IkeCipher::TripleDes, HashAlg::Sha1),
+    ];
+    [DhGroup::Modp2048, DhGroup::Modp1536]
+        .into_iter()
+        .flat_map(|group| ciphers.map(|(cipher, hash)| IkeSuite { cipher, hash, group }))
+        .collect()
+}
+
+/// The SA payload an initiator sends.
+pub(crate) fn offer(spec: &ConnSpec) -> Vec<u8> {
+    let suites = if spec.ike.is_empty() { default_suites() } else { spec.ike.clone() };
+    let transforms: Vec<(u8, u8, Vec<u8>)> = suites
+        .iter()
+        .take(64)
+        .enumerate()
+        .map(|(i, s)| {
+            let mut a = Vec::new();
+            attr::emit(ATTR_LIFE_TYPE, LIFE_SECONDS as u32, &mut a);
+            attr::emit(ATTR_LIFE, spec.ike_lifetime, &mut a);
+            attr::emit(ATTR_CIPHER, s.cipher.number().into(), &mut a);
+            attr::emit(ATTR_HASH, s.hash.number().into(), &mut a);
+            attr::emit(ATTR_AUTH, AUTH_PSK as u32, &mut a);
+            attr::emit(ATTR_GROUP, s.group.number().into(), &mut a);
+            if let IkeCipher::Aes(bits) = s.cipher {
+                attr::emit(ATTR_KEY_LEN, bits.into(), &mut a);
+            }
+            (i as u8, KEY_IKE, a)
+        })
+        .collect();
+    let mut w = SaWriter::new();
+    w.proposal(0, PROTO_ISAKMP, &[], &transforms, true);
+    w.finish()
+}
+
+/// A transform in our terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offered {
+    pub suite: IkeSuite,
+    /// Seconds; `None` if the peer names none.
+    pub life: Option<u32>,
+}
+
+/// Reads a transform; the error says in Openswan's words what we cannot do.
+pub(crate) fn read(t: &Transform<'_>) -> Result<Offered, String> {
+    let refused = |what: &str, attr: &str| Err(format!("{what}.  Attribute {attr}"));
+    let mut life_type = LIFE_SECONDS;
+    let (mut cipher, mut hash, mut auth, mut group, mut bits, mut life) = (0, 0, 0, 0, None, None);
+    for a in &t.attrs {
+        let Some(n) = a.number() else {
+            // Group parameters of private groups may be longer; nothing we accept has them.
+            return refused("unsupported long attribute", &a.kind.to_string());
+        };
+        match a.kind {
+            ATTR_CIPHER => cipher = n,
+            ATTR_HASH => hash = n,
+            ATTR_AUTH => auth = n,
+            ATTR_GROUP => group = n,
+            ATTR_KEY_LEN => bits = Some(n),
+            ATTR_LIFE_TYPE => life_type = n,
+            ATTR_LIFE if life_type == LIFE_SECONDS => life = Some(n),
+            // Lifetimes in kilobytes, and attributes like the PRF that only repeat the hash.
+            _ => {}
+        }
+    }
+    if auth != AUTH_PSK {
+        return refused(
+            &format!("policy does not allow authentication method {auth}"),
+            "OAKLEY_AUTHENTICATION_METHOD",
+        );
+    }
+    let cipher = match (cipher, bits) {
+        (5, None) => IkeCipher::TripleDes,
+        (7, Some(b @ (128 | 192 | 256))) => IkeCipher::Aes(b as u16),
+        (7, None) => IkeCipher::Aes(128),
+        (7, Some(b)) => {
+            return refused(
+                &format!("OAKLEY_AES_CBC with key length {b} not supported"),
+                "OAKLEY_KEY_LENGTH",
+            );
+        }
+        (5, Some(_)) => return refused("OAKLEY_3DES_CBC does not take a key length", "OAKLEY_KEY_LENGTH"),
+        (n, _) => {
+            return refused(&format!("{} not supported", cipher_name(n)), "OAKLEY_ENCRYPTION_ALGORITHM");
+        }
+    };
+    let Some(hash) = u16::try_from(hash).ok().and_then(HashAlg::from_number) else {
+        return refused(&format!("OAKLEY_HASH {hash} not supported"), "OAKLEY_HASH_ALGORITHM");
+    };
+    let Some(group) = u16::try_from(group).ok().and_then(DhGroup::from_number) else {
+        return refused(&format!("OAKLEY_GROUP {group} not supported"), "OAKLEY_GROUP_DESCRIPTION");
+    };
+    let life = match life {
+        Some(n) if n > MAX_LIFE => {
+            let text = format!("peer requested {n} seconds which exceeds our limit {MAX_LIFE} seconds");
+            return refused(&text, "OAKLEY_LIFE_DURATION (variable length)");
+        }
+        // Zero is what some peers send for "not set".
+        Some(0) | None => None,
+        Some(n) => u32::try_from(n).ok(),
+    };
+    Ok(Offered { suite: IkeSuite { cipher, hash, group }, life })
+}
+
+fn cipher_name(n: u64) -> String {
+    let name = match n {
+        1 => "OAKLEY_DES_CBC",
+        3 => "OAKLEY_BLOWFISH_CBC",
+        6 => "OAKLEY_CAST_CBC",
+        8 => "OAKLEY_CAMELLIA_CBC",
+        _ => return format!("OAKLEY encryption algorithm {n}"),
+    };
+    name.into()
+}
+
+/// The responder's choice: the first transform, in the initiator's order, that `spec` allows.
+///
+/// # Errors
+/// What was wrong with each transform, for the log.
+pub(crate) fn choose<'p, 'a>(
+    sa: &'p SaPayload<'a>,
+    spec: &ConnSpec,
+) -> Result<(&'p Proposal<'a>, &'p Transform<'a>, Offered), Vec<String>> {
+    let mut why = Vec::new();
+    for p in sa.proposals.iter().filter(|p| p.protocol == PROTO_ISAKMP) {
+        for t in p.transforms.iter().filter(|t| t.id == KEY_IKE) {
+            match read(t) {
+                Ok(o) if spec.ike.is_empty() || spec.ike.contains(&o.suite) => return Ok((p, t, o)),
+                Ok(o) => why.push(format!("{} is not in ike=", suite_name(o.suite))),
+                Err(e) => why.push(e),
+            }
+        }
+    }
+    why.dedup();
+    why.truncate(8);
+    Err(why)
+}
+
+/// `AES_CBC_128-SHA1-MODP2048`.
+pub(crate) fn suite_name(s: IkeSuite) -> String {
+    let cipher = match s.cipher {
+        IkeCipher::TripleDes => "3DES_CBC_192".into(),
+        IkeCipher::Aes(bits) => format!("AES_CBC_{bits}"),
+    };
+    let hash = match s.hash {
+        HashAlg::Md5 => "MD5",
+        HashAlg::Sha1 => "SHA1",
+        HashAlg::Sha256 => "SHA2_256",
+        HashAlg::Sha384 => "SHA2_384",
+        HashAlg::Sha512 => "SHA2_512",
+    };
+    format!("{cipher}-{hash}-{}", s.group.name().to_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_offer_is_what_we_accept_in_order() {
+        let spec = ConnSpec::default();
+        let body = offer(&spec);
+        let sa = SaPayload::parse(&body).unwrap();
+        let (p, t, o) = choose(&sa, &spec).unwrap();
+        assert_eq!((p.transforms.len(), t.number), (default_suites().len(), 0));
+        assert_eq!((o.suite, o.life), (default_suites()[0], Some(3600)));
+    }
+
+    #[test]
+    fn a_list_in_the_conn_is_exclusive_and_the_initiators_order_wins() {
+        let suite = |cipher| IkeSuite { cipher, hash: HashAlg::Sha1, group: DhGroup::Modp2048 };
+        let theirs = ConnSpec {
+            ike: vec![suite(IkeCipher::Aes(256)), suite(IkeCipher::TripleDes), suite(IkeCipher::Aes(128))],
+            ..ConnSpec::default()
+        };
+        let ours = ConnSpec {
+            ike: vec![suite(IkeCipher::Aes(128)), suite(IkeCipher::TripleDes)],
+            ..ConnSpec::default()
+        };
+        let body = offer(&theirs);
+        let sa = SaPayload::parse(&body).unwrap();
+        assert_eq!(choose(&sa, &ours).unwrap().2.suite, suite(IkeCipher::TripleDes));
+        let none = ConnSpec { ike: vec![suite(IkeCipher::Aes(192))], ..ConnSpec::default() };
+        let why = choose(&sa, &none).unwrap_err();
+        assert!(why[0].contains("AES_CBC_256-SHA1-MODP2048"), "{why:?}");
+    }
+
+    /// CVE-2005-3671, CVE-2011-3380: key lengths where none belongs, or of no use, are refused without harm.
+    #[test]
+    fn cve_2005_3671_cve_2011_3380_odd_key_lengths_are_refused() {
+        let with = |cipher: u32, bits: u32| {
+            let mut a = Vec::new();
+            for (k, v) in [
+                (ATTR_CIPHER, cipher),
+                (ATTR_HASH, 2),
+                (ATTR_AUTH, 1),
+                (ATTR_GROUP, 14),
+                (ATTR_KEY_LEN, bits),
+            ] {
+                attr::emit(k, v, &mut a);
+            }
+            let mut w = SaWriter::new();
+            w.proposal(0, PROTO_ISAKMP, &[], &[(0, KEY_IKE, a)], true);
+            w.finish()
+        };
+        for (cipher, bits) in [(5, 192), (7, 0), (7, 1), (7, 65535), (99, 128)] {
+            let body = with(cipher, bits);
+            let sa = SaPayload::parse(&body).unwrap();
+            assert!(choose(&sa, &ConnSpec::default()).is_err(), "{cipher} {bits}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Lifetimes: what happens when an SA is established, grows old, and ends.
+
+use std::time::Duration;
+
+use ipsec_types::whack::rc;
+
+use super::phase1::suite_name;
+use crate::Endpoint;
+use crate::conn::ConnKind;
+use crate::sa::{Role, Serial};
+use crate::timer::TimerKind;
+
+impl Endpoint {
+    /// Main Mode is done: tell, arm the lifetime, begin what waited for it.
+    pub(crate) fn ike_established(&mut self, ike: Serial, initial_contact: bool) {
+        let Some(sa) = self.ikes.get_mut(&ike) else { return };
+        let (conn, name, suite, role, life) = (sa.conn, sa.name(), sa.suite, sa.role, sa.lifetime);
+        let pending = std::mem::take(&mut sa.pending);
+        let (whack, tries, behind_nat) = (sa.whack, sa.tries, sa.natt.us);
+        let extra = suite.map_or_else(String::new, |s| {
+            format!(
+                " {{auth=OAKLEY_PRESHARED_KEY cipher={} prf={} group={}}}",
+                s.cipher.name(),
+                s.hash.name(),
+                s.group.name()
+            )
+        });
+        if let Some(c) = self.conns.get_mut(conn) {
+            c.newest_ike = Some(ike);
+        }
+        self.log_state(ike, name, &extra);
+        self.timers.clear(ike, TimerKind::Discard);
+        self.arm_lifetime(ike, conn, role, life);
+        if behind_nat || self.setup.force_keepalive {
+            let at = self.in_seconds(self.setup.keep_alive.max(1));
+            self.timers.set(ike, TimerKind::NatKeepalive, at);
+        }
+        self.start_dpd(ike);
+        if initial_contact {
+            self.on_initial_contact(ike);
+        }
+        if let Some(sa) = self.ikes.get_mut(&ike) {
+            sa.whack = None;
+        }
+        let mut whack = whack;
+        for c in pending {
+            // The first Quick Mode takes the waiting client over.
+            self.quick_start(ike, c, whack.take(), tries, None);
+        }
+        if let Some(client) = whack {
+            self.out.push_back(crate::Output::WhackDone(client));
+        }
+    }
+
+    /// Openswan's rule: an initiator renews `margin` (with fuzz) before the end, a responder half of it later, and with
+    /// `rekey=no`, or for a road warrior, nobody does.
+    fn arm_lifetime(&mut self, serial: Serial, conn: crate::conn::ConnId, role: Role, life: u32) {
+        let fuzz = u64::from(u16::from_be_bytes(self.random()));
+        let Some(c) = self.conns.get(conn) else { return };
+        let margin = u64::from(c.spec.rekey_margin);
+        let margin = match role {
+            Role::Initiator => margin + margin * u64::from(c.spec.rekey_fuzz) * fuzz / (100 << 16),
+            Role::Responder => margin / 2,
+        };
+        let life = u64::from(life);
+        let renew = c.spec.rekey && !matches!(c.kind, ConnKind::Instance(_)) && life > margin;
+        if renew {
+            let at = self.after(Duration::from_secs(life - margin));
+            self.timers.set(serial, TimerKind::Replace, at);
+        }
+        let at = self.after(Duration::from_secs(life));
+        self.timers.set(serial, TimerKind::Expire, at);
+    }
+
+    pub(crate) fn arm_child_lifetime(&mut self, child: Serial) {
+        if let Some((conn, role, life)) = self.children.get(&child).map(|c| (c.conn, c.role, c.lifetime)) {
+            self.arm_lifetime(child, conn, role, life);
+        }
+    }
+
+    /// A successor is due, unless there is one.
+    pub(crate) fn on_replace(&mut self, serial: Serial) {
+        if let Some(conn) = self.ikes.get(&serial).map(|s| s.conn) {
+            if self.conns.get(conn).is_some_and(|c| c.newest_ike == Some(serial)) {
+                self.main_send_i1(conn, Vec::new(), None, 1, Some(serial));
+            }
+            return;
+        }
+        let Some(conn) = self.children.get(&serial).map(|c| c.conn) else { return };
+        if self.conns.get(conn).is_some_and(|c| c.newest_child == Some(serial)) {
+            self.quick_or_main(conn, None, Some(serial));
+        }
+    }
+
+    /// Quick Mode for a conn, with Main Mode first if there is no IKE SA to use.
+    pub(crate) fn quick_or_main(
+        &mut self,
+        conn: crate::conn::ConnId,
+        whack: Option<crate::ClientId>,
+        replaces: Option<Serial>,
+    ) -> bool {
+        let ike = self.conns.get(conn).and_then(|c| c.newest_ike);
+        match ike.filter(|i| self.ikes.get(i).is_some_and(|s| s.up().is_some())) {
+            Some(ike) => self.quick_start(ike, conn, whack, 1, replaces).is_some(),
+            None => self.main_send_i1(conn, vec![conn], whack, 1, None).is_some(),
+        }
+    }
+
+    /// The end of an SA's life.
+    pub(crate) fn on_expire(&mut self, serial: Serial) {
+        if let Some(sa) = self.ikes.get(&serial) {
+            let newest = self.conns.get(sa.conn).is_some_and(|c| c.newest_ike == Some(serial));
+            let dontrekey = self.conns.get(sa.conn).is_some_and(|c| !c.spec.rekey);
+            self.log_sa(serial, rc::LOG, &format!("ISAKMP SA expired{}", expiry_word(newest, dontrekey)));
+            return self.delete_ike(serial, true);
+        }
+        if let Some(c) = self.children.get(&serial) {
+            let newest = self.conns.get(c.conn).is_some_and(|x| x.newest_child == Some(serial));
+            let dontrekey = self.conns.get(c.conn).is_some_and(|x| !x.spec.rekey);
+            self.log_sa(serial, rc::LOG, &format!("IPsec SA expired{}", expiry_word(newest, dontrekey)));
+            self.delete_child(serial, true);
+        }
+    }
+
+    pub(crate) fn on_keepalive(&mut self, ike: Serial) {
+        self.send_keepalive(ike);
+        let at = self.in_seconds(self.setup.keep_alive.max(1));
+        self.timers.set(ike, TimerKind::NatKeepalive, at);
+    }
+
+    /// `AES_CBC_128-SHA1-MODP2048` of an IKE SA, for the status.
+    pub(crate) fn ike_suite_words(&self, ike: Serial) -> Option<String> {
+        self.ikes.get(&ike).and_then(|s| s.suite).map(suite_name)
+    }
+}
+
+fn expiry_word(newest: bool, dontrekey: bool) -> &'static str {
+    match (newest, dontrekey) {
+        (_, true) => " (--dontrekey)",
+        (true, false) => " (LATEST!)",
+        (false, false) => " (superseded)",
+    }
+}

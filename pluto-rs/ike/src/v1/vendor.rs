@@ -1,0 +1,89 @@
+//! Vendor IDs: what we send, what we know of the peer's.
+
+use crate::Endpoint;
+use crate::sa::Serial;
+use crate::v1::natt::Method;
+use crate::wire::MessageWriter;
+use crate::wire::payload::{Chain, Kind};
+use ipsec_types::whack::rc;
+
+/// Dead Peer Detection, RFC 3706.
+pub(crate) const DPD: [u8; 16] =
+    [0xaf, 0xca, 0xd7, 0x13, 0x68, 0xa1, 0xf1, 0xc9, 0x6b, 0x86, 0x96, 0xfc, 0x77, 0x57, 0x01, 0x00];
+
+/// Known vendor IDs without effect, by their first octets.
+const KNOWN: [(&[u8], &str); 12] = [
+    (b"\x40\x48\xb7\xd5\x6e\xbc\xe8\x85\x25\xe7\xde\x7f\x00\xd6\xc2\xd3", "FRAGMENTATION"),
+    (b"\x1e\x2b\x51\x69\x05\x99\x1c\x7d\x7c\x96\xfc\xbf\xb5\x87\xe4\x61", "MS NT5 ISAKMPOAKLEY"),
+    (b"\x01\x52\x8b\xbb\xc0\x06\x96\x12\x18\x49\xab\x9a\x1c\x5b\x2a\x51", "MS key-modules"),
+    (b"\x26\x24\x4d\x38\xed\xdb\x61\xb3\x17\x2a\x36\xe3\xd0\xcf\xb8\x19", "Vid-Initial-Contact"),
+    (b"\xfb\x1d\xe3\xcd\xf3\x41\xb7\xea\x16\xb7\xe5\xbe\x08\x55\xf1\x20", "MS-Negotiation Discovery Capable"),
+    (b"\xe3\xa5\x96\x6a\x76\x37\x9f\xe7\x07\x22\x82\x31\xe5\xce\x86\x52", "IKE CGA version 1"),
+    (b"\x21\x4c\xa4\xfa\xff\xa7\xf3\x2d\x67\x48\xe5\x30\x33\x95\xae\x83", "MS-MamieExists"),
+    (b"\x12\xf5\xf2\x8c\x45\x71\x68\xa9\x70\x2d\x9f\xe2\x74\xcc\x01\x00", "Cisco-Unity"),
+    (b"\x09\x00\x26\x89\xdf\xd6\xb7\x12", "XAUTH"),
+    (b"\x44\x85\x15\x2d\x18\xb6\xbb\xcd\x0b\xe8\xa8\x46\x95\x79\xdd\xcc", "draft-ietf-ipsec-nat-t-ike-00"),
+    (b"\x4d\xf3\x79\x28\xe9\xfc\x4f\xd1\xb3\x26\x21\x70\xd5\x15\xc6\x62", "draft-ietf-ipsec-nat-t-ike"),
+    (b"IKEv2", "CAN-IKEv2"),
+];
+
+impl Endpoint {
+    /// Adds the vendor IDs of an initiator's first message: ours, DPD, every NAT-T method.
+    pub(crate) fn offer_vendor_ids(&self, w: &mut MessageWriter) {
+        w.payload(Kind::Vendor, &self.vendor_id).payload(Kind::Vendor, &DPD);
+        if self.setup.nat_traversal {
+            for m in Method::OFFERED {
+                w.payload(Kind::Vendor, &m.vendor_id());
+            }
+        }
+    }
+
+    /// Adds those of a responder: ours, DPD, the chosen NAT-T method.
+    pub(crate) fn answer_vendor_ids(&self, w: &mut MessageWriter, method: Option<Method>) {
+        w.payload(Kind::Vendor, &self.vendor_id).payload(Kind::Vendor, &DPD);
+        if let Some(m) = method {
+            w.payload(Kind::Vendor, &m.vendor_id());
+        }
+    }
+
+    /// Takes note of the peer's vendor IDs: the best NAT-T method, DPD.
+    pub(crate) fn note_vendor_ids(&mut self, serial: Serial, chain: &Chain<'_>) {
+        let mut best: Option<Method> = None;
+        for vid in chain.all(Kind::Vendor) {
+            let text = if let Some(m) = Method::OFFERED.into_iter().find(|m| m.vendor_id() == vid) {
+                let (name, number) = m.vendor_name();
+                if !self.setup.nat_traversal {
+                    format!("received Vendor ID payload [{name}] meth={number}, but port floating is off")
+                } else if let Some(b) = best.filter(|b| *b >= m) {
+                    let using = b.vendor_name().1;
+                    format!(
+                        "received Vendor ID payload [{name}] meth={number}, but already using method {using}"
+                    )
+                } else {
+                    best = Some(m);
+                    format!("received Vendor ID payload [{name}] method set to={number} ")
+                }
+            } else if vid == DPD {
+                if let Some(sa) = self.ikes.get_mut(&serial) {
+                    sa.peer_dpd = true;
+                }
+                "received Vendor ID payload [Dead Peer Detection]".into()
+            } else if let Some((id, name)) = KNOWN.iter().find(|(id, _)| vid.starts_with(id)) {
+                let rest = hex(vid.get(id.len()..).unwrap_or_default());
+                let blank = if rest.is_empty() { "" } else { " " };
+                format!("ignoring Vendor ID payload [{name}{blank}{rest}]")
+            } else {
+                let dots = if vid.len() > 32 { "..." } else { "" };
+                format!("ignoring unknown Vendor ID payload [{}{dots}]", hex(vid.get(..32).unwrap_or(vid)))
+            };
+            self.log_sa(serial, rc::LOG_SERIOUS, &text);
+        }
+        if let Some(sa) = self.ikes.get_mut(&serial) {
+            sa.natt.method = best;
+        }
+    }
+}
+
+fn hex(b: &[u8]) -> String {
+    b.iter().take(32).map(|x| format!("{x:02x}")).collect()
+}

@@ -1,0 +1,259 @@
+//! Requests of the control socket.
+
+use ipsec_types::conn::{AuthBy, ConnSpec, ConnType, HostSpec};
+use ipsec_types::whack::{Request, rc};
+
+use crate::Endpoint;
+use crate::conn::{ConnId, ConnKind};
+use crate::io::{ClientId, Interface, Output};
+use crate::sa::Serial;
+
+impl Endpoint {
+    pub(crate) fn on_whack(&mut self, client: ClientId, request: Request) {
+        match request {
+            Request::Add(spec) => self.whack_add(client, *spec),
+            Request::Delete { name } => self.whack_delete(client, &name),
+            // The reply ends when the negotiation does.
+            Request::Initiate { name, asynchronous } => {
+                if self.whack_initiate(client, &name, asynchronous) && !asynchronous {
+                    return;
+                }
+            }
+            Request::Terminate { name } => self.whack_terminate(client, &name),
+            Request::Route { name } => self.whack_route(client, &name),
+            Request::Unroute { name } => self.whack_known(client, &name),
+            Request::DeleteState { serial } => self.whack_delete_state(client, Serial(serial)),
+            Request::Listen => return self.out.push_back(Output::Listen(client)),
+            Request::RereadSecrets => return self.out.push_back(Output::RereadSecrets(client)),
+            Request::Unlisten => {
+                self.listening = false;
+                self.sync_guards();
+                self.out.push_back(Output::Unlisten);
+            }
+            Request::Status => self.status(client),
+            Request::BriefStatus => self.brief_status(client),
+            Request::TrafficStatus => return self.traffic_status(client),
+            Request::Setup(setup) => self.setup = setup,
+            Request::Shutdown => self.shutdown(Some(client)),
+        }
+        self.out.push_back(Output::WhackDone(client));
+    }
+
+    /// The shell has bound its sockets.
+    pub(crate) fn on_listening(&mut self, interfaces: Vec<Interface>, client: Option<ClientId>) {
+        self.log_plain(client, rc::LOG, "listening for IKE messages");
+        for i in interfaces.iter().filter(|i| !self.interfaces.contains(i)).cloned().collect::<Vec<_>>() {
+            for port in [500, 4500] {
+                let at = std::net::SocketAddr::new(i.addr, port);
+                self.log_plain(client, rc::LOG, &format!("adding interface {0}/{0} {at}", i.name));
+            }
+        }
+        for i in self.interfaces.iter().filter(|i| !interfaces.contains(i)).cloned().collect::<Vec<_>>() {
+            self.log_plain(client, rc::LOG, &format!("shutting down interface {0}/{0} {1}", i.name, i.addr));
+        }
+        if interfaces.is_empty() {
+            self.log_plain(client, rc::LOG_SERIOUS, "no public interfaces found");
+        }
+        self.interfaces = interfaces;
+        self.listening = true;
+        self.conns.reorient(&self.interfaces);
+        self.sync_guards();
+        if let Some(client) = client {
+            self.out.push_back(Output::WhackDone(client));
+        }
+    }
+
+    fn whack_add(&mut self, client: ClientId, spec: ConnSpec) {
+        let name = spec.name.clone();
+        let refuse = |e: &mut Self, code, text: String| e.log_plain(Some(client), code, &text);
+        if spec.left.host == HostSpec::Unset || spec.right.host == HostSpec::Unset {
+            let end = if spec.left.host == HostSpec::Unset { "left" } else { "right" };
+            return refuse(self, rc::FATAL, format!("{name}: {end}= end is not defined, conn not loaded"));
+        }
+        if matches!(spec.left.host, HostSpec::Any) && matches!(spec.right.host, HostSpec::Any) {
+            return refuse(self, rc::ORIENT, format!("\"{name}\": both ends are %any, conn not loaded"));
+        }
+        if spec.aggressive {
+            return refuse(
+                self,
+                rc::NOALGO,
+                format!("\"{name}\": Aggressive Mode is not supported; remove aggrmode=yes, conn not loaded"),
+            );
+        }
+        if matches!(spec.conn_type, ConnType::Passthrough | ConnType::Reject | ConnType::Drop) {
+            return refuse(
+                self,
+                rc::ROUTE,
+                format!(
+                    "\"{name}\": type=passthrough, reject and drop are not supported yet, conn not loaded"
+                ),
+            );
+        }
+        if !spec.authby.psk {
+            return refuse(
+                self,
+                rc::NOKEY,
+                format!(
+                    "\"{name}\": only authby=secret is supported yet (RSA and certificates are not), conn not loaded"
+                ),
+            );
+        }
+        if spec.ike_lifetime > 86400 || spec.sa_lifetime > 86400 {
+            let text = format!("\"{name}\": ikelifetime and salifetime must be less than 86400 seconds");
+            return refuse(self, rc::LOG_SERIOUS, text);
+        }
+        let old = self.conns.named(&name);
+        for id in old {
+            self.remove_conn(id, Some(client));
+        }
+        let spec = ConnSpec { authby: AuthBy { psk: true, rsasig: false }, ..spec };
+        self.conns.add(spec, &self.interfaces);
+        self.log_plain(Some(client), rc::LOG, &format!("added connection description \"{name}\""));
+        self.sync_guards();
+    }
+
+    /// Deletes a conn and everything made with it.
+    fn remove_conn(&mut self, id: ConnId, client: Option<ClientId>) {
+        if self.conns.get(id).is_none() {
+            return;
+        }
+        self.terminate_conn(id, client);
+        // Instances vanish with their last state; templates and permanent conns are taken out here.
+        if self.conns.get(id).is_some() {
+            self.log_conn(id, client, rc::LOG, "deleting connection");
+            self.conns.remove(id);
+        }
+    }
+
+    fn whack_delete(&mut self, client: ClientId, name: &str) {
+        let ids = self.conns.named_or_alias(name);
+        if ids.is_empty() {
+            return self.unknown_name(client, name);
+        }
+        for id in ids {
+            self.remove_conn(id, Some(client));
+        }
+        self.sync_guards();
+    }
+
+    fn unknown_name(&mut self, client: ClientId, name: &str) {
+        self.reply(client, rc::UNKNOWN_NAME, &format!("no connection named \"{name}\""));
+    }
+
+    fn whack_known(&mut self, client: ClientId, name: &str) {
+        if self.conns.named_or_alias(name).is_empty() {
+            self.unknown_name(client, name);
+        }
+    }
+
+    /// Starts negotiating; true if the client is to wait.
+    fn whack_initiate(&mut self, client: ClientId, name: &str, asynchronous: bool) -> bool {
+        if !self.listening {
+            self.reply(client, rc::DEAF, "need --listen before --initiate");
+            return false;
+        }
+        let ids: Vec<ConnId> = self
+            .conns
+            .named_or_alias(name)
+            .into_iter()
+            .filter(|id| self.conns.get(*id).is_some_and(|c| !matches!(c.kind, ConnKind::Instance(_))))
+            .collect();
+        let Some(id) = ids.first().copied() else {
+            self.reply(client, rc::COMMENT, &format!("initiating all conns with alias='{name}' "));
+            self.unknown_name(client, name);
+            return false;
+        };
+        let Some(c) = self.conns.get_mut(id) else { return false };
+        if c.kind == ConnKind::Template {
+            let text = "cannot initiate connection without knowing peer IP address (kind=CK_TEMPLATE)";
+            self.log_conn(id, Some(client), rc::NOPEERIP, text);
+            return false;
+        }
+        if c.oriented.is_none() {
+            let text = "We cannot identify ourselves with either end of this connection.";
+            self.log_conn(id, Some(client), rc::ORIENT, text);
+            return false;
+        }
+        c.up = true;
+        self.quick_or_main(id, (!asynchronous).then_some(client), None)
+    }
+
+    fn whack_terminate(&mut self, client: ClientId, name: &str) {
+        let ids = self.conns.named_or_alias(name);
+        if ids.is_empty() {
+            self.reply(client, rc::COMMENT, &format!("terminating all conns with alias='{name}' "));
+            return self.unknown_name(client, name);
+        }
+        for id in ids {
+            if self.conns.get(id).is_some() {
+                self.log_conn(id, Some(client), rc::LOG, "terminating SAs using this connection");
+                self.terminate_conn(id, Some(client));
+            }
+        }
+    }
+
+    /// Deletes the SAs of one conn or instance, telling the peer: Child SAs first.
+    fn terminate_conn(&mut self, id: ConnId, client: Option<ClientId>) {
+        if let Some(c) = self.conns.get_mut(id) {
+            c.up = false;
+        }
+        let children: Vec<Serial> =
+            self.children.iter().filter(|(_, c)| c.conn == id).map(|(s, _)| *s).collect();
+        let ikes: Vec<Serial> = self.ikes.iter().filter(|(_, s)| s.conn == id).map(|(s, _)| *s).collect();
+        for s in children.into_iter().chain(ikes) {
+            let text = format!("deleting state ({})", self.state_label(s));
+            if self.ikes.contains_key(&s) || self.children.contains_key(&s) {
+                if let Some(client) = client {
+                    let label = self.conn_label(id, 0);
+                    self.reply(client, rc::LOG, &format!("{label} {s}: {text}"));
+                }
+                self.log_sa(s, rc::LOG, &text);
+            }
+            if self.ikes.contains_key(&s) {
+                self.delete_ike(s, true);
+            } else {
+                self.delete_child(s, true);
+            }
+        }
+    }
+
+    fn whack_route(&mut self, client: ClientId, name: &str) {
+        let Some(id) = self.conns.named_or_alias(name).first().copied() else {
+            return self.unknown_name(client, name);
+        };
+        if self.conns.get(id).is_some_and(|c| c.kind == ConnKind::Template) {
+            let text = "cannot route template policy of a road warrior";
+            return self.log_conn(id, Some(client), rc::ROUTE, text);
+        }
+        let text = "cannot route: traps are not supported yet; use ipsec auto --up";
+        self.log_conn(id, Some(client), rc::ROUTE, text);
+    }
+
+    fn whack_delete_state(&mut self, client: ClientId, serial: Serial) {
+        if self.ikes.contains_key(&serial) {
+            self.log_sa(serial, rc::LOG, "deleting state by request");
+            self.delete_ike(serial, true);
+        } else if self.children.contains_key(&serial) {
+            self.log_sa(serial, rc::LOG, "deleting state by request");
+            self.delete_child(serial, true);
+        } else {
+            self.reply(client, rc::UNKNOWN_NAME, &format!("no state {serial} to delete"));
+        }
+    }
+
+    /// Deletes all SAs, telling the peers, takes our policies out, and leaves.
+    pub fn shutdown(&mut self, client: Option<ClientId>) {
+        if std::mem::replace(&mut self.exiting, true) {
+            return;
+        }
+        self.log_plain(client, rc::LOG, "shutting down");
+        let children: Vec<Serial> = self.children.keys().copied().collect();
+        let ikes: Vec<Serial> = self.ikes.keys().copied().collect();
+        children.into_iter().for_each(|c| self.delete_child(c, true));
+        ikes.into_iter().for_each(|i| self.delete_ike(i, true));
+        self.listening = false;
+        self.sync_guards();
+        self.log_plain(None, rc::LOG, "forgetting secrets");
+        self.out.push_back(Output::Exit);
+    }
+}

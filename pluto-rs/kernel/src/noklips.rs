@@ -1,0 +1,169 @@
+//! The backend without a kernel (`protostack=none`): every request succeeds, and tests can look at all of them.
+//!
+//! It behaves as the kernel does where that can be seen from outside: sequential SPIs instead of random ones, an SA
+//! added twice is `EEXIST`, one that is gone is no error to delete. It must not open a socket.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::BorrowedFd;
+
+use ipsec_types::kernel::{
+    KernelEvent, KernelReply, KernelRequest, PolicyId, PolicySpec, ReqToken, SaId, SaSpec, SaUsage,
+};
+
+use crate::KernelBackend;
+
+/// First SPI handed out.
+pub const FIRST_SPI: u32 = 0x1000;
+
+/// The kernel that is none. The default one keeps SAs and policies but no list of requests.
+#[derive(Debug, Default)]
+pub struct NoKernel {
+    record: Option<Vec<KernelRequest>>,
+    ready: VecDeque<KernelEvent>,
+    spis: u32,
+    submitted: u64,
+    failures: BTreeMap<u64, i32>,
+    larval: Vec<SaId>,
+    sas: Vec<SaSpec>,
+    policies: Vec<PolicySpec>,
+}
+
+impl NoKernel {
+    /// One that keeps every request, for tests: the list grows without bound.
+    pub fn recording() -> Self {
+        NoKernel { record: Some(Vec::new()), ..NoKernel::default() }
+    }
+
+    /// The requests so far, in order. Empty unless made by [`recording`](Self::recording).
+    pub fn requests(&self) -> &[KernelRequest] {
+        self.record.as_deref().unwrap_or_default()
+    }
+
+    /// Makes a request to come fail with `errno`: 0 is the next one.
+    pub fn fail_request(&mut self, after: u64, errno: i32) {
+        self.failures.insert(self.submitted.saturating_add(after), errno);
+    }
+
+    /// Lets the kernel tell something by itself.
+    pub fn inject(&mut self, event: KernelEvent) {
+        self.ready.push_back(event);
+    }
+
+    /// SAs that are installed, oldest first.
+    pub fn sas(&self) -> &[SaSpec] {
+        &self.sas
+    }
+
+    /// SPIs that are reserved for an SA to come.
+    pub fn larval(&self) -> &[SaId] {
+        &self.larval
+    }
+
+    /// Policies that are installed, oldest first.
+    pub fn policies(&self) -> &[PolicySpec] {
+        &self.policies
+    }
+
+    fn carry_out(&mut self, req: KernelRequest) -> Result<KernelReply, i32> {
+        match req {
+            KernelRequest::GetSpi { src, dst, reqid: _ } => {
+                let spi = FIRST_SPI.wrapping_add(self.spis);
+                self.spis = self.spis.wrapping_add(1);
+                self.larval.push(SaId { src, dst, spi });
+                Ok(KernelReply::Spi(spi))
+            }
+            KernelRequest::AddSa(spec) => {
+                if self.sas.iter().any(|sa| same_sa(&sa.id, &spec.id)) {
+                    return Err(libc::EEXIST);
+                }
+                self.larval.retain(|id| !same_sa(id, &spec.id));
+                self.sas.push(*spec);
+                Ok(KernelReply::Done)
+            }
+            KernelRequest::UpdateEncap { id, new_id, encap } => {
+                let sa = self.sas.iter_mut().find(|sa| same_sa(&sa.id, &id)).ok_or(libc::ESRCH)?;
+                sa.id = new_id;
+                sa.encap = Some(encap);
+                Ok(KernelReply::Done)
+            }
+            KernelRequest::DelSa(id) => {
+                self.larval.retain(|l| !same_sa(l, &id));
+                self.sas.retain(|sa| !same_sa(&sa.id, &id));
+                Ok(KernelReply::Done)
+            }
+            KernelRequest::QuerySa(id) => match self.sas.iter().any(|sa| same_sa(&sa.id, &id)) {
+                true => Ok(KernelReply::Usage(SaUsage::default())),
+                false => Err(libc::ESRCH),
+            },
+            KernelRequest::AddPolicy(spec) => {
+                self.remove_policy(&spec.id);
+                self.policies.push(spec);
+                Ok(KernelReply::Done)
+            }
+            KernelRequest::DelPolicy(id) => {
+                self.remove_policy(&id);
+                Ok(KernelReply::Done)
+            }
+            KernelRequest::FlushOurs => {
+                let sas = self.sas.len() + self.larval.len();
+                let policies = self.policies.len();
+                self.sas.clear();
+                self.larval.clear();
+                self.policies.clear();
+                let count = |n| u32::try_from(n).unwrap_or(u32::MAX);
+                Ok(KernelReply::Flushed { sas: count(sas), policies: count(policies) })
+            }
+        }
+    }
+
+    fn remove_policy(&mut self, id: &PolicyId) {
+        self.policies.retain(|p| p.id != *id);
+    }
+}
+
+/// The kernel names an SA by destination and SPI; the source does not count.
+fn same_sa(a: &SaId, b: &SaId) -> bool {
+    (a.dst, a.spi) == (b.dst, b.spi)
+}
+
+fn request_name(req: &KernelRequest) -> &'static str {
+    match req {
+        KernelRequest::GetSpi { .. } => "XFRM_MSG_ALLOCSPI",
+        KernelRequest::AddSa(_) => "XFRM_MSG_NEWSA",
+        KernelRequest::UpdateEncap { .. } => "XFRM_MSG_UPDSA",
+        KernelRequest::DelSa(_) => "XFRM_MSG_DELSA",
+        KernelRequest::QuerySa(_) => "XFRM_MSG_GETSA",
+        KernelRequest::AddPolicy(_) => "XFRM_MSG_UPDPOLICY",
+        KernelRequest::DelPolicy(_) => "XFRM_MSG_DELPOLICY",
+        KernelRequest::FlushOurs => "XFRM_MSG_GETPOLICY",
+    }
+}
+
+impl KernelBackend for NoKernel {
+    fn name(&self) -> &'static str {
+        "noklips"
+    }
+
+    fn submit(&mut self, token: ReqToken, req: KernelRequest) {
+        let request = request_name(&req);
+        if let Some(record) = &mut self.record {
+            record.push(req.clone());
+        }
+        let failure = self.failures.remove(&self.submitted);
+        self.submitted += 1;
+        let result = match failure {
+            Some(errno) => Err(errno),
+            None => self.carry_out(req),
+        };
+        let result = result.map_err(|errno| crate::xfrm::kernel_error(request, errno));
+        self.ready.push_back(KernelEvent::Done(token, result));
+    }
+
+    fn poll_event(&mut self) -> Option<KernelEvent> {
+        self.ready.pop_front()
+    }
+
+    fn event_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}

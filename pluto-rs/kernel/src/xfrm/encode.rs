@@ -1,0 +1,297 @@
+//! Requests to the kernel: from the engine's words to XFRM messages.
+//!
+//! Nothing here may be printed: the message types show keys in their `Debug`. What holds a key is wiped on drop.
+
+use std::net::IpAddr;
+
+use ipsec_types::algo::{EspCipher, EspInteg};
+use ipsec_types::kernel::{
+    Dir, Encap, Mark, Mode, PolicyAction, PolicyId, PolicySpec, SaId, SaSpec, Selector,
+};
+use netlink_packet_core::Emitable;
+use netlink_packet_xfrm::constants::{
+    UDP_ENCAP_ESPINUDP, XFRM_MODE_TRANSPORT, XFRM_MODE_TUNNEL, XFRM_POLICY_ALLOW, XFRM_POLICY_BLOCK,
+    XFRM_POLICY_FWD, XFRM_POLICY_IN, XFRM_POLICY_OUT,
+};
+use netlink_packet_xfrm::policy::{DelGetMessage as PolicyIdMessage, ModifyMessage as PolicyMessage};
+use netlink_packet_xfrm::state::{AllocSpiMessage, DelGetMessage as SaIdMessage, ModifyMessage};
+use netlink_packet_xfrm::{
+    Address, Alg, AlgAuth, EncapTmpl, Id, LifetimeConfig, Mark as RawMark, ReplayEsn,
+    Selector as RawSelector, UserPolicyId, UserPolicyInfo, UserSaId, UserSaInfo, UserSpiInfo, UserTemplate,
+    XFRM_ALG_NAME_LEN, XfrmAttrs,
+};
+use zeroize::Zeroize;
+
+use super::decode::PolicyState;
+
+/// SPIs the kernel draws from: the upper quarter, away from those people choose by hand.
+const SPI_RANGE: std::ops::RangeInclusive<u32> = 0xc000_0000..=0xffff_ffff;
+/// Highest direction of a policy that is not a socket's.
+pub(super) const LAST_DIRECTION: u8 = XFRM_POLICY_FWD;
+/// `IPPROTO_ESP`.
+const ESP: u8 = 50;
+/// `XFRM_STATE_AF_UNSPEC`: inner packets may be of the other family.
+const AF_UNSPEC_FLAG: u8 = 32;
+/// Largest window of the fixed struct; above it comes the attribute with a bitmap.
+const SMALL_WINDOW: u32 = 32;
+/// Largest window the kernel takes (`XFRMA_REPLAY_ESN_MAX`, in packets).
+const LARGEST_WINDOW: u32 = 4096;
+
+/// `EINVAL`, before the kernel says it.
+pub(super) struct Invalid;
+
+fn family(a: IpAddr) -> u16 {
+    // AF_INET is 2, AF_INET6 is 10: both fit.
+    (if a.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }) as u16
+}
+
+fn mode(m: Mode) -> u8 {
+    match m {
+        Mode::Transport => XFRM_MODE_TRANSPORT,
+        Mode::Tunnel => XFRM_MODE_TUNNEL,
+    }
+}
+
+fn alg_name(name: &str) -> [u8; XFRM_ALG_NAME_LEN] {
+    let mut field = [0; XFRM_ALG_NAME_LEN];
+    for (to, from) in field.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    field
+}
+
+fn cipher_name(c: EspCipher) -> &'static str {
+    match c {
+        EspCipher::TripleDes => "cbc(des3_ede)",
+        EspCipher::Aes(_) => "cbc(aes)",
+    }
+}
+
+fn integ_name(i: EspInteg) -> &'static str {
+    match i {
+        EspInteg::Md5 => "hmac(md5)",
+        EspInteg::Sha1 => "hmac(sha1)",
+        EspInteg::Sha256 => "hmac(sha256)",
+        EspInteg::Sha384 => "hmac(sha384)",
+        EspInteg::Sha512 => "hmac(sha512)",
+    }
+}
+
+fn bits(key: &[u8]) -> Result<u32, Invalid> {
+    u32::try_from(key.len()).ok().and_then(|n| n.checked_mul(8)).ok_or(Invalid)
+}
+
+fn sa_info(id: &SaId, reqid: u32) -> Result<UserSaInfo, Invalid> {
+    if id.src.is_ipv4() != id.dst.is_ipv4() {
+        return Err(Invalid);
+    }
+    Ok(UserSaInfo {
+        id: Id { daddr: Address::from_ip(&id.dst), spi: id.spi, proto: ESP },
+        saddr: Address::from_ip(&id.src),
+        lifetime_cfg: LifetimeConfig::default(),
+        reqid,
+        family: family(id.dst),
+        ..UserSaInfo::default()
+    })
+}
+
+/// `XFRM_MSG_ALLOCSPI`.
+pub(super) fn alloc_spi(src: IpAddr, dst: IpAddr, reqid: u32) -> Result<AllocSpiMessage, Invalid> {
+    let info = sa_info(&SaId { src, dst, spi: 0 }, reqid)?;
+    let spi_info = UserSpiInfo { info, min: *SPI_RANGE.start(), max: *SPI_RANGE.end() };
+    Ok(AllocSpiMessage { spi_info, nlas: Vec::new() })
+}
+
+/// `XFRM_MSG_NEWSA` and `XFRM_MSG_UPDSA`, with keys. Wiped on drop, and not to be printed.
+pub(super) struct SaMessage(ModifyMessage);
+
+impl Emitable for SaMessage {
+    fn buffer_len(&self) -> usize {
+        self.0.buffer_len()
+    }
+    fn emit(&self, buffer: &mut [u8]) {
+        self.0.emit(buffer);
+    }
+}
+
+impl Drop for SaMessage {
+    fn drop(&mut self) {
+        for attr in &mut self.0.nlas {
+            match attr {
+                XfrmAttrs::EncryptionAlg(a) => a.alg_key.zeroize(),
+                XfrmAttrs::AuthenticationAlgTrunc(a) => a.alg_key.zeroize(),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The message for `spec`. `hard_seconds` stands in for the one in `spec`; `replay` is the state of a predecessor.
+pub(super) fn sa(spec: &SaSpec, hard_seconds: u64, replay: Option<XfrmAttrs>) -> Result<SaMessage, Invalid> {
+    let (cipher_key, integ_key) = (spec.cipher_key.expose(), spec.integ_key.expose());
+    if cipher_key.len() != spec.cipher.key_len()
+        || integ_key.len() != spec.integ.key_len()
+        || spec.replay_window > LARGEST_WINDOW
+    {
+        return Err(Invalid);
+    }
+    let mut info = sa_info(&spec.id, spec.reqid)?;
+    info.mode = mode(spec.mode);
+    info.lifetime_cfg.hard_add_expires_seconds = hard_seconds;
+    if spec.mode == Mode::Tunnel {
+        info.flags |= AF_UNSPEC_FLAG;
+    }
+    // Counted by the drop guard from here on, whatever happens below.
+    let mut message = SaMessage(ModifyMessage { user_sa_info: info, nlas: Vec::new() });
+    let ModifyMessage { user_sa_info: info, nlas } = &mut message.0;
+    nlas.push(XfrmAttrs::EncryptionAlg(Alg {
+        alg_name: alg_name(cipher_name(spec.cipher)),
+        alg_key_len: bits(cipher_key)?,
+        alg_key: cipher_key.to_vec(),
+    }));
+    nlas.push(XfrmAttrs::AuthenticationAlgTrunc(AlgAuth {
+        alg_name: alg_name(integ_name(spec.integ)),
+        alg_key_len: bits(integ_key)?,
+        alg_trunc_len: spec.integ.trunc_bits(),
+        alg_key: integ_key.to_vec(),
+    }));
+    match u8::try_from(spec.replay_window) {
+        Ok(small) if spec.replay_window <= SMALL_WINDOW => info.replay_window = small,
+        _ if replay.is_none() => {
+            let words = spec.replay_window.div_ceil(32);
+            nlas.push(XfrmAttrs::ReplayStateEsn(ReplayEsn {
+                bmp_len: words,
+                oseq: 0,
+                seq: 0,
+                oseq_hi: 0,
+                seq_hi: 0,
+                replay_window: spec.replay_window,
+                bmp: (0..words).map(|_| 0).collect(),
+            }));
+        }
+        _ => {}
+    }
+    nlas.extend(replay);
+    nlas.extend(spec.encap.map(|e| XfrmAttrs::EncapsulationTemplate(encap(e))));
+    if let Some(m) = spec.set_mark {
+        nlas.push(XfrmAttrs::MarkVal(m.value));
+        nlas.push(XfrmAttrs::MarkMask(m.mask));
+    }
+    Ok(message)
+}
+
+fn encap(e: Encap) -> EncapTmpl {
+    EncapTmpl {
+        encap_type: UDP_ENCAP_ESPINUDP,
+        encap_sport: e.sport,
+        encap_dport: e.dport,
+        encap_oa: e.original.map_or_else(Address::default, |a| Address::from_ip(&a)),
+    }
+}
+
+/// `XFRM_MSG_DELSA` and `XFRM_MSG_GETSA`.
+pub(super) fn sa_id(id: &SaId, mark: Option<RawMark>) -> SaIdMessage {
+    SaIdMessage {
+        user_sa_id: UserSaId {
+            daddr: Address::from_ip(&id.dst),
+            spi: id.spi,
+            family: family(id.dst),
+            proto: ESP,
+        },
+        nlas: mark.map(XfrmAttrs::Mark).into_iter().collect(),
+    }
+}
+
+fn raw_mark(m: Mark) -> RawMark {
+    RawMark { value: m.value, mask: m.mask }
+}
+
+fn selector(s: &Selector) -> Result<RawSelector, Invalid> {
+    let (src, dst) = (s.src.trunc(), s.dst.trunc());
+    if src.addr().is_ipv4() != dst.addr().is_ipv4() {
+        return Err(Invalid);
+    }
+    let all_bits = |port: u16| if port == 0 { 0 } else { u16::MAX };
+    Ok(RawSelector {
+        daddr: Address::from_ip(&dst.addr()),
+        saddr: Address::from_ip(&src.addr()),
+        dport: s.dport,
+        dport_mask: all_bits(s.dport),
+        sport: s.sport,
+        sport_mask: all_bits(s.sport),
+        family: family(dst.addr()),
+        prefixlen_d: dst.prefix_len(),
+        prefixlen_s: src.prefix_len(),
+        proto: s.proto,
+        ifindex: 0,
+        user: 0,
+    })
+}
+
+fn direction(d: Dir) -> u8 {
+    match d {
+        Dir::In => XFRM_POLICY_IN,
+        Dir::Out => XFRM_POLICY_OUT,
+        Dir::Fwd => XFRM_POLICY_FWD,
+    }
+}
+
+/// `XFRM_MSG_NEWPOLICY` and `XFRM_MSG_UPDPOLICY`.
+pub(super) fn policy(spec: &PolicySpec) -> Result<PolicyMessage, Invalid> {
+    let mut nlas = Vec::new();
+    let action = match spec.action {
+        PolicyAction::Esp { src, dst, reqid, mode: m } => {
+            if src.is_ipv4() != dst.is_ipv4() {
+                return Err(Invalid);
+            }
+            nlas.push(XfrmAttrs::Template(vec![UserTemplate {
+                id: Id { daddr: Address::from_ip(&dst), spi: 0, proto: ESP },
+                family: family(dst),
+                saddr: Address::from_ip(&src),
+                reqid,
+                mode: mode(m),
+                ..UserTemplate::default()
+            }]));
+            XFRM_POLICY_ALLOW
+        }
+        _ if !crate::PRIORITY_RANGE.contains(&spec.priority) => return Err(Invalid),
+        PolicyAction::Block => XFRM_POLICY_BLOCK,
+        PolicyAction::Allow => XFRM_POLICY_ALLOW,
+    };
+    nlas.extend(spec.id.mark.map(|m| XfrmAttrs::Mark(raw_mark(m))));
+    let user_policy_info = UserPolicyInfo {
+        selector: selector(&spec.id.selector)?,
+        lifetime_cfg: LifetimeConfig::default(),
+        priority: spec.priority,
+        direction: direction(spec.id.dir),
+        action,
+        ..UserPolicyInfo::default()
+    };
+    Ok(PolicyMessage { user_policy_info, nlas })
+}
+
+/// `XFRM_MSG_GETPOLICY` and `XFRM_MSG_DELPOLICY` by name.
+pub(super) fn policy_id(id: &PolicyId) -> Result<PolicyIdMessage, Invalid> {
+    Ok(PolicyIdMessage {
+        user_policy_id: UserPolicyId {
+            selector: selector(&id.selector)?,
+            index: 0,
+            direction: direction(id.dir),
+        },
+        nlas: id.mark.map(|m| XfrmAttrs::Mark(raw_mark(m))).into_iter().collect(),
+    })
+}
+
+/// `XFRM_MSG_DELPOLICY` of exactly the policy that was read, by its index.
+pub(super) fn policy_index(found: &PolicyState) -> PolicyIdMessage {
+    let mut nlas: Vec<_> = found.mark.map(XfrmAttrs::Mark).into_iter().collect();
+    nlas.extend(found.if_id.map(XfrmAttrs::IfId));
+    PolicyIdMessage {
+        user_policy_id: UserPolicyId {
+            selector: found.info.selector,
+            index: found.info.index,
+            direction: found.info.direction,
+        },
+        nlas,
+    }
+}
