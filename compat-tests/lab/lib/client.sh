@@ -181,7 +181,7 @@ client_stop() { # end the client's daemons, politely
   wait_for 3 gone "$1" xl2tpd pppd
   "${SUITE[$1]}_stop" "$1"
   if ! gone "$1" xl2tpd pppd charon pluto; then node_crash "$1"; fi
-  ip -n "$1" -batch - <<<$'xfrm state deleteall\nxfrm policy deleteall'
+  xfrm_flush "$1"
 }
 client_crash() { # the client's machine dies without a word
   CLIENT_KEY[$1]=

@@ -21,7 +21,7 @@ collect() { # collect NAME: the nodes' logs since the start of the scenario and 
     [ ! -s "/n/$n/var/log/charon.log" ] || cp "/n/$n/var/log/charon.log" "$d/$n.charon.log"
   done
   cp "$OUT"/*-up.log "$OUT"/*-ping.log "$d/" 2>/dev/null
-  { ip -n server -batch - <<<$'xfrm state\nxfrm policy\nroute\nlink'; } >"$d/server.kernel" 2>&1
+  { ip -n server xfrm state; ip -n server xfrm policy; ip -n server -batch - <<<$'route\nlink'; } >"$d/server.kernel" 2>&1
 }
 
 declare -A SC_MARK

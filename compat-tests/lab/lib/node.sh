@@ -85,11 +85,12 @@ node_wait() {
   wait_for 20 test -s "/n/$1/run/ready" || { echo "node $1 does not come up"; return 1; }
   read -r 'INIT_PID[$1]' <"/n/$1/run/ready" || [ -n "${INIT_PID[$1]}" ]
 }
+xfrm_flush() { ip -n "$1" xfrm state flush; ip -n "$1" xfrm policy flush; }
 node_crash() { # the machine loses power: every process dies at once and says nothing; then it boots again
   kill -9 "${INIT_PID[$1]}"
   wait_for 5 eval "! [ -e /proc/${INIT_PID[$1]}/ns/pid ]"
   umount -l "/n/$1/proc"
-  ip -n "$1" -batch - <<<$'xfrm state deleteall\nxfrm policy deleteall'
+  xfrm_flush "$1"
   rm -rf "/n/$1"/run/{xl2tpd,pluto}/* "/n/$1"/run/*.pid "/n/$1"/run/charon*
   node_boot "$1"
   node_wait "$1"

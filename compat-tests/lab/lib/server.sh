@@ -50,7 +50,12 @@ server_reset() { # power off, power on: nothing of the last scenario is left
 server_state() {
   local l lines p rec=
   STATE=()
-  mapfile -t lines < <(ip -n server -batch - 2>/dev/null <<<$'xfrm state\nxfrm policy\nroute\nneigh show proxy\nlink')
+  # `ip -batch` ends after the first listing of xfrm: one call for each
+  mapfile -t lines < <(
+    ip -n server xfrm state
+    ip -n server xfrm policy
+    ip -n server -batch - 2>/dev/null <<<$'route\nneigh show proxy\nlink'
+  )
   for l in "${lines[@]}" end; do
     case $l in
     *anti-replay* | *seq-hi* | *replay_window* | ' '[0-9a-f][0-9a-f]*) continue ;;
@@ -75,6 +80,7 @@ minus() {
 
 # An SA and a policy of somebody else, which no daemon may touch.
 foreign_add() {
+  foreign_kept && return
   ip -n server -batch - <<'E'
 xfrm state add src 10.99.0.1 dst 10.99.0.2 proto esp spi 0xabcd01 reqid 4242 mode transport enc cbc(aes) 0x00112233445566778899aabbccddeeff auth hmac(sha1) 0x000102030405060708090a0b0c0d0e0f10111213
 xfrm policy add src 10.99.0.1/32 dst 10.99.0.2/32 dir out priority 1234 tmpl src 10.99.0.1 dst 10.99.0.2 proto esp reqid 4242 mode transport
