@@ -1,11 +1,16 @@
 //! Hash functions, and HMAC over them, which is IKEv1's PRF (RFC 2409 §4).
 
+use std::iter::repeat;
+
+use ipsec_types::SecretBytes;
 use ipsec_types::algo::HashAlg;
 use openssl::hash::{Hasher, MessageDigest};
-use openssl::pkey::PKey;
-use openssl::sign::Signer;
 
 use crate::CryptoError;
+
+/// RFC 2104 §2.
+const IPAD: u8 = 0x36;
+const OPAD: u8 = 0x5c;
 
 fn message_digest(alg: HashAlg) -> MessageDigest {
     match alg {
@@ -31,14 +36,28 @@ pub fn hash(alg: HashAlg, parts: &[&[u8]]) -> Result<Vec<u8>, CryptoError> {
 
 /// HMAC (RFC 2104) of the concatenation of `parts`, `alg.len()` bytes. The key may have any length, zero included.
 ///
+/// ```text
+/// H(K ^ opad | H(K ^ ipad | parts))      K: the key, or its hash if longer than a block, filled up with zeros
+/// ```
+/// Made of plain hashes because the library's own keyed interface sets up a key object for each call, which takes
+/// several times as long as the rest on the short inputs of IKE.
+///
 /// # Errors
 /// [`CryptoError::Library`] as for [`hash`].
 pub fn hmac(alg: HashAlg, key: &[u8], parts: &[&[u8]]) -> Result<Vec<u8>, CryptoError> {
-    // The library takes no empty key; HMAC pads with zeros, so one zero byte is the same key.
-    let key = PKey::hmac(if key.is_empty() { &[0] } else { key })?;
-    let mut signer = Signer::new(message_digest(alg), &key)?;
+    let digest = message_digest(alg);
+    let block = digest.block_size();
+    let hashed =
+        if key.len() > block { SecretBytes::new(hash(alg, &[key])?) } else { SecretBytes::default() };
+    let key = if key.len() > block { hashed.expose() } else { key };
+    let pad = |with: u8| {
+        SecretBytes::new(key.iter().copied().chain(repeat(0)).take(block).map(|b| b ^ with).collect())
+    };
+
+    let mut inner = Hasher::new(digest)?;
+    inner.update(pad(IPAD).expose())?;
     for part in parts {
-        signer.update(part)?;
+        inner.update(part)?;
     }
-    Ok(signer.sign_to_vec()?)
+    hash(alg, &[pad(OPAD).expose(), &inner.finish()?])
 }

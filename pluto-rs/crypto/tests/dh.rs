@@ -1,5 +1,7 @@
 //! Diffie-Hellman: published vectors, agreement of both sides, and the values a peer must not send.
 
+#![expect(clippy::unwrap_used, reason = "test helpers")]
+
 mod common;
 
 use common::hex;

@@ -1,5 +1,7 @@
 //! The formulas of RFC 2409 against the same formulas written out with another library.
 
+#![expect(clippy::unwrap_used, reason = "test helpers")]
+
 mod common;
 
 use std::net::IpAddr;

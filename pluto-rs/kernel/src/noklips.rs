@@ -167,3 +167,65 @@ impl KernelBackend for NoKernel {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use ipsec_types::kernel::{KernelError, REQID_RANGE};
+
+    use super::*;
+
+    fn ask(k: &mut NoKernel, req: KernelRequest) -> Result<KernelReply, KernelError> {
+        k.submit(ReqToken(1), req);
+        match k.poll_event() {
+            Some(KernelEvent::Done(ReqToken(1), result)) => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn get_spi() -> KernelRequest {
+        let [src, dst]: [IpAddr; 2] = [[192, 0, 2, 2].into(), [192, 0, 2, 1].into()];
+        KernelRequest::GetSpi { src, dst, reqid: *REQID_RANGE.start() }
+    }
+
+    #[test]
+    fn spis_are_sequential_and_kept_until_deleted() {
+        let mut k = NoKernel::recording();
+        assert_eq!(ask(&mut k, get_spi()), Ok(KernelReply::Spi(FIRST_SPI)));
+        assert_eq!(ask(&mut k, get_spi()), Ok(KernelReply::Spi(FIRST_SPI + 1)));
+        let id = k.larval()[0];
+        for _ in 0..2 {
+            assert_eq!(ask(&mut k, KernelRequest::DelSa(id)), Ok(KernelReply::Done));
+        }
+        assert_eq!(k.larval().len(), 1);
+        assert_eq!(ask(&mut k, KernelRequest::FlushOurs), Ok(KernelReply::Flushed { sas: 1, policies: 0 }));
+        assert_eq!(k.requests().len(), 5);
+        assert!(NoKernel::default().requests().is_empty());
+    }
+
+    #[test]
+    fn a_request_fails_when_told_to_and_has_no_effect() {
+        let mut k = NoKernel::recording();
+        k.fail_request(1, libc::ENOMEM);
+        assert!(ask(&mut k, get_spi()).is_ok());
+        let e = ask(&mut k, get_spi()).unwrap_err();
+        assert_eq!((e.request, e.errno), ("XFRM_MSG_ALLOCSPI", libc::ENOMEM));
+        assert_eq!(e.text, "Cannot allocate memory");
+        assert_eq!(ask(&mut k, get_spi()), Ok(KernelReply::Spi(FIRST_SPI + 1)));
+        let unknown = SaId { spi: 9, ..k.larval()[0] };
+        assert_eq!(ask(&mut k, KernelRequest::QuerySa(unknown)).unwrap_err().errno, libc::ESRCH);
+    }
+
+    #[test]
+    fn injected_news_comes_in_its_turn() {
+        let mut k = NoKernel::default();
+        k.submit(ReqToken(5), get_spi());
+        let id = k.larval()[0];
+        k.inject(KernelEvent::Expire { id, hard: true });
+        assert!(matches!(k.poll_event(), Some(KernelEvent::Done(ReqToken(5), Ok(_)))));
+        assert!(matches!(k.poll_event(), Some(KernelEvent::Expire { hard: true, .. })));
+        assert!(k.poll_event().is_none());
+        assert!(k.event_fd().is_none());
+    }
+}

@@ -242,3 +242,121 @@ pub fn decode_answers(datagram: &[u8]) -> usize {
         })
         .count()
 }
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::Emitable;
+    use netlink_packet_xfrm::UserSaId;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OURS: u32 = *REQID_RANGE.start();
+
+    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
+        let mut out = (16 + body.len() as u32).to_ne_bytes().to_vec();
+        out.extend_from_slice(&kind.to_ne_bytes());
+        out.extend_from_slice(&[0; 10]);
+        out.extend_from_slice(body);
+        out
+    }
+
+    fn emitted(e: &impl Emitable) -> Vec<u8> {
+        let mut out = vec![0; e.buffer_len()];
+        e.emit(&mut out);
+        out
+    }
+
+    fn ip(text: &str) -> Address {
+        Address::from_ip(&text.parse().unwrap())
+    }
+
+    fn expire(reqid: u32) -> Vec<u8> {
+        let mut state = UserSaInfo { saddr: ip("192.0.2.1"), reqid, family: 2, ..UserSaInfo::default() };
+        (state.id.daddr, state.id.spi) = (ip("192.0.2.2"), 0xc001_0203);
+        message(XFRM_MSG_EXPIRE, &emitted(&UserExpire { state, hard: 1 }))
+    }
+
+    fn acquire(reqid: u32) -> Vec<u8> {
+        let selector = RawSelector {
+            daddr: ip("192.0.2.2"),
+            saddr: ip("192.0.2.1"),
+            dport: 1701,
+            sport: 1701,
+            family: 2,
+            prefixlen_d: 32,
+            prefixlen_s: 32,
+            proto: 17,
+            ..RawSelector::default()
+        };
+        let mut body = emitted(&UserAcquire { selector, ..UserAcquire::default() });
+        let template = UserTemplate { reqid, ..UserTemplate::default() };
+        body.extend_from_slice(&(4 + XFRM_USER_TEMPLATE_LEN as u16).to_ne_bytes());
+        body.extend_from_slice(&XFRMA_TMPL.to_ne_bytes());
+        body.extend_from_slice(&emitted(&template));
+        message(XFRM_MSG_ACQUIRE, &body)
+    }
+
+    fn mapping(reqid: u32) -> Vec<u8> {
+        let mapping = UserMapping {
+            id: UserSaId { daddr: ip("192.0.2.1"), spi: 7, family: 2, proto: 50 },
+            reqid,
+            old_saddr: ip("198.51.100.2"),
+            new_saddr: ip("198.51.100.3"),
+            old_sport: 4500,
+            new_sport: 61000,
+        };
+        message(XFRM_MSG_MAPPING, &emitted(&mapping))
+    }
+
+    #[test]
+    fn news_of_ours_is_told_and_of_others_not() {
+        let all = |reqid| [expire(reqid), acquire(reqid), mapping(reqid)].concat();
+        let told: Vec<String> = decode_events(&all(OURS)).iter().map(|e| format!("{e:?}")).collect();
+        assert_eq!(
+            told,
+            [
+                "Expire { id: SaId { src: 192.0.2.1, dst: 192.0.2.2, spi: 3221291523 }, hard: true }"
+                    .to_owned(),
+                format!(
+                    "Acquire {{ selector: Selector {{ src: 192.0.2.1/32, dst: 192.0.2.2/32, proto: 17, \
+                     sport: 1701, dport: 1701 }}, reqid: {OURS} }}"
+                ),
+                "Mapping { id: SaId { src: 198.51.100.2, dst: 192.0.2.1, spi: 7 }, new: 198.51.100.3:61000 }"
+                    .to_owned(),
+            ]
+        );
+        assert!(decode_events(&all(16385)).is_empty());
+    }
+
+    /// A library that slices before it checks panics on these.
+    #[test]
+    fn a_message_cut_short_is_no_news() {
+        for whole in [expire(OURS), acquire(OURS), mapping(OURS)] {
+            for cut in 0..whole.len() {
+                assert!(decode_events(&whole[..cut]).is_empty(), "length beyond the end, {cut}");
+                let honest = message(u16::from_ne_bytes([whole[4], whole[5]]), &whole[16..cut.max(16)]);
+                assert!(decode_events(&honest).is_empty(), "{cut}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_octets_panic(octets in prop::collection::vec(any::<u8>(), 0..700), kind in 0u16..0x30) {
+            decode_events(&octets);
+            decode_answers(&octets);
+            decode_events(&message(kind, &octets));
+            decode_answers(&message(kind, &octets));
+        }
+
+        #[test]
+        fn no_change_of_a_real_message_panics(which in 0usize..3, at in 0usize..400, to in any::<u8>()) {
+            let mut octets = [expire(OURS), acquire(OURS), mapping(OURS)][which].clone();
+            let at = at % octets.len();
+            octets[at] = to;
+            decode_events(&octets);
+            decode_answers(&octets);
+        }
+    }
+}
