@@ -30,8 +30,9 @@ const FAREWELL: Duration = Duration::from_millis(500);
 struct OsEntropy;
 
 impl EntropySource for OsEntropy {
+    #[expect(clippy::expect_used, reason = "keys without randomness are worse than no daemon")]
     fn fill(&mut self, out: &mut [u8]) {
-        ipsec_netio::entropy::fill(out);
+        ipsec_netio::entropy::OsEntropy.fill(out).expect("the operating system gives no random octets");
     }
 }
 
@@ -61,7 +62,7 @@ pub(crate) async fn run(options: &Options, ready: Option<Ready>) -> Result<(), S
     match start(options, &mut log) {
         Ok(parts) => {
             if let Some(ready) = ready {
-                ready.signal(0);
+                ready.tell(0).map_err(|e| format!("/dev/null: {e}"))?;
             } else {
                 println!("Pluto initialized");
             }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ike::Record;
-use ipsec_netio::syslog::{Facility, Syslog};
+use ipsec_netio::syslog::{Facility, Severity, Syslog};
 
 /// Lines about junk in one go, and how long until one more is allowed: 1,000 an hour.
 const BURST: u32 = 100;
@@ -35,7 +35,7 @@ impl Log {
     /// Writes a line.
     pub(crate) fn line(&mut self, text: &str) {
         match &mut self.sink {
-            Sink::Syslog(s) => s.warning(text),
+            Sink::Syslog(s) => s.log(Severity::Warning, text),
             Sink::Stderr { time: false } => eprintln!("{text}"),
             Sink::Stderr { time: true } => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -18,6 +18,7 @@ mod workers;
 
 use std::process::ExitCode;
 
+use ipsec_netio::pidfile::{PidFile, PidFileError};
 use options::{Action, Options};
 
 /// Exit status when another pluto holds the lock, as `_plutorun` knows it.
@@ -60,30 +61,38 @@ fn run(options: Options) -> Result<(), Failure> {
     if let Some(dir) = options.ctl_path().parent() {
         std::fs::create_dir_all(dir).map_err(|e| start(&dir.display().to_string(), e))?;
     }
-    let pid_path = options.pid_path();
-    if let Some(pid) = ipsec_netio::pidfile::holder(&pid_path) {
-        return Err(Failure::Locked(format!("{} of process {pid}", pid_path.display())));
-    }
-    // The child tells when it listens on the control socket; the parent leaves with that status.
-    let ready = if options.nofork {
-        None
-    } else {
-        match ipsec_netio::daemon::daemonize(!options.stderrlog).map_err(|e| start("fork", e))? {
-            ipsec_netio::daemon::Side::Parent(0) => return Ok(()),
-            ipsec_netio::daemon::Side::Parent(_) => {
-                return Err(Failure::Start("the daemon did not start; the system log says why".into()));
-            }
-            ipsec_netio::daemon::Side::Child(ready) => Some(ready),
-        }
+    // The process that was called waits until the daemon listens on the control socket, and leaves with its status.
+    let ready = match options.nofork {
+        true => None,
+        false => Some(ipsec_netio::daemonize().map_err(|e| start("fork", e))?),
     };
-    let pid_file = ipsec_netio::pidfile::PidFile::create(&pid_path)
-        .map_err(|e| start(&pid_path.display().to_string(), e))?;
+    run_here(&options, &start, ready)
+}
+
+/// In the process that stays.
+fn run_here(
+    options: &Options,
+    start: &dyn Fn(&str, std::io::Error) -> Failure,
+    ready: Option<ipsec_netio::daemon::Ready>,
+) -> Result<(), Failure> {
+    let pid_path = options.pid_path();
+    let pid_file = match PidFile::create(&pid_path) {
+        Ok(f) => f,
+        Err(PidFileError::Running(_)) => {
+            if let Some(ready) = ready {
+                eprintln!("pluto: lock file \"{}\" already exists", pid_path.display());
+                let _ = ready.tell(EXIT_LOCKED);
+            }
+            return Err(Failure::Locked(pid_path.display().to_string()));
+        }
+        Err(e) => return Err(Failure::Start(format!("{}: {e}", pid_path.display()))),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
         .map_err(|e| start("event loop", e))?;
-    let outcome = tokio::task::LocalSet::new().block_on(&runtime, event_loop::run(&options, ready));
+    let outcome = tokio::task::LocalSet::new().block_on(&runtime, event_loop::run(options, ready));
     drop(pid_file);
     outcome.map_err(Failure::Start)
 }

@@ -1,57 +1,109 @@
-//! Going into the background.
+//! Becoming a daemon.
+//!
+//! The only module of the crate with unsafe code: `fork(2)`.
+
+#![expect(unsafe_code, reason = "fork")]
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 
-use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe, setsid};
+use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
 
-/// Tells the waiting parent how it went.
+/// The daemon's end of the pipe on which the process that started it waits.
 #[derive(Debug)]
-pub struct Ready(File);
+pub struct Ready(PipeWriter);
 
 impl Ready {
-    /// Ends the parent with this exit status.
-    pub fn signal(mut self, status: u8) {
+    /// Tells the waiting process to exit with `status`, and turns standard input, output and error to `/dev/null`. Until
+    /// then what the daemon prints is seen by whoever started it.
+    ///
+    /// # Errors
+    /// When `/dev/null` cannot be opened.
+    pub fn tell(mut self, status: u8) -> io::Result<()> {
+        let null = null()?;
+        dup2_stdin(&null)?;
+        dup2_stdout(&null)?;
+        dup2_stderr(&null)?;
+        // A starter that was killed meanwhile is no reason to stop.
         let _ = self.0.write_all(&[status]);
+        Ok(())
     }
 }
 
-/// Which process one is after [`daemonize`].
-#[derive(Debug)]
-pub enum Side {
-    /// The caller, with the status the child gave; 1 if it died without giving one.
-    Parent(u8),
-    /// The daemon.
-    Child(Ready),
+fn null() -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open("/dev/null")
 }
 
-/// Forks. The child gets a session of its own and `/dev/null` for standard input and output (and, with `close_stderr`,
-/// for standard error); the parent waits for its word. To be called before any thread is started.
+/// Goes on in a child process in a session of its own. The process that called waits until the child calls
+/// [`Ready::tell`], and exits with that status; with 1 if the child dies before.
+///
+/// To be called before any thread is started: only the calling one goes on in the child.
 ///
 /// # Errors
-/// What `pipe(2)`, `fork(2)` and `open(2)` say.
-#[expect(unsafe_code, reason = "fork")]
-pub fn daemonize(close_stderr: bool) -> io::Result<Side> {
-    let (read, write): (OwnedFd, OwnedFd) = pipe()?;
-    // SAFETY: the caller has started no threads, so the child may go on as the parent would.
+/// `EAGAIN` or `ENOMEM` of `fork(2)`, `EMFILE` of `pipe(2)`.
+pub fn daemonize() -> io::Result<Ready> {
+    let (reader, writer) = io::pipe()?;
+    // SAFETY: the child of a process with one thread may do whatever it likes. With more threads, locks they held
+    // stay held for ever in the child; the contract above excludes that.
     match unsafe { fork() }? {
         ForkResult::Parent { .. } => {
-            drop(write);
-            let mut status = [1];
-            let _ = File::from(read).read(&mut status)?;
-            Ok(Side::Parent(status[0]))
+            drop(writer);
+            std::process::exit(i32::from(status(reader)));
         }
         ForkResult::Child => {
-            drop(read);
+            drop(reader);
             setsid()?;
-            let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-            dup2_stdin(&null)?;
-            dup2_stdout(&null)?;
-            if close_stderr {
-                dup2_stderr(&null)?;
-            }
-            Ok(Side::Child(Ready(File::from(write))))
+            Ok(Ready(writer))
         }
+    }
+}
+
+/// Waits for the one byte.
+fn status(mut reader: PipeReader) -> u8 {
+    let mut byte = [1];
+    match reader.read_exact(&mut byte) {
+        Ok(()) => byte[0],
+        Err(_) => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::getsid;
+
+    use super::*;
+
+    /// Starts a starter of a daemon, and returns what it exits with.
+    fn starter(daemon: impl FnOnce(Ready) -> i32) -> WaitStatus {
+        // SAFETY: the child makes a few system calls and exits; it takes no lock another thread may hold.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Parent { child } => waitpid(child, None).unwrap(),
+            ForkResult::Child => {
+                let code = match daemonize() {
+                    Ok(ready) => daemon(ready),
+                    Err(_) => 77,
+                };
+                // SAFETY: ends the process without running what belongs to the test program.
+                unsafe { libc::_exit(code) }
+            }
+        }
+    }
+
+    #[test]
+    fn the_starter_exits_with_the_status_told() {
+        for told in [0, 10] {
+            let end = starter(|ready| {
+                let leads = getsid(None) == Ok(nix::unistd::getpid());
+                i32::from(ready.tell(if leads { told } else { 99 }).is_err())
+            });
+            assert!(matches!(end, WaitStatus::Exited(_, code) if code == i32::from(told)), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_dies_early_is_a_failure() {
+        let end = starter(|_ready| 0);
+        assert!(matches!(end, WaitStatus::Exited(_, 1)), "{end:?}");
     }
 }

@@ -1,7 +1,8 @@
-//! What a daemon needs of the operating system: UDP sockets, the interface list, the clock, randomness, syslog, the
-//! pid file, going into the background.
+//! What the `pluto` daemon needs of the operating system besides the kernel's IPsec: IKE sockets, the list of
+//! addresses, the clock, random numbers, syslog, and the steps of becoming a daemon.
 //!
-//! Nothing here knows IKE. No function blocks but [`daemon::daemonize`], which waits for its child.
+//! Nothing here knows what a packet means or decides anything about a negotiation. No call blocks, but for
+//! [`daemon::daemonize`] in the process that is left behind.
 
 #![deny(unsafe_code)]
 
@@ -12,3 +13,8 @@ pub mod ifaces;
 pub mod pidfile;
 pub mod syslog;
 pub mod udp;
+
+pub use daemon::daemonize;
+pub use entropy::OsEntropy;
+pub use syslog::Syslog;
+pub use udp::IkeSocket;

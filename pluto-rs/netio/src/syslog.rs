@@ -1,22 +1,44 @@
-//! Lines to `/dev/log`, as `syslog(3)` writes them, without ever waiting for whoever reads there.
+//! Log lines to `/dev/log`.
 //!
-//! The crate `syslog` sets its socket to blocking and gives up on a lost reader; a daemon that must not stall and must
-//! survive a restart of the log service needs these few lines instead.
+//! One datagram a line, `<PRI>ident[pid]: text` (RFC 3164 as local daemons speak it). Never blocks: what the log daemon
+//! does not take is lost, and counted. Without a log daemon, lines go to standard error.
 
-use std::io;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
 
-/// Where a line belongs (RFC 3164 §4.1.1).
+/// Where log daemons listen.
+const DEV_LOG: &str = "/dev/log";
+/// Longest text of one line, in characters; the rest is cut off.
+const LONGEST: usize = 2048;
+
+/// Facility (RFC 3164 §4.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Facility {
-    /// `daemon`, 3.
+    /// `daemon`.
     Daemon,
-    /// `authpriv`, 10.
+    /// `authpriv`, where pluto logs.
     AuthPriv,
 }
 
+/// Severity (RFC 3164 §4.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// `err`.
+    Error,
+    /// `warning`: pluto's ordinary line.
+    Warning,
+    /// `notice`.
+    Notice,
+    /// `info`.
+    Info,
+    /// `debug`.
+    Debug,
+}
+
 impl Facility {
-    fn number(self) -> u8 {
+    fn code(self) -> u8 {
         match self {
             Facility::Daemon => 3,
             Facility::AuthPriv => 10,
@@ -24,82 +46,154 @@ impl Facility {
     }
 }
 
-/// Severity `warning`, at which Openswan logs everything.
-const WARNING: u8 = 4;
-const PATH: &str = "/dev/log";
-/// Longest line; the rest is cut.
-const LIMIT: usize = 2000;
+impl Severity {
+    fn code(self) -> u8 {
+        match self {
+            Severity::Error => 3,
+            Severity::Warning => 4,
+            Severity::Notice => 5,
+            Severity::Info => 6,
+            Severity::Debug => 7,
+        }
+    }
+}
 
-/// A connection to the log service, made again when it is lost.
+/// A line to the log daemon.
+#[derive(Debug)]
 pub struct Syslog {
+    path: PathBuf,
     ident: String,
     facility: Facility,
     socket: Option<UnixDatagram>,
+    lost: u64,
 }
 
 impl Syslog {
-    /// Lines will begin with `ident[pid]: `.
-    pub fn open(ident: &str, facility: Facility) -> Syslog {
-        Syslog { ident: ident.into(), facility, socket: None }
+    /// Connects to the log daemon. One that is not there yet is tried again with every line.
+    pub fn open(ident: &str, facility: Facility) -> Self {
+        Self::open_at(Path::new(DEV_LOG), ident, facility)
     }
 
-    /// Writes a line. If there is no log service it goes to standard error.
-    pub fn warning(&mut self, text: &str) {
-        let line = self.line(WARNING, text);
-        if self.send(&line).is_err() {
-            // The service may have been restarted since.
-            self.socket = None;
-            if self.send(&line).is_err() {
-                eprintln!("{}[{}]: {text}", self.ident, std::process::id());
+    /// [`open`](Self::open) with another socket than `/dev/log`.
+    pub fn open_at(path: &Path, ident: &str, facility: Facility) -> Self {
+        let mut log = Syslog { path: path.into(), ident: ident.into(), facility, socket: None, lost: 0 };
+        log.connect();
+        log
+    }
+
+    fn connect(&mut self) {
+        self.socket = UnixDatagram::unbound().ok().filter(|s| {
+            // Non-blocking first, so that not even connecting can wait.
+            s.set_nonblocking(true).is_ok() && s.connect(&self.path).is_ok()
+        });
+    }
+
+    /// Logs one line. Control characters in it are written as `\ooo`, so a peer cannot forge a line.
+    pub fn log(&mut self, severity: Severity, text: &str) {
+        if self.lost > 0 {
+            let notice = format!("{} log lines were lost: the log daemon did not take them", self.lost);
+            if self.deliver(&self.line(Severity::Warning, &notice)) {
+                self.lost = 0;
             }
+        }
+        if !self.deliver(&self.line(severity, text)) {
+            self.lost = self.lost.saturating_add(1);
         }
     }
 
-    fn line(&self, severity: u8, text: &str) -> String {
-        let mut line =
-            format!("<{}>{}[{}]: ", self.facility.number() * 8 + severity, self.ident, std::process::id());
-        for c in text.chars() {
-            if line.len() >= LIMIT {
-                line.push_str("...");
-                break;
-            }
-            if c.is_control() {
-                line.push_str(&format!("#{:03o}", c as u32));
-            } else {
-                line.push(c);
-            }
-        }
-        line
+    fn line(&self, severity: Severity, text: &str) -> String {
+        let priority = self.facility.code() * 8 + severity.code();
+        format!("<{priority}>{}[{}]: {}", self.ident, std::process::id(), escape(text))
     }
 
-    fn send(&mut self, line: &str) -> io::Result<()> {
-        let socket = match &mut self.socket {
-            Some(s) => s,
-            none => {
-                let s = UnixDatagram::unbound()?;
-                s.set_nonblocking(true)?;
-                s.connect(PATH)?;
-                none.insert(s)
+    /// `false` when the daemon is there, but busy.
+    fn deliver(&mut self, line: &str) -> bool {
+        // The second try is for a daemon that was restarted.
+        for _ in 0..2 {
+            match self.socket.as_ref().map(|s| s.send(line.as_bytes())) {
+                Some(Ok(_)) => return true,
+                Some(Err(e)) if is_busy(&e) => return false,
+                _ => self.connect(),
             }
-        };
-        match socket.send(line.as_bytes()) {
-            // A reader that does not keep up loses lines; we lose no time.
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            other => other.map(|_| ()),
+        }
+        let without_priority = line.split_once('>').map_or(line, |(_, rest)| rest);
+        // Nobody is left to tell if this fails.
+        let _ = writeln!(io::stderr(), "{without_priority}");
+        true
+    }
+}
+
+fn is_busy(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::WouldBlock || e.raw_os_error() == Some(libc::ENOBUFS)
+}
+
+/// `text` on one line and not too long.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len().min(LONGEST));
+    for c in text.trim_end_matches('\n').chars().take(LONGEST) {
+        if c.is_control() {
+            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                // Writing to a String does not fail.
+                let _ = write!(out, "\\{byte:03o}");
+            }
+        } else {
+            out.push(c);
         }
     }
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn receive(daemon: &UnixDatagram) -> String {
+        let mut buf = [0; 8192];
+        let len = daemon.recv(&mut buf).unwrap();
+        String::from_utf8(buf[..len].to_vec()).unwrap()
+    }
+
     #[test]
-    fn a_line_cannot_forge_another() {
-        let s = Syslog::open("pluto", Facility::AuthPriv);
-        let line = s.line(WARNING, "peer says \"a\nb\u{7}\"");
-        assert!(line.starts_with("<84>pluto["), "{line}");
-        assert!(line.ends_with("]: peer says \"a#012b#007\""), "{line}");
-        assert!(s.line(WARNING, &"x".repeat(10_000)).len() < LIMIT + 16);
+    fn lines_reach_the_daemon_through_its_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        let mut log = Syslog::open_at(&path, "pluto", Facility::AuthPriv);
+        let pid = std::process::id();
+        log.log(Severity::Warning, "listening for IKE messages");
+        assert_eq!(receive(&daemon), format!("<84>pluto[{pid}]: listening for IKE messages"));
+
+        drop(daemon);
+        std::fs::remove_file(&path).unwrap();
+        log.log(Severity::Warning, "to standard error");
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        log.log(Severity::Error, "again");
+        assert_eq!(receive(&daemon), format!("<83>pluto[{pid}]: again"));
+    }
+
+    #[test]
+    fn a_daemon_that_sleeps_blocks_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        let mut log = Syslog::open_at(&path, "pluto", Facility::Daemon);
+        while log.lost < 7 {
+            log.log(Severity::Info, "chatter");
+        }
+        daemon.set_nonblocking(true).unwrap();
+        while daemon.recv(&mut [0; 512]).is_ok() {}
+        log.log(Severity::Info, "after");
+        assert!(receive(&daemon).ends_with("7 log lines were lost: the log daemon did not take them"));
+        assert!(receive(&daemon).ends_with("]: after"));
+    }
+
+    #[test]
+    fn a_line_is_one_line() {
+        assert_eq!(
+            escape("a\nJan 1 host pluto[1]: forged\u{1b}[2J\n"),
+            "a\\012Jan 1 host pluto[1]: forged\\033[2J"
+        );
+        assert_eq!(escape("\u{85}é"), "\\302\\205é");
+        assert_eq!(escape(&"x".repeat(LONGEST + 5)).len(), LONGEST);
     }
 }

@@ -1,90 +1,188 @@
-//! One UDP socket for one local address and port.
+//! UDP sockets for IKE, one for each local address and port.
+//!
+//! As a socket is bound to one address, the destination of what it receives and the source of what it sends are
+//! known. ICMP errors come through the socket's error queue (`IP_RECVERR`) with the packet's destination.
 
 use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, recvmsg, setsockopt};
-use socket2::{Domain, Socket, Type};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, recvmsg, setsockopt, sockopt,
+};
+use socket2::{Domain, Protocol, Socket, Type};
 
-/// Datagrams of one batch.
-const BATCH: usize = 16;
-/// Octets of a datagram that are read: the largest there can be.
-const SIZE: usize = 65_535;
+/// Datagrams read by one [`IkeSocket::recv_batch`].
+pub const BATCH: usize = 32;
+/// Longest datagram; UDP has none longer.
+const DATAGRAM: usize = 64 * 1024;
+/// Errors read by one [`IkeSocket::drain_errors`].
+const ERRORS: usize = 64;
+/// `SO_EE_ORIGIN_*` of `<linux/errqueue.h>`.
+const ORIGIN_LOCAL: u8 = 1;
+const ORIGIN_ICMP: u8 = 2;
+const ORIGIN_ICMP6: u8 = 3;
 
-/// A bound, non-blocking socket.
+/// Who says that a datagram could not be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This machine.
+    Local,
+    /// An ICMP message. Anybody can send one: it is a hint, not a fact.
+    Icmp {
+        /// Type.
+        kind: u8,
+        /// Code.
+        code: u8,
+    },
+    /// An ICMPv6 message, likewise.
+    Icmp6 {
+        /// Type.
+        kind: u8,
+        /// Code.
+        code: u8,
+    },
+    /// Something else.
+    Other(u8),
+}
+
+/// One entry of the error queue: a datagram that was not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendError {
+    /// Where the datagram was to go.
+    pub peer: Option<SocketAddr>,
+    /// `ECONNREFUSED`, `EHOSTUNREACH`, `EMSGSIZE`, …
+    pub errno: i32,
+    /// Who says so.
+    pub origin: Origin,
+    /// The address of the one who says so.
+    pub complainant: Option<IpAddr>,
+}
+
+/// A UDP socket for IKE.
+#[derive(Debug)]
 pub struct IkeSocket {
-    socket: UdpSocket,
-    headers: MultiHeaders<SockaddrStorage>,
-    buffer: Vec<u8>,
+    socket: Socket,
+    local: SocketAddr,
+    buffers: Vec<Vec<u8>>,
 }
 
 impl IkeSocket {
-    /// Binds to `at`. The address is not shared with anybody: a second daemon gets an error.
+    /// Binds to one address and port, without `SO_REUSEADDR`: a second daemon on the same address is an error.
     ///
     /// # Errors
-    /// What `bind(2)` and the socket options say.
-    pub fn bind(at: SocketAddr) -> io::Result<IkeSocket> {
-        let socket = Socket::new(Domain::for_address(at), Type::DGRAM.nonblocking().cloexec(), None)?;
-        if at.is_ipv6() {
+    /// What the kernel answers: `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`.
+    pub fn bind(local: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        if local.is_ipv6() {
             socket.set_only_v6(true)?;
-        }
-        socket.bind(&at.into())?;
-        if at.is_ipv4() {
-            setsockopt(&socket, Ipv4RecvErr, &true)?;
+            setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
         } else {
-            setsockopt(&socket, Ipv6RecvErr, &true)?;
+            setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
         }
-        let headers = MultiHeaders::preallocate(BATCH, None);
-        Ok(IkeSocket { socket: socket.into(), headers, buffer: vec![0; BATCH * SIZE] })
+        socket.bind(&local.into())?;
+        let local = socket.local_addr()?.as_socket().unwrap_or(local);
+        // Memory that is never written costs nothing: most batches use the first buffer only.
+        let buffers = (0..BATCH).map(|_| vec![0; DATAGRAM]).collect();
+        Ok(IkeSocket { socket, local, buffers })
     }
 
-    /// Reads what has arrived, at most one batch, and gives each datagram with its sender to `each`.
+    /// The address and port it is bound to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Reads what is there, at most [`BATCH`] datagrams, with one system call, and gives each to `f` with its sender.
+    /// A datagram longer than any IKE message can be is dropped. Returns how many were read; less than
+    /// [`BATCH`] means that there are no more.
     ///
     /// # Errors
-    /// `WouldBlock` if there is nothing; what an ICMP message said about an earlier send.
-    pub fn recv_batch(&mut self, mut each: impl FnMut(&[u8], SocketAddr)) -> io::Result<()> {
+    /// What the kernel answers; none is the end of the socket. The error a peer's ICMP leaves behind is not one: see
+    /// [`drain_errors`](Self::drain_errors).
+    pub fn recv_batch(&mut self, mut f: impl FnMut(&[u8], SocketAddr)) -> io::Result<usize> {
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
-            self.buffer.chunks_mut(SIZE).map(|c| [IoSliceMut::new(c)]).collect();
-        let got = recvmmsg(
-            self.socket.as_raw_fd(),
-            &mut self.headers,
-            slices.iter_mut(),
-            MsgFlags::MSG_DONTWAIT,
-            None,
-        )?;
-        let got: Vec<(Option<SocketAddr>, usize)> =
-            got.map(|m| (m.address.as_ref().and_then(address), m.bytes)).collect();
-        for ((from, n), data) in got.into_iter().zip(self.buffer.chunks(SIZE)) {
-            if let (Some(from), Some(data)) = (from, data.get(..n)) {
-                each(data, from);
+            self.buffers.iter_mut().map(|b| [IoSliceMut::new(b)]).collect();
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, None);
+        let fd = self.socket.as_raw_fd();
+        let messages = match recvmmsg(fd, &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
+            Ok(messages) => messages,
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(0),
+            Err(e) if is_pending(e) => return Ok(0),
+            Err(e) => return Err(e.into()),
+        };
+        let mut count = 0;
+        for message in messages {
+            count += 1;
+            let from = message.address.as_ref().and_then(socket_addr);
+            let whole = !message.flags.contains(MsgFlags::MSG_TRUNC);
+            if let (Some(from), true) = (from, whole) {
+                f(message.iovs().next().unwrap_or_default(), from);
             }
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Sends one datagram.
     ///
     /// # Errors
-    /// What `sendto(2)` says.
-    pub fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.socket.send_to(data, to)
+    /// `EAGAIN` when the send buffer is full, `EMSGSIZE`, `ENETUNREACH`, `EPERM` (a policy blocks it), ….
+    pub fn send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<()> {
+        let to = to.into();
+        let sent = match self.socket.send_to(data, &to) {
+            // The error of an earlier datagram is told once, in place of sending this one.
+            Err(e) if e.kind() != io::ErrorKind::WouldBlock => self.socket.send_to(data, &to),
+            other => other,
+        };
+        sent.map(|_| ())
     }
 
-    /// Takes ICMP errors off the error queue; `each` gets the address the failed datagram was sent to.
-    pub fn drain_errors(&mut self, mut each: impl FnMut(SocketAddr)) {
-        let mut room = [0u8; 512];
-        let mut control = nix::cmsg_space!([u8; 128]);
-        for _ in 0..BATCH {
-            let mut slices = [IoSliceMut::new(&mut room)];
-            let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-            match recvmsg::<SockaddrStorage>(self.socket.as_raw_fd(), &mut slices, Some(&mut control), flags)
-            {
-                Ok(m) => m.address.as_ref().and_then(address).into_iter().for_each(&mut each),
-                Err(_) => return,
+    /// Reads the error queue, and gives each entry to `f`. To be called after every
+    /// [`recv_batch`](Self::recv_batch): a queue that is not empty keeps the socket readable for `epoll`.
+    /// Returns how many there were.
+    pub fn drain_errors(&self, mut f: impl FnMut(SendError)) -> usize {
+        let mut count = 0;
+        while count < ERRORS {
+            let Some(error) = self.next_error() else { break };
+            count += 1;
+            if let Some(error) = error {
+                f(error);
             }
         }
+        count
+    }
+
+    /// The first entry of the queue; `Some(None)` is one that is not understood.
+    fn next_error(&self) -> Option<Option<SendError>> {
+        // The datagram comes back, too; nobody needs it.
+        let mut nothing = [0; 0];
+        let mut iov = [IoSliceMut::new(&mut nothing)];
+        let mut space = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
+        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+        let message =
+            recvmsg::<SockaddrStorage>(self.socket.as_raw_fd(), &mut iov, Some(&mut space), flags).ok()?;
+        let peer = message.address.as_ref().and_then(socket_addr);
+        let report = message.cmsgs().ok().into_iter().flatten().find_map(|c| match c {
+            ControlMessageOwned::Ipv4RecvErr(e, from) => {
+                Some((e, from.map(|a| IpAddr::from(a.sin_addr.s_addr.to_ne_bytes()))))
+            }
+            ControlMessageOwned::Ipv6RecvErr(e, from) => {
+                Some((e, from.map(|a| IpAddr::from(a.sin6_addr.s6_addr))))
+            }
+            _ => None,
+        });
+        Some(report.map(|(e, complainant)| SendError {
+            peer,
+            errno: e.ee_errno.cast_signed(),
+            origin: match e.ee_origin {
+                ORIGIN_LOCAL => Origin::Local,
+                ORIGIN_ICMP => Origin::Icmp { kind: e.ee_type, code: e.ee_code },
+                ORIGIN_ICMP6 => Origin::Icmp6 { kind: e.ee_type, code: e.ee_code },
+                other => Origin::Other(other),
+            },
+            complainant,
+        }))
     }
 }
 
@@ -94,36 +192,103 @@ impl AsFd for IkeSocket {
     }
 }
 
-fn address(a: &SockaddrStorage) -> Option<SocketAddr> {
-    match (a.as_sockaddr_in(), a.as_sockaddr_in6()) {
-        (Some(a), _) => Some((a.ip(), a.port()).into()),
-        (None, Some(a)) => Some((a.ip(), a.port()).into()),
-        (None, None) => None,
-    }
+/// Errors that an earlier datagram left behind, told by the next call on the socket.
+fn is_pending(e: Errno) -> bool {
+    matches!(
+        e,
+        Errno::ECONNREFUSED
+            | Errno::EHOSTUNREACH
+            | Errno::ENETUNREACH
+            | Errno::EHOSTDOWN
+            | Errno::ENETDOWN
+            | Errno::ENOPROTOOPT
+            | Errno::EPROTO
+            | Errno::EMSGSIZE
+            | Errno::EACCES
+            | Errno::ENONET
+            | Errno::EOPNOTSUPP
+    )
+}
+
+fn socket_addr(a: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = a.as_sockaddr_in().map(|a| SocketAddr::from((a.ip(), a.port())));
+    v4.or_else(|| a.as_sockaddr_in6().map(|a| SocketAddr::from((a.ip(), a.port()))))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+    use std::thread::sleep;
+    use std::time::Duration;
+
     use super::*;
 
-    #[test]
-    fn a_batch_arrives_in_order_with_its_senders() {
-        let mut a = IkeSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let b = IkeSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let (to, from) = (a.socket.local_addr().unwrap(), b.socket.local_addr().unwrap());
-        b.send_to(b"one", to).unwrap();
-        b.send_to(b"", to).unwrap();
-        b.send_to(b"three", to).unwrap();
-        let mut got = Vec::new();
-        a.recv_batch(|d, f| got.push((d.to_vec(), f))).unwrap();
-        assert_eq!(got, [(b"one".to_vec(), from), (Vec::new(), from), (b"three".to_vec(), from)]);
-        let nothing = a.recv_batch(|_, _| ()).unwrap_err();
-        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+    fn any(ip: &str) -> SocketAddr {
+        SocketAddr::new(ip.parse().unwrap(), 0)
     }
 
     #[test]
-    fn an_address_is_not_shared() {
-        let a = IkeSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        assert!(IkeSocket::bind(a.socket.local_addr().unwrap()).is_err());
+    fn batches_in_both_families() {
+        for ip in ["127.0.0.1", "::1"] {
+            let mut ours = IkeSocket::bind(any(ip)).unwrap();
+            let theirs = UdpSocket::bind(any(ip)).unwrap();
+            for n in 0..BATCH + 3 {
+                theirs.send_to(&vec![n as u8; n], ours.local_addr()).unwrap();
+            }
+            let mut got = Vec::new();
+            assert_eq!(ours.recv_batch(|data, from| got.push((data.to_vec(), from))).unwrap(), BATCH);
+            assert_eq!(ours.recv_batch(|data, from| got.push((data.to_vec(), from))).unwrap(), 3);
+            assert_eq!(ours.recv_batch(|_, _| panic!("none left")).unwrap(), 0);
+            for (n, (data, from)) in got.iter().enumerate() {
+                assert_eq!((data, from), (&vec![n as u8; n], &theirs.local_addr().unwrap()));
+            }
+
+            // The longest datagram arrives whole.
+            let longest = vec![7; if ip == "::1" { 65487 } else { 65507 }];
+            theirs.send_to(&longest, ours.local_addr()).unwrap();
+            assert_eq!(ours.recv_batch(|data, _| assert_eq!(data, longest)).unwrap(), 1);
+
+            ours.send_to(b"answer", theirs.local_addr().unwrap()).unwrap();
+            let mut buf = [0; 16];
+            let (len, from) = theirs.recv_from(&mut buf).unwrap();
+            assert_eq!((&buf[..len], from), (&b"answer"[..], ours.local_addr()));
+        }
+    }
+
+    #[test]
+    fn an_address_is_bound_once() {
+        let first = IkeSocket::bind(any("127.0.0.1")).unwrap();
+        let second = IkeSocket::bind(first.local_addr());
+        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_refusal_names_the_peer_and_does_not_stop_the_socket() {
+        for ip in ["127.0.0.1", "::1"] {
+            let mut ours = IkeSocket::bind(any(ip)).unwrap();
+            let closed = UdpSocket::bind(any(ip)).unwrap().local_addr().unwrap();
+            ours.send_to(b"anyone?", closed).unwrap();
+            sleep(Duration::from_millis(50));
+            let open = UdpSocket::bind(any(ip)).unwrap();
+            // Neither receiving nor sending trips over the error that waits.
+            assert_eq!(ours.recv_batch(|_, _| panic!("nothing came")).unwrap(), 0);
+            ours.send_to(b"hello", open.local_addr().unwrap()).unwrap();
+            assert_eq!(open.recv_from(&mut [0; 8]).unwrap().0, 5);
+
+            let mut errors = Vec::new();
+            assert_eq!(ours.drain_errors(|e| errors.push(e)), 1);
+            let origin = match closed {
+                SocketAddr::V4(_) => Origin::Icmp { kind: 3, code: 3 },
+                SocketAddr::V6(_) => Origin::Icmp6 { kind: 1, code: 4 },
+            };
+            let want = SendError {
+                peer: Some(closed),
+                errno: libc::ECONNREFUSED,
+                origin,
+                complainant: Some(closed.ip()),
+            };
+            assert_eq!(errors, [want]);
+            assert_eq!(ours.drain_errors(|e| panic!("{e:?}")), 0);
+        }
     }
 }
