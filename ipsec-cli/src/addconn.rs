@@ -1,0 +1,229 @@
+//! `addconn`: reads `ipsec.conf` and gives conns to the daemon.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use ipsec_conf::{Config, Conn, Diagnostic};
+use ipsec_types::conn::Auto;
+use ipsec_types::whack::Request;
+use lexopt::{Arg, ValueExt};
+
+use crate::ctl::{self, Failure};
+use crate::{paths, resolve};
+
+/// Options of one run.
+#[derive(Default)]
+struct Options {
+    config: Option<PathBuf>,
+    add_all: bool,
+    list_route: bool,
+    list_start: bool,
+    check: bool,
+    config_setup: bool,
+    quiet: bool,
+    default_route: Option<IpAddr>,
+    nexthop: Option<IpAddr>,
+    ctlbase: Option<PathBuf>,
+    names: Vec<String>,
+}
+
+/// Exit status of a usage error.
+const USAGE: i32 = 10;
+/// Exit status when the configuration cannot be read.
+const BAD_CONFIG: i32 = 3;
+/// Exit status when the daemon cannot be reached.
+const NO_SOCKET: i32 = 255;
+/// Exit status when a conn is refused before the daemon sees it.
+const NOT_LOADED: i32 = 37;
+
+const USAGE_TEXT: &str = "Usage: addconn [--config file] [--addall] [--listroute] [--liststart] [--checkconfig]\n\
+    \x20       [--configsetup] [--defaultroute addr] [--defaultroutenexthop addr] [--ctlbase base]\n\
+    \x20       [--debug] [--verbose] names";
+
+fn parse(args: &[String]) -> Result<Options, lexopt::Error> {
+    let mut o = Options::default();
+    let mut parser = lexopt::Parser::from_args(args);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("config") => o.config = Some(parser.value()?.into()),
+            Arg::Long("addall" | "autoall") => o.add_all = true,
+            Arg::Long("listroute") => o.list_route = true,
+            Arg::Long("liststart") => o.list_start = true,
+            Arg::Long("checkconfig") => o.check = true,
+            Arg::Long("configsetup") => o.config_setup = true,
+            Arg::Long("defaultroute") => o.default_route = parser.value()?.parse_with(unless_empty)?,
+            Arg::Long("defaultroutenexthop") => o.nexthop = parser.value()?.parse_with(unless_empty)?,
+            Arg::Long("ctlbase") => o.ctlbase = Some(parser.value()?.into()),
+            Arg::Long("quiet") => o.quiet = true,
+            Arg::Long("debug" | "verbose" | "warningsfatal" | "noexport") => {}
+            Arg::Long("rootdir" | "varprefix") => {
+                parser.value()?;
+            }
+            Arg::Value(name) => o.names.push(name.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(o)
+}
+
+/// `ipsec auto` passes empty addresses where nothing is known.
+fn unless_empty(s: &str) -> Result<Option<IpAddr>, std::net::AddrParseError> {
+    if s.is_empty() { Ok(None) } else { s.parse().map(Some) }
+}
+
+/// Loads `path`, or explains on stderr why it cannot be: the one-line form first, then each error in full.
+pub(crate) fn load(path: &Path) -> Result<Config, i32> {
+    let result = match path.to_str() {
+        Some("-") => ipsec_conf::load_stream(Path::new("<stdin>"), std::io::stdin().lock()),
+        _ => ipsec_conf::load(path),
+    };
+    result.map_err(|errors| {
+        eprint!("{}", explain(path, &errors));
+        BAD_CONFIG
+    })
+}
+
+/// The text for a file that does not load.
+pub(crate) fn explain(path: &Path, errors: &[Diagnostic]) -> String {
+    let first = errors.first().map(Diagnostic::short).unwrap_or_default();
+    let mut text = format!("can not load config '{}': {first}\n", path.display());
+    for error in errors {
+        text.push_str(&format!("{error}\n"));
+    }
+    text
+}
+
+/// Runs `addconn`.
+pub(crate) fn run(args: &[String]) -> i32 {
+    let o = match parse(args) {
+        Ok(o) => o,
+        Err(e) => {
+            eprintln!("addconn: {e}\n{USAGE_TEXT}");
+            return USAGE;
+        }
+    };
+    let work = o.add_all || o.list_route || o.list_start || o.check || o.config_setup || !o.names.is_empty();
+    if !work {
+        eprintln!("{USAGE_TEXT}");
+        return USAGE;
+    }
+    let path = o.config.clone().unwrap_or_else(paths::config);
+    let config = match load(&path) {
+        Ok(config) => config,
+        Err(status) => return status,
+    };
+    for d in config.warnings.iter().filter(|_| !o.list_route && !o.list_start && !o.quiet) {
+        eprintln!("{d}");
+    }
+    if o.check {
+        for d in config.conn_errors.iter().flat_map(|e| &e.diagnostics) {
+            eprintln!("{d}");
+        }
+        return 0;
+    }
+    if o.config_setup {
+        print_setup(&config);
+        return 0;
+    }
+    if o.list_route || o.list_start {
+        println!("{}", autostart(&config, o.list_route).join(" "));
+        return 0;
+    }
+    add(&o, &config)
+}
+
+/// Names of the sections to start, or (`routes`) to route, each once.
+pub(crate) fn autostart(config: &Config, routes: bool) -> Vec<String> {
+    let wanted = |a: Auto| a == Auto::Start || routes && a == Auto::Route;
+    let mut names: Vec<String> = Vec::new();
+    for conn in config.conns.iter().filter(|c| wanted(c.spec.auto)) {
+        let name = conn.spec.name.rsplit_once('/').map_or(conn.spec.name.as_str(), |(base, _)| base);
+        let name = if conn.spec.aliases.iter().any(|a| a == name) { name } else { &conn.spec.name };
+        if names.last().map(String::as_str) != Some(name) {
+            names.push(name.to_string());
+        }
+    }
+    names
+}
+
+/// Shell assignments of `config setup`, quoted so that nothing of a value is ever run.
+fn print_setup(config: &Config) {
+    for (name, value) in &config.setup.given {
+        println!("export IPSEC{name}='{}'", value.replace('\'', "'\\''"));
+    }
+}
+
+fn add(o: &Options, config: &Config) -> i32 {
+    let base = o.ctlbase.clone().unwrap_or_else(paths::ctlbase);
+    if paths::with_ending(&base, ".ctl").as_os_str().len() > 107 {
+        eprintln!("addconn: ctlbase too long: {}", base.display());
+        return 4;
+    }
+    let route = resolve::default_route((o.default_route, o.nexthop));
+    let mut status = 0;
+    let mut missing = 0;
+    let mut chosen: Vec<&Conn> = Vec::new();
+    if o.add_all {
+        chosen.extend(config.conns.iter().filter(|c| c.spec.auto != Auto::Ignore));
+        for error in config.conn_errors.iter().filter(|e| e.auto != Auto::Ignore) {
+            status = refused(&error.name, &error.diagnostics);
+        }
+    }
+    for name in &o.names {
+        let found = config.named(name);
+        let broken = config.conn_errors.iter().find(|e| e.name.eq_ignore_ascii_case(name));
+        match (found.is_empty(), broken) {
+            (false, _) => chosen.extend(found),
+            (true, Some(error)) => status = refused(name, &error.diagnostics),
+            (true, None) => {
+                eprintln!("conn '{name}': not found (tried aliases)");
+                missing += 1;
+            }
+        }
+    }
+    for conn in chosen {
+        match send(&base, conn, route.as_ref()) {
+            Ok(0) => {}
+            Ok(code) => status = code,
+            Err(code) => return code,
+        }
+    }
+    if missing > 0 { missing } else { status }
+}
+
+/// Says why a conn does not load. The status is the number an old message begins with, if one does.
+fn refused(name: &str, diagnostics: &[Diagnostic]) -> i32 {
+    for d in diagnostics {
+        eprintln!("{d}");
+    }
+    eprintln!("conn {name} did not load properly");
+    let code =
+        |d: &Diagnostic| d.message.get(..4).and_then(|c| c.strip_suffix(' ')).and_then(|c| c.parse().ok());
+    diagnostics.iter().find_map(code).unwrap_or(NOT_LOADED)
+}
+
+/// Adds one conn. `Err` is a status that ends the run.
+fn send(base: &Path, conn: &Conn, route: Option<&resolve::DefaultRoute>) -> Result<i32, i32> {
+    for note in &conn.notes {
+        eprintln!("{note}");
+    }
+    let spec = match resolve::conn(conn, route) {
+        Ok(spec) => spec,
+        Err(message) => {
+            eprintln!("{message}");
+            return Ok(if message.starts_with("027") { 27 } else { 255 });
+        }
+    };
+    let result = ctl::ask(base, &Request::Add(Box::new(spec)), false, None, |line| println!("{line}"));
+    match result {
+        Ok(status) => Ok(i32::from(status)),
+        Err(Failure::NotRunning) => {
+            eprintln!("connect(pluto_ctl) failed: No such file or directory");
+            Err(NO_SOCKET)
+        }
+        Err(Failure::Connect(e) | Failure::Broken(e)) => {
+            eprintln!("connect(pluto_ctl) failed: {e}");
+            Err(NO_SOCKET)
+        }
+    }
+}
