@@ -73,6 +73,7 @@ impl Endpoint {
             last_received: None,
             last_sent: Vec::new(),
             retransmits: 0,
+            answered_duplicates: 0,
             tries: 0,
             whack: None,
             waiting: None,
@@ -253,6 +254,7 @@ impl Endpoint {
         c.state = Phase2::Up;
         c.since = wall;
         c.retransmits = 0;
+        c.answered_duplicates = 0;
         let (ike, conn, name) = (c.ike, c.conn, c.name());
         if let Some(id) = c.out_sa {
             self.by_spi_out.insert((id.dst, id.spi), child);

@@ -295,6 +295,7 @@ pub(crate) struct ChildSa {
     pub last_received: Option<Vec<u8>>,
     pub last_sent: Vec<u8>,
     pub retransmits: u32,
+    pub answered_duplicates: u32,
     pub tries: u32,
     pub whack: Option<ClientId>,
     /// What waits for the kernel's SPI.
