@@ -14,6 +14,7 @@ use crate::io::{ClientId, Output};
 use crate::sa::{ChildSa, EspKeys, Phase2, Role, Serial, StateName, WaitingForSpi};
 use crate::spd::Flow;
 use crate::v1::Fail;
+use crate::wire::notify::NotifyType;
 
 /// Packets an inbound SA remembers against replay.
 const REPLAY_WINDOW: u32 = 32;
@@ -192,7 +193,14 @@ impl Endpoint {
         let c = self.children.get_mut(&child).ok_or_else(gone)?;
         let inbound = c.in_sa.ok_or_else(gone)?;
         let id = SaId { src: inbound.dst, dst: inbound.src, spi: c.spi_out };
+        // Another client behind the same NAT may have this SPI; the kernel has room for one, and the undo of a failed
+        // addition would take the other's away.
+        if self.by_spi_out.contains_key(&(id.dst, id.spi)) {
+            let text = format!("the peer's SPI 0x{:08x} is in use at {}", id.spi, id.dst);
+            return Err(Fail::refuse(NotifyType::NoProposalChosen, text));
+        }
         c.out_sa = Some(id);
+        self.by_spi_out.insert((id.dst, id.spi), child);
         let c = self.children.get(&child).ok_or_else(gone)?;
         let spec = self.sa_spec(c, id, keys, false).ok_or_else(gone)?;
         self.submit_step(child, stage, KernelRequest::AddSa(Box::new(spec)));
@@ -256,9 +264,6 @@ impl Endpoint {
         c.retransmits = 0;
         c.answered_duplicates = 0;
         let (ike, conn, name) = (c.ike, c.conn, c.name());
-        if let Some(id) = c.out_sa {
-            self.by_spi_out.insert((id.dst, id.spi), child);
-        }
         if let Some(sa) = self.ikes.get_mut(&ike) {
             sa.close_exchange(child);
         }

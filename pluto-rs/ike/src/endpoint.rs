@@ -99,7 +99,7 @@ pub struct Endpoint {
     pub(crate) by_icookie: HashMap<Cookie, Serial>,
     // Children by the SPI the kernel gave us. The kernel chooses the key.
     pub(crate) by_spi_in: HashMap<u32, Serial>,
-    // Established children by the peer's address and SPI. The peer chooses the key.
+    // Children with an outbound SA by the peer's address and SPI. The peer chooses the key.
     pub(crate) by_spi_out: HashMap<(IpAddr, u32), Serial>,
     // Children by exchange. The peer may choose the message ID.
     pub(crate) by_msgid: HashMap<(Serial, u32), Serial>,
