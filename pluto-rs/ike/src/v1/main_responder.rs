@@ -303,6 +303,7 @@ impl Endpoint {
         };
         let moved = (sa.remote != remote)
             .then(|| format!("new NAT mapping for {serial}, was {}, now {remote}", sa.remote));
+        let counted_as = sa.remote.ip();
         (sa.remote, sa.local) = (remote, local);
         sa.natt.floated = local.port() != 500;
         let id_b = ident::emit(&our_id, 0, 0);
@@ -326,11 +327,10 @@ impl Endpoint {
             last_block: iv,
             final_reply: message.clone(),
         }));
-        let peer = sa.remote.ip();
         if let Some(text) = moved {
             self.log_sa(serial, rc::LOG, &text);
         }
-        self.leave_half_open(peer);
+        self.leave_half_open(counted_as);
         self.forget_first(serial);
         self.log_transition(serial, StateName::MainR2, StateName::MainR3);
         self.send_phase1(serial, message);
