@@ -5,7 +5,7 @@ use ipsec_types::kernel::{
     SaSpec,
 };
 use ipsec_types::whack::rc;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::Endpoint;
 use crate::conn::ConnId;
@@ -102,28 +102,30 @@ impl Endpoint {
         if let Some(c) = self.children.get_mut(&child) {
             c.slot = Some(slot);
         }
-        let request = KernelRequest::GetSpi { src: remote, dst: local, reqid: slot.reqid() };
-        self.kernel(request, Some(KernelWait::Spi(child)));
+        let (src, dst) = (remote, local);
+        let request = KernelRequest::GetSpi { src, dst, reqid: slot.reqid() };
+        self.kernel(request, Some(KernelWait::Spi { child, src, dst }));
     }
 
-    pub(crate) fn on_spi(&mut self, child: Serial, result: Result<KernelReply, KernelError>) {
-        let Some(ends) = self
-            .children
-            .get(&child)
-            .and_then(|c| self.ikes.get(&c.ike))
-            .map(|s| (s.remote.ip(), s.local.ip()))
-        else {
-            // The Quick Mode is gone: so goes the larval SA, by its own expiry in the kernel.
-            return;
-        };
+    pub(crate) fn on_spi(
+        &mut self,
+        child: Serial,
+        src: IpAddr,
+        dst: IpAddr,
+        result: Result<KernelReply, KernelError>,
+    ) {
         let spi = match result {
             Ok(KernelReply::Spi(spi)) => spi,
             Ok(_) => return,
             Err(e) => return self.failed(child, Fail::fatal(e.to_string())),
         };
-        let Some(c) = self.children.get_mut(&child) else { return };
+        let id = SaId { src, dst, spi };
+        // The Quick Mode is gone: so goes the larval SA.
+        let Some(c) = self.children.get_mut(&child) else {
+            return self.kernel(KernelRequest::DelSa(id), None);
+        };
         c.spi_in = spi;
-        c.in_sa = Some(SaId { src: ends.0, dst: ends.1, spi });
+        c.in_sa = Some(id);
         let waiting = c.waiting.take();
         self.by_spi_in.insert(spi, child);
         let outcome = match waiting {
