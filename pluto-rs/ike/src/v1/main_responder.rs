@@ -408,7 +408,11 @@ impl Endpoint {
         // One client that comes back has one instance.
         let template = self.conns.get(chosen).and_then(|c| c.template);
         let known = template.and_then(|t| self.conns.instance_of(t, remote.ip(), id, chosen));
-        let chosen = known.unwrap_or(chosen);
+        let made = chosen;
+        let chosen = known.unwrap_or(made);
+        if made != chosen && made != conn {
+            self.reap_unused(made);
+        }
         if let Some(c) = self.conns.get_mut(chosen).filter(|c| c.template.is_some()) {
             c.peer_id = id.clone();
         }

@@ -351,8 +351,8 @@ impl Endpoint {
         Ok(conn)
     }
 
-    /// An instance that was made for a proposal which is then refused.
-    fn reap_unused(&mut self, conn: ConnId) {
+    /// An instance that was made and is not needed after all.
+    pub(super) fn reap_unused(&mut self, conn: ConnId) {
         self.conn_ref(conn);
         self.conn_unref(conn);
     }
