@@ -243,6 +243,10 @@ impl Endpoint {
         }
         let failed = self.installs.remove(&child).and_then(|x| x.1);
         if let Some(e) = failed {
+            if stage == Stage::ResponderOutbound {
+                // The peer has sent QI2 and believes in the SA.
+                self.send_delete_child(child);
+            }
             return self.failed(child, Fail::fatal(e.to_string()));
         }
         match stage {
