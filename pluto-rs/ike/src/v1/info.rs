@@ -75,7 +75,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether this message ID has been used in this direction; remembers it.
+    /// Whether this message ID has been used in this IKE SA; remembers it.
     fn seen_informational(&mut self, ike: Serial, msgid: u32) -> bool {
         let Some(sa) = self.ikes.get_mut(&ike) else { return true };
         if sa.informational_msgids.contains(&msgid) {
@@ -225,6 +225,8 @@ impl Endpoint {
     /// Sends one payload under the protection of an established IKE SA.
     pub(crate) fn send_informational(&mut self, ike: Serial, kind: Kind, body: &[u8]) {
         let msgid = u32::from_be_bytes(self.random()).max(1);
+        // Keys and hashes are the same in both directions: our own message must not come back as the peer's.
+        self.seen_informational(ike, msgid);
         let Some((sa, suite)) = self.ikes.get(&ike).and_then(|s| Some((s, s.suite?))) else { return };
         let Ok(mut iv) = first_iv(sa, msgid) else { return };
         let mut m = Phase2Message::new(sa, Exchange::Informational, msgid, suite.hash.len());

@@ -223,7 +223,7 @@ impl Endpoint {
         Ok(child)
     }
 
-    fn remember_msgid(&mut self, ike: Serial, msgid: u32) {
+    pub(super) fn remember_msgid(&mut self, ike: Serial, msgid: u32) {
         if let Some(sa) = self.ikes.get_mut(&ike) {
             if sa.used_msgids.len() == MSGIDS {
                 sa.used_msgids.pop_front();
