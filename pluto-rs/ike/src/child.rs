@@ -5,7 +5,7 @@ use ipsec_types::kernel::{
     SaSpec,
 };
 use ipsec_types::whack::rc;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::Endpoint;
 use crate::conn::ConnId;
@@ -14,6 +14,7 @@ use crate::io::{ClientId, Output};
 use crate::sa::{ChildSa, EspKeys, Phase2, Role, Serial, StateName, WaitingForSpi};
 use crate::spd::Flow;
 use crate::v1::Fail;
+use crate::wire::notify::NotifyType;
 
 /// Packets an inbound SA remembers against replay.
 const REPLAY_WINDOW: u32 = 32;
@@ -73,6 +74,7 @@ impl Endpoint {
             last_received: None,
             last_sent: Vec::new(),
             retransmits: 0,
+            answered_duplicates: 0,
             tries: 0,
             whack: None,
             waiting: None,
@@ -100,28 +102,30 @@ impl Endpoint {
         if let Some(c) = self.children.get_mut(&child) {
             c.slot = Some(slot);
         }
-        let request = KernelRequest::GetSpi { src: remote, dst: local, reqid: slot.reqid() };
-        self.kernel(request, Some(KernelWait::Spi(child)));
+        let (src, dst) = (remote, local);
+        let request = KernelRequest::GetSpi { src, dst, reqid: slot.reqid() };
+        self.kernel(request, Some(KernelWait::Spi { child, src, dst }));
     }
 
-    pub(crate) fn on_spi(&mut self, child: Serial, result: Result<KernelReply, KernelError>) {
-        let Some(ends) = self
-            .children
-            .get(&child)
-            .and_then(|c| self.ikes.get(&c.ike))
-            .map(|s| (s.remote.ip(), s.local.ip()))
-        else {
-            // The Quick Mode is gone: so goes the larval SA, by its own expiry in the kernel.
-            return;
-        };
+    pub(crate) fn on_spi(
+        &mut self,
+        child: Serial,
+        src: IpAddr,
+        dst: IpAddr,
+        result: Result<KernelReply, KernelError>,
+    ) {
         let spi = match result {
             Ok(KernelReply::Spi(spi)) => spi,
             Ok(_) => return,
             Err(e) => return self.failed(child, Fail::fatal(e.to_string())),
         };
-        let Some(c) = self.children.get_mut(&child) else { return };
+        let id = SaId { src, dst, spi };
+        // The Quick Mode is gone: so goes the larval SA.
+        let Some(c) = self.children.get_mut(&child) else {
+            return self.kernel(KernelRequest::DelSa(id), None);
+        };
         c.spi_in = spi;
-        c.in_sa = Some(SaId { src: ends.0, dst: ends.1, spi });
+        c.in_sa = Some(id);
         let waiting = c.waiting.take();
         self.by_spi_in.insert(spi, child);
         let outcome = match waiting {
@@ -191,7 +195,14 @@ impl Endpoint {
         let c = self.children.get_mut(&child).ok_or_else(gone)?;
         let inbound = c.in_sa.ok_or_else(gone)?;
         let id = SaId { src: inbound.dst, dst: inbound.src, spi: c.spi_out };
+        // Another client behind the same NAT may have this SPI; the kernel has room for one, and the undo of a failed
+        // addition would take the other's away.
+        if self.by_spi_out.contains_key(&(id.dst, id.spi)) {
+            let text = format!("the peer's SPI 0x{:08x} is in use at {}", id.spi, id.dst);
+            return Err(Fail::refuse(NotifyType::NoProposalChosen, text));
+        }
         c.out_sa = Some(id);
+        self.by_spi_out.insert((id.dst, id.spi), child);
         let c = self.children.get(&child).ok_or_else(gone)?;
         let spec = self.sa_spec(c, id, keys, false).ok_or_else(gone)?;
         self.submit_step(child, stage, KernelRequest::AddSa(Box::new(spec)));
@@ -232,6 +243,10 @@ impl Endpoint {
         }
         let failed = self.installs.remove(&child).and_then(|x| x.1);
         if let Some(e) = failed {
+            if stage == Stage::ResponderOutbound {
+                // The peer has sent QI2 and believes in the SA.
+                self.send_delete_child(child);
+            }
             return self.failed(child, Fail::fatal(e.to_string()));
         }
         match stage {
@@ -253,10 +268,8 @@ impl Endpoint {
         c.state = Phase2::Up;
         c.since = wall;
         c.retransmits = 0;
+        c.answered_duplicates = 0;
         let (ike, conn, name) = (c.ike, c.conn, c.name());
-        if let Some(id) = c.out_sa {
-            self.by_spi_out.insert((id.dst, id.spi), child);
-        }
         if let Some(sa) = self.ikes.get_mut(&ike) {
             sa.close_exchange(child);
         }

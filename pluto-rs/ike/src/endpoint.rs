@@ -70,7 +70,7 @@ pub struct EndpointConfig {
 /// What is to happen when the kernel has answered.
 #[derive(Debug)]
 pub(crate) enum KernelWait {
-    Spi(Serial),
+    Spi { child: Serial, src: IpAddr, dst: IpAddr },
     Install(Serial, Stage),
     Usage(Serial, Traffic),
     Flush,
@@ -99,7 +99,7 @@ pub struct Endpoint {
     pub(crate) by_icookie: HashMap<Cookie, Serial>,
     // Children by the SPI the kernel gave us. The kernel chooses the key.
     pub(crate) by_spi_in: HashMap<u32, Serial>,
-    // Established children by the peer's address and SPI. The peer chooses the key.
+    // Children with an outbound SA by the peer's address and SPI. The peer chooses the key.
     pub(crate) by_spi_out: HashMap<(IpAddr, u32), Serial>,
     // Children by exchange. The peer may choose the message ID.
     pub(crate) by_msgid: HashMap<(Serial, u32), Serial>,
@@ -266,7 +266,7 @@ impl Endpoint {
     fn on_kernel(&mut self, event: KernelEvent) {
         match event {
             KernelEvent::Done(token, result) => match (self.waits.remove(&token), result) {
-                (Some(KernelWait::Spi(child)), result) => self.on_spi(child, result),
+                (Some(KernelWait::Spi { child, src, dst }), result) => self.on_spi(child, src, dst, result),
                 (Some(KernelWait::Install(child, stage)), result) => self.on_installed(child, stage, result),
                 (Some(KernelWait::Usage(child, traffic)), result) => self.on_usage(child, traffic, result),
                 (Some(KernelWait::Flush), Ok(KernelReply::Flushed { sas, policies })) => {

@@ -196,6 +196,8 @@ pub(crate) struct IkeSa {
     pub malformed_sent: u32,
     /// Message IDs of phase 2 exchanges seen, newest last, bounded.
     pub used_msgids: VecDeque<u32>,
+    /// Those of Informational exchanges, apart, so that probes do not push the others out.
+    pub informational_msgids: VecDeque<u32>,
     pub whack: Option<ClientId>,
     /// Conns whose Quick Mode waits for this SA.
     pub pending: Vec<ConnId>,
@@ -295,6 +297,7 @@ pub(crate) struct ChildSa {
     pub last_received: Option<Vec<u8>>,
     pub last_sent: Vec<u8>,
     pub retransmits: u32,
+    pub answered_duplicates: u32,
     pub tries: u32,
     pub whack: Option<ClientId>,
     /// What waits for the kernel's SPI.

@@ -34,6 +34,11 @@ impl NoKernel {
         NoKernel { record: Some(Vec::new()), ..NoKernel::default() }
     }
 
+    /// The next SPI handed out is `first`, so that two of these in one test give out different ones.
+    pub fn start_spis_at(&mut self, first: u32) {
+        self.spis = first.wrapping_sub(FIRST_SPI);
+    }
+
     /// The requests so far, in order. Empty unless made by [`recording`](Self::recording).
     pub fn requests(&self) -> &[KernelRequest] {
         self.record.as_deref().unwrap_or_default()

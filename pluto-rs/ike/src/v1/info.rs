@@ -16,9 +16,16 @@ use crate::Endpoint;
 use crate::conn::ConnId;
 use crate::sa::{Serial, StateName};
 use crate::wire::notify::{Delete, Notification, NotifyType, emit_delete, emit_notification};
-use crate::wire::payload::{Chain, Kind};
+use crate::wire::payload::{Chain, Kind, Payload};
 use crate::wire::sa::{PROTO_ESP, PROTO_ISAKMP};
 use crate::wire::{Exchange, Header, MessageWriter};
+
+/// Message IDs remembered per IKE SA.
+const MSGIDS: usize = 256;
+
+fn is_probe(p: &Payload<'_>) -> bool {
+    p.kind == Kind::Notify && Notification::parse(p.body).is_ok_and(|n| n.kind == NotifyType::RUThere)
+}
 
 impl Endpoint {
     pub(crate) fn on_informational(
@@ -46,9 +53,17 @@ impl Endpoint {
         }
         match self.open_informational(ike, h, body) {
             Ok(plain) => {
-                self.follow_peer(ike, local, remote);
+                // Anybody on the path can send one again: the peer has not moved, and nothing is done twice. Only a
+                // probe is answered, towards the peer, as some peers repeat theirs octet by octet.
+                let again = self.seen_informational(ike, h.msgid);
+                if !again {
+                    self.follow_peer(ike, local, remote);
+                }
                 // Parsed once more, as what it borrows has moved; it parsed a moment ago.
-                if let Ok(chain) = Chain::parse(h.next, &plain) {
+                if let Ok(mut chain) = Chain::parse(h.next, &plain) {
+                    if again {
+                        chain.payloads.retain(|p| is_probe(p));
+                    }
                     self.obey(ike, &chain, h.msgid);
                 }
             }
@@ -58,6 +73,19 @@ impl Endpoint {
                 }
             }
         }
+    }
+
+    /// Whether this message ID has been used in this IKE SA; remembers it.
+    fn seen_informational(&mut self, ike: Serial, msgid: u32) -> bool {
+        let Some(sa) = self.ikes.get_mut(&ike) else { return true };
+        if sa.informational_msgids.contains(&msgid) {
+            return true;
+        }
+        if sa.informational_msgids.len() == MSGIDS {
+            sa.informational_msgids.pop_front();
+        }
+        sa.informational_msgids.push_back(msgid);
+        false
     }
 
     fn open_informational(&self, ike: Serial, h: &Header, body: &[u8]) -> Result<Vec<u8>, Fail> {
@@ -197,6 +225,8 @@ impl Endpoint {
     /// Sends one payload under the protection of an established IKE SA.
     pub(crate) fn send_informational(&mut self, ike: Serial, kind: Kind, body: &[u8]) {
         let msgid = u32::from_be_bytes(self.random()).max(1);
+        // Keys and hashes are the same in both directions: our own message must not come back as the peer's.
+        self.seen_informational(ike, msgid);
         let Some((sa, suite)) = self.ikes.get(&ike).and_then(|s| Some((s, s.suite?))) else { return };
         let Ok(mut iv) = first_iv(sa, msgid) else { return };
         let mut m = Phase2Message::new(sa, Exchange::Informational, msgid, suite.hash.len());

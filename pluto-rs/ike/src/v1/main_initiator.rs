@@ -67,6 +67,7 @@ impl Endpoint {
             answered_duplicates: 0,
             malformed_sent: 0,
             used_msgids: VecDeque::new(),
+            informational_msgids: VecDeque::new(),
             whack,
             pending,
             dpd: Dpd::default(),

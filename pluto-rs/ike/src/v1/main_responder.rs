@@ -94,6 +94,7 @@ impl Endpoint {
             answered_duplicates: 0,
             malformed_sent: 0,
             used_msgids: VecDeque::new(),
+            informational_msgids: VecDeque::new(),
             whack: None,
             pending: Vec::new(),
             dpd: Dpd::default(),
@@ -303,6 +304,7 @@ impl Endpoint {
         };
         let moved = (sa.remote != remote)
             .then(|| format!("new NAT mapping for {serial}, was {}, now {remote}", sa.remote));
+        let counted_as = sa.remote.ip();
         (sa.remote, sa.local) = (remote, local);
         sa.natt.floated = local.port() != 500;
         let id_b = ident::emit(&our_id, 0, 0);
@@ -326,11 +328,10 @@ impl Endpoint {
             last_block: iv,
             final_reply: message.clone(),
         }));
-        let peer = sa.remote.ip();
         if let Some(text) = moved {
             self.log_sa(serial, rc::LOG, &text);
         }
-        self.leave_half_open(peer);
+        self.leave_half_open(counted_as);
         self.forget_first(serial);
         self.log_transition(serial, StateName::MainR2, StateName::MainR3);
         self.send_phase1(serial, message);
@@ -408,7 +409,11 @@ impl Endpoint {
         // One client that comes back has one instance.
         let template = self.conns.get(chosen).and_then(|c| c.template);
         let known = template.and_then(|t| self.conns.instance_of(t, remote.ip(), id, chosen));
-        let chosen = known.unwrap_or(chosen);
+        let made = chosen;
+        let chosen = known.unwrap_or(made);
+        if made != chosen && made != conn {
+            self.reap_unused(made);
+        }
         if let Some(c) = self.conns.get_mut(chosen).filter(|c| c.template.is_some()) {
             c.peer_id = id.clone();
         }

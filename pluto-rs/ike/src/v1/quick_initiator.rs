@@ -77,6 +77,8 @@ impl Endpoint {
             }
         };
         let iv = first_iv(self.ikes.get(&ike)?, msgid).ok()?;
+        // Keys and hashes are the same in both directions: our own QI1 must not come back as the peer's.
+        self.remember_msgid(ike, msgid);
         let child = self.new_child(ike, conn, Role::Initiator, msgid, iv, flow, mode);
         if let Some(x) = self.children.get_mut(&child) {
             x.pfs = pfs;

@@ -68,6 +68,7 @@ impl Endpoint {
                 "Quick Mode message is invalid because it is in clear or has a Message ID of 0",
             );
         }
+        let limit = self.limits.duplicates;
         let child = self.by_msgid.get(&(ike, h.msgid)).copied();
         let outcome = match child.and_then(|c| self.children.get(&c).map(|x| (c, x))) {
             None if sa.used_msgids.contains(&h.msgid) => Err(Fail::ignore(format!(
@@ -91,14 +92,17 @@ impl Endpoint {
             Some((child, c)) if c.last_received.as_ref() == Some(&digest) => {
                 // QI1 or QR1 again. An initiator that is up answers with QI2, a responder that waits with QR1.
                 let again = c.last_sent.clone();
-                if !again.is_empty() && !matches!(c.state, Phase2::Suspended(_)) && c.retransmits < 8 {
+                if !again.is_empty()
+                    && !matches!(c.state, Phase2::Suspended(_))
+                    && c.answered_duplicates < limit
+                {
                     let text = format!(
                         "retransmitting in response to duplicate packet; already {}",
                         c.name().label()
                     );
                     self.transmit(ike, &again);
                     if let Some(c) = self.children.get_mut(&child) {
-                        c.retransmits += 1;
+                        c.answered_duplicates += 1;
                     }
                     self.log_sa(child, rc::RETRANSMISSION, &text);
                 }
@@ -219,7 +223,7 @@ impl Endpoint {
         Ok(child)
     }
 
-    fn remember_msgid(&mut self, ike: Serial, msgid: u32) {
+    pub(super) fn remember_msgid(&mut self, ike: Serial, msgid: u32) {
         if let Some(sa) = self.ikes.get_mut(&ike) {
             if sa.used_msgids.len() == MSGIDS {
                 sa.used_msgids.pop_front();
@@ -347,8 +351,8 @@ impl Endpoint {
         Ok(conn)
     }
 
-    /// An instance that was made for a proposal which is then refused.
-    fn reap_unused(&mut self, conn: ConnId) {
+    /// An instance that was made and is not needed after all.
+    pub(super) fn reap_unused(&mut self, conn: ConnId) {
         self.conn_ref(conn);
         self.conn_unref(conn);
     }

@@ -14,8 +14,6 @@ use crate::timer::TimerKind;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LIMIT: u32 = 6;
-/// A responder's QR1 is repeated less: the initiator repeats too.
-const LIMIT_RESPONDER: u32 = 3;
 
 impl Endpoint {
     pub(crate) fn arm_retransmit(&mut self, serial: Serial) {
@@ -47,9 +45,8 @@ impl Endpoint {
             }
             (None, None) => return,
         };
-        let limit = if name == StateName::QuickR1 { LIMIT_RESPONDER } else { LIMIT };
-        if n > limit {
-            return self.give_up(serial, name, limit);
+        if n > LIMIT {
+            return self.give_up(serial, name);
         }
         let wait = FIRST.as_secs() << n;
         let text = format!("{}: retransmission; will wait {wait}s for response", name.label());
@@ -58,7 +55,7 @@ impl Endpoint {
         self.arm_retransmit(serial);
     }
 
-    fn give_up(&mut self, serial: Serial, name: StateName, limit: u32) {
+    fn give_up(&mut self, serial: Serial, name: StateName) {
         let detail = match name {
             StateName::MainI1 => ".  No response (or no acceptable response) to our first IKE message",
             StateName::MainI3 => {
@@ -69,7 +66,7 @@ impl Endpoint {
             }
             _ => "",
         };
-        let text = format!("max number of retransmissions ({limit}) reached {}{detail}", name.label());
+        let text = format!("max number of retransmissions ({LIMIT}) reached {}{detail}", name.label());
         self.log_sa(serial, rc::NORETRANSMISSION, &text);
         let (conn, tries, pending) = match (self.ikes.get(&serial), self.children.get(&serial)) {
             (Some(s), _) => (s.conn, s.tries, s.pending.clone()),
@@ -82,6 +79,10 @@ impl Endpoint {
             let most = if limit == 0 { "an unlimited number".into() } else { format!("at most {limit}") };
             let text = format!("starting keying attempt {} of {most}, but releasing whack", tries + 1);
             self.log_sa(serial, rc::COMMENT, &text);
+        }
+        if name == StateName::QuickR1 {
+            // Perhaps QI2 was lost every time, and the peer believes in an SA that is not.
+            self.send_delete_child(serial);
         }
         self.conn_ref(conn);
         self.drop_state(serial);
