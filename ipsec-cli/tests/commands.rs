@@ -1,5 +1,7 @@
 //! Runs the real program against temporary files and a made-up daemon.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;

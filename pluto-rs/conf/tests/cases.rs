@@ -1,5 +1,7 @@
 //! Folder cases: `tests/cases/NN-name/ipsec.conf` and what it loads to. `CONF_UPDATE_CASES=1` rewrites the expectations.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;

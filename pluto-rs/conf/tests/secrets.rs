@@ -1,5 +1,7 @@
 //! `ipsec.secrets`: forms of records, and which of them a pair of identities gets.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::fs;
 use std::path::Path;
 
