@@ -150,7 +150,7 @@ impl fmt::Display for Diagnostic {
 /// The word of `known` nearest to `word`, if it is near enough to be what was meant.
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word.to_ascii_lowercase().chars().take(40).collect();
-    let limit = (word.len() / 3).clamp(1, 3);
+    let limit = (word.len() / 2).clamp(1, 3);
     known
         .into_iter()
         .map(|k| (edit_distance(&word, k), k))

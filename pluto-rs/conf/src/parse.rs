@@ -305,7 +305,7 @@ impl Reader {
         let rest = line.text.get(at..).unwrap_or_default();
         let help = match (header, indent) {
             (true, _) if first.eq_ignore_ascii_case("config") => "expected `config setup'",
-            (true, _) if rest.trim().is_empty() => "expected a name",
+            (true, _) if line.text.trim() == first => "expected a name",
             (true, _) => "expected one name and the end of the line",
             (false, 0) => {
                 "expected `config setup', `conn NAME', `include FILE', or a blank and `KEYWORD=VALUE'"

@@ -106,7 +106,7 @@ pub(crate) fn build(sections: &[Section], notes: &mut Vec<Diagnostic>) -> SetupS
             continue;
         }
         if let Err(d) = set(&mut setup, param, notes) {
-            notes.push(d);
+            notes.push(*d);
         }
     }
     for later in all.filter(|s| !s.params.is_empty()) {
@@ -118,15 +118,15 @@ pub(crate) fn build(sections: &[Section], notes: &mut Vec<Diagnostic>) -> SetupS
     setup
 }
 
-fn set(setup: &mut SetupSection, p: &Param, notes: &mut Vec<Diagnostic>) -> Result<(), Diagnostic> {
-    let warn = |message: String| Diagnostic::new(Severity::Warning, p.place(), message);
+fn set(setup: &mut SetupSection, p: &Param, notes: &mut Vec<Diagnostic>) -> Result<(), Box<Diagnostic>> {
+    let warn = |message: String| Box::new(Diagnostic::new(Severity::Warning, p.place(), message));
     let Some(found) = keywords::find(&p.key, true) else {
         if keywords::find(&p.key, false).is_some() {
             return Err(warn(format!("keyword '{}' is not valid in config setup; not used", p.key)));
         }
         let d = warn(format!("unknown keyword '{}' in config setup; not used", p.key));
         return Err(match keywords::nearest(&p.key, true) {
-            Some(near) => d.with_help(format!("did you mean `{near}'?")),
+            Some(near) => Box::new(d.with_help(format!("did you mean `{near}'?"))),
             None => d,
         });
     };
@@ -178,7 +178,7 @@ fn set(setup: &mut SetupSection, p: &Param, notes: &mut Vec<Diagnostic>) -> Resu
         }
         "virtual_private" => {
             let (list, said) = net::virtual_private(&p.value);
-            notes.extend(said.into_iter().map(warn));
+            notes.extend(said.into_iter().map(|m| *warn(m)));
             setup.engine.virtual_private = list;
             setup.virtual_private = p.value.clone();
         }

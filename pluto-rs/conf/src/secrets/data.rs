@@ -39,7 +39,7 @@ fn hex(digits: &[u8]) -> Result<SecretBytes, &'static str> {
 fn base64(text: &[u8]) -> Result<SecretBytes, &'static str> {
     let padded = text.iter().rev().take_while(|&&c| c == b'=').count();
     let text = &text[..text.len() - padded];
-    if padded > 2 || text.len() % 4 == 1 || (padded > 0 && (text.len() + padded) % 4 != 0) {
+    if padded > 2 || text.len() % 4 == 1 || (padded > 0 && !(text.len() + padded).is_multiple_of(4)) {
         return Err("base64 text is incomplete or not padded properly");
     }
     let mut out = Vec::with_capacity(text.len() * 3 / 4);
