@@ -150,11 +150,16 @@ mod tests {
 
     #[test]
     fn networkmanagers_command_line() {
-        let Asked::Run(a) = run(&["/usr/sbin/xl2tpd", "-D", "-c", "/run/c", "-C", "/run/ctl", "-p", "/run/pid"]) else {
+        let Asked::Run(a) =
+            run(&["/usr/sbin/xl2tpd", "-D", "-c", "/run/c", "-C", "/run/ctl", "-p", "/run/pid"])
+        else {
             panic!()
         };
         assert!(a.foreground && !a.syslog);
-        assert_eq!((a.config.as_deref(), a.control.as_str(), a.pid_file.as_str()), (Some("/run/c"), "/run/ctl", "/run/pid"));
+        assert_eq!(
+            (a.config.as_deref(), a.control.as_str(), a.pid_file.as_str()),
+            (Some("/run/c"), "/run/ctl", "/run/pid")
+        );
     }
 
     #[test]

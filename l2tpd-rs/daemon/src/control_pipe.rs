@@ -49,7 +49,13 @@ fn request(line: &str) -> Option<Request> {
 /// Writes an answer and removes the file, as xl2tpd does. An answer nobody reads is dropped.
 pub fn answer(path: &Path, text: &str) {
     // Without O_NONBLOCK a FIFO without a reader would hold us.
-    let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).custom_flags(libc::O_NONBLOCK).open(path);
+    let options = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path);
     if let Ok(mut file) = options {
         let _ = file.write_all(text.as_bytes());
         drop(file);

@@ -100,11 +100,14 @@ impl Daemon {
     /// The kernel's.
     pub fn new(args: &Args, p: Parts) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let watch = |fd: std::os::fd::BorrowedFd<'_>, token| epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token));
+        let watch = |fd: std::os::fd::BorrowedFd<'_>, token| {
+            epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))
+        };
         watch(p.udp.as_fd(), TOKEN_UDP)?;
         watch(p.signals.as_fd(), TOKEN_SIGNALS)?;
         watch(p.control.as_fd(), TOKEN_CONTROL)?;
-        let listen = p.udp.local().unwrap_or(SocketAddrV4::new(p.conf.global.listen_addr, p.conf.global.port));
+        let listen =
+            p.udp.local().unwrap_or(SocketAddrV4::new(p.conf.global.listen_addr, p.conf.global.port));
         let engine = Endpoint::new(p.conf.endpoint(&p.hostname), Default::default(), Box::new(os_random));
         Ok(Daemon {
             log: p.log,
@@ -224,7 +227,10 @@ impl Daemon {
         {
             self.send_error_told = Some(now);
             let (ip, port) = (e.path.peer.ip(), e.path.peer.port());
-            self.log.line(l2tp_proto::Level::Err, &format!("udp_xmit failed to {ip}:{port} with err=-1:{}", e.error));
+            self.log.line(
+                l2tp_proto::Level::Err,
+                &format!("udp_xmit failed to {ip}:{port} with err=-1:{}", e.error),
+            );
         }
     }
 
@@ -243,8 +249,8 @@ impl Daemon {
                 SIGHUP => self.reload(),
                 SIGTERM | SIGINT if self.ending.is_none() => {
                     self.log.crit(&format!("death_handler: Fatal signal {signal} received"));
-                    self.engine.handle(now, Input::Shutdown);
                     self.ending = Some(now + GOODBYE);
+                    self.engine.handle(now, Input::Shutdown);
                 }
                 _ => {}
             }
@@ -265,7 +271,12 @@ impl Daemon {
     }
 
     fn dump(&self) {
-        let lines = crate::status::dump(&self.engine.status(), &self.conf, self.engine.leased(), self.calls.dropped());
+        let lines = crate::status::dump(
+            &self.engine.status(),
+            &self.conf,
+            self.engine.leased(),
+            self.calls.dropped(),
+        );
         for l in lines {
             self.log.warning(&l);
         }

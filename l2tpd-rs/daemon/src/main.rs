@@ -147,7 +147,9 @@ fn serve(a: &Args, log: &Log, conf: Config, file: &str, udp: Udp) -> Result<Daem
         log.warning(&format!("init: [lac] sections ({names}) are read, but this version does not dial"));
     }
     if !udp.marks {
-        log.warning("init: the kernel does not tell marks (SO_RCVMARK): one IPsec client per address and port");
+        log.warning(
+            "init: the kernel does not tell marks (SO_RCVMARK): one IPsec client per address and port",
+        );
     }
     if let Some(l) = udp.local() {
         log.info(&format!("Listening on IP address {}, port {}", l.ip(), l.port()));
@@ -155,7 +157,8 @@ fn serve(a: &Args, log: &Log, conf: Config, file: &str, udp: Udp) -> Result<Daem
     let secrets = secrets_file(a, &conf, file);
     let again = a.clone();
     let reload = Box::new(move |log: &Log| load(&again, log).map(|(c, _)| c));
-    let to = if a.foreground && !a.syslog { Log::stderr(a.name.ident()) } else { Log::syslog(a.name.ident()) };
+    let to =
+        if a.foreground && !a.syslog { Log::stderr(a.name.ident()) } else { Log::syslog(a.name.ident()) };
     let parts = Parts { log: to, conf, hostname, reload, secrets, udp, control, signals };
     Daemon::new(a, parts).map_err(|e| format!("init: {e}"))
 }

@@ -59,7 +59,11 @@ pub fn arguments(tty: &str, c: &CallStart) -> Vec<String> {
 pub fn start(program: &str, args: &[String], tty: OwnedFd, calling_number: Option<&str>) -> io::Result<u32> {
     let tty = File::from(tty);
     let mut command = Command::new(program);
-    command.args(args.iter().map(OsString::from)).stdin(tty.try_clone()?).stdout(tty).stderr(Stdio::inherit());
+    command
+        .args(args.iter().map(OsString::from))
+        .stdin(tty.try_clone()?)
+        .stdout(tty)
+        .stderr(Stdio::inherit());
     if let Some(n) = calling_number {
         command.env("CALLER_ID", n);
     }
@@ -95,7 +99,8 @@ mod tests {
         let path = Path { local: [192, 0, 2, 1].into(), peer: "203.0.113.10:1701".parse().unwrap(), mark: 0 };
         let call = CallId { tunnel: 1, session: 2, generation: 3 };
         let remote_ip = assign.then_some([192, 168, 1, 128].into());
-        arguments("/dev/pts/3", &CallStart { call, path, lns, local_ip, remote_ip, calling_number: None }).join(" ")
+        arguments("/dev/pts/3", &CallStart { call, path, lns, local_ip, remote_ip, calling_number: None })
+            .join(" ")
     }
 
     #[test]

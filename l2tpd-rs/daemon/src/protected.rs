@@ -91,10 +91,13 @@ mod tests {
     #[test]
     fn lines_and_junk() {
         let got = parse("192.0.2.1 1701 0x7fff0000\n* 1702 255\nnonsense\n1.2.3.4 99999 1\n\n");
-        assert_eq!(got, [
-            Covered { addr: Some([192, 0, 2, 1].into()), port: 1701, mask: 0x7fff_0000 },
-            Covered { addr: None, port: 1702, mask: 255 }
-        ]);
+        assert_eq!(
+            got,
+            [
+                Covered { addr: Some([192, 0, 2, 1].into()), port: 1701, mask: 0x7fff_0000 },
+                Covered { addr: None, port: 1702, mask: 255 }
+            ]
+        );
     }
 
     #[test]

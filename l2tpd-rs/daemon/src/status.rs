@@ -93,7 +93,14 @@ pub fn available(tunnels: &[TunnelStatus], conf: &Config) -> String {
     }
     let _ = writeln!(out, "00 AVAILABLE lac.count={}", conf.lac.len());
     for t in tunnels {
-        let _ = writeln!(out, "00 AVAILABLE tunnel {}, id {}, ourtid {} has {} calls", t.lns.name, t.peer_id, t.id, t.calls.len());
+        let _ = writeln!(
+            out,
+            "00 AVAILABLE tunnel {}, id {}, ourtid {} has {} calls",
+            t.lns.name,
+            t.peer_id,
+            t.id,
+            t.calls.len()
+        );
     }
     let calls: usize = tunnels.iter().map(|t| t.calls.len()).sum();
     let _ = writeln!(out, "00 AVAILABLE tunnels count={}\n00 AVAILABLE calls count={calls}", tunnels.len());

@@ -126,7 +126,8 @@ impl Udp {
         for ((h, name), buffer) in heads.iter().zip(&names).zip(&self.buffers).take(n) {
             // SAFETY: zeroed at first and filled in by the kernel: plain integers.
             let name = unsafe { name.assume_init() };
-            let peer = SocketAddrV4::new(u32::from_be(name.sin_addr.s_addr).into(), u16::from_be(name.sin_port));
+            let peer =
+                SocketAddrV4::new(u32::from_be(name.sin_addr.s_addr).into(), u16::from_be(name.sin_port));
             let (local, mark) = ancillary(&h.msg_hdr);
             let data = buffer.get(..h.msg_len as usize).unwrap_or(&[]);
             sink(Path { local, peer, mark }, data);
@@ -154,8 +155,10 @@ impl Udp {
 
     fn send_batch(&self, list: &[(Path, Vec<u8>)]) -> io::Result<usize> {
         let mut names: Vec<libc::sockaddr_in> = list.iter().map(|(p, _)| sockaddr(p.peer)).collect();
-        let mut iov: Vec<libc::iovec> =
-            list.iter().map(|(_, d)| libc::iovec { iov_base: d.as_ptr().cast_mut().cast(), iov_len: d.len() }).collect();
+        let mut iov: Vec<libc::iovec> = list
+            .iter()
+            .map(|(_, d)| libc::iovec { iov_base: d.as_ptr().cast_mut().cast(), iov_len: d.len() })
+            .collect();
         let mut controls = vec![Control([0; CONTROL]); list.len()];
         let mut heads: Vec<libc::mmsghdr> = Vec::with_capacity(list.len());
         for (((name, v), control), (path, _)) in names.iter_mut().zip(&mut iov).zip(&mut controls).zip(list) {
@@ -174,7 +177,12 @@ impl Udp {
         }
         // SAFETY: as for recvmmsg; the kernel only reads through iov_base.
         let n = unsafe {
-            libc::sendmmsg(self.socket.as_raw_fd(), heads.as_mut_ptr(), heads.len() as u32, libc::MSG_DONTWAIT)
+            libc::sendmmsg(
+                self.socket.as_raw_fd(),
+                heads.as_mut_ptr(),
+                heads.len() as u32,
+                libc::MSG_DONTWAIT,
+            )
         };
         usize::try_from(n).map_err(|_| io::Error::last_os_error())
     }
@@ -209,7 +217,9 @@ fn ancillary(h: &libc::msghdr) -> (Ipv4Addr, u32) {
                     let info: libc::in_pktinfo = std::ptr::read_unaligned(libc::CMSG_DATA(c).cast());
                     local = u32::from_be(info.ipi_spec_dst.s_addr).into();
                 }
-                (libc::SOL_SOCKET, libc::SO_MARK) => mark = std::ptr::read_unaligned(libc::CMSG_DATA(c).cast()),
+                (libc::SOL_SOCKET, libc::SO_MARK) => {
+                    mark = std::ptr::read_unaligned(libc::CMSG_DATA(c).cast())
+                }
                 _ => {}
             }
             c = libc::CMSG_NXTHDR(h, c);
@@ -223,8 +233,9 @@ fn put_ancillary(control: &mut Control, path: &Path) -> usize {
     let mut used = 0;
     let mut put = |level: i32, kind: i32, data: &[u8]| {
         // SAFETY: pure arithmetic on the length.
-        let (len, space) =
-            unsafe { (libc::CMSG_LEN(data.len() as u32) as usize, libc::CMSG_SPACE(data.len() as u32) as usize) };
+        let (len, space) = unsafe {
+            (libc::CMSG_LEN(data.len() as u32) as usize, libc::CMSG_SPACE(data.len() as u32) as usize)
+        };
         let header = size_of::<libc::cmsghdr>();
         let Some(slot) = control.0.get_mut(used..used + space) else { return };
         slot[..size_of::<usize>()].copy_from_slice(&len.to_ne_bytes());

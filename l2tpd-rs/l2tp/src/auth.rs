@@ -16,7 +16,12 @@ pub enum Carrier {
 
 /// MD5(id | secret | challenge), the value of the Challenge Response AVP.
 pub fn response(carrier: Carrier, secret: &SecretBytes, challenge: &[u8]) -> [u8; 16] {
-    Md5::new().chain_update([carrier as u8]).chain_update(secret.expose()).chain_update(challenge).finalize().into()
+    Md5::new()
+        .chain_update([carrier as u8])
+        .chain_update(secret.expose())
+        .chain_update(challenge)
+        .finalize()
+        .into()
 }
 
 /// Whether `got` answers `challenge`, in constant time.

@@ -45,7 +45,12 @@ impl Endpoint {
             return self.log_limited(now, Topic::Junk, Level::Debug, text);
         }
         if refuse_clear {
-            return self.denied(now, Topic::Clear, &path, "SCCRQ came in clear, not through IPsec (listen-plain = no)");
+            return self.denied(
+                now,
+                Topic::Clear,
+                &path,
+                "SCCRQ came in clear, not through IPsec (listen-plain = no)",
+            );
         }
         let Some(peer_id) = m.assigned_tunnel.filter(|id| *id != 0) else {
             let text = format!(
@@ -97,15 +102,18 @@ impl Endpoint {
             _ if all >= limits.half_open => limits.half_open,
             _ => return true,
         };
-        let text =
-            format!("control_finish: Too many half-open tunnels ({limit}), ignoring SCCRQ of {}", path.peer.ip());
+        let text = format!(
+            "control_finish: Too many half-open tunnels ({limit}), ignoring SCCRQ of {}",
+            path.peer.ip()
+        );
         self.log_limited(now, Topic::Limit, Level::Warning, text);
         false
     }
 
     fn denied(&mut self, now: Instant, topic: Topic, path: &Path, why: &str) {
         let sep = if why.is_empty() { "" } else { ": " };
-        let text = format!("control_finish: Denied connection to unauthorized peer {}{sep}{why}", path.peer.ip());
+        let text =
+            format!("control_finish: Denied connection to unauthorized peer {}{sep}{why}", path.peer.ip());
         self.log_limited(now, topic, Level::Notice, text);
     }
 
@@ -141,7 +149,12 @@ impl Endpoint {
         if secret.is_none() && (lns.challenge || m.challenge.is_some()) {
             let text = format!("handle_challenge: no secret found for us='{us}' and them='{them}'");
             self.log_limited(now, Topic::Denied, Level::Debug, text);
-            self.log_limited(now, Topic::Denied, Level::Warning, format!("control_finish: No secret for '{them}'"));
+            self.log_limited(
+                now,
+                Topic::Denied,
+                Level::Warning,
+                format!("control_finish: No secret for '{them}'"),
+            );
             return self.refuse(path, o.peer_id, 4, 0, "No secret on our side");
         }
         let Some(id) = self.free_tunnel_id() else {
@@ -208,9 +221,17 @@ impl Endpoint {
     }
 
     /// A control message for a tunnel of ours.
-    pub(crate) fn control(&mut self, now: Instant, path: Path, c: Control<'_>) {
+    pub(crate) fn control(&mut self, now: Instant, path: Path, refuse_clear: bool, c: Control<'_>) {
         let Some(t) = self.tunnels.get_mut(&c.tunnel).filter(|t| t.path.key() == path.key()) else {
-            self.log_limited(now, Topic::UnknownTunnel, Level::Info, format!("Can not find tunnel {} (refhim=0)", c.tunnel));
+            if !refuse_clear {
+                self.acknowledge_stray_stopccn(path, c);
+            }
+            self.log_limited(
+                now,
+                Topic::UnknownTunnel,
+                Level::Info,
+                format!("Can not find tunnel {} (refhim=0)", c.tunnel),
+            );
             let text = format!(
                 "network_thread: unable to find call or tunnel to handle packet.  call = {}, tunnel = {} Dumping.",
                 c.session, c.tunnel
@@ -235,6 +256,15 @@ impl Endpoint {
         self.rearm(id);
         if self.tunnels.get(&id).is_some_and(|t| t.forget_at == Some(now)) {
             self.remove_tunnel(id);
+        }
+    }
+
+    /// A StopCCN for a tunnel that is gone, because this daemon was started anew or its first acknowledgement was
+    /// lost: with an acknowledgement the peer is done with it, too. Nothing is kept, and the answer is smaller.
+    fn acknowledge_stray_stopccn(&mut self, path: Path, c: Control<'_>) {
+        let m = Message::decode(c.body, None);
+        if let (Some(MessageType::STOPCCN), Some(peer_id @ 1..)) = (m.kind, m.assigned_tunnel) {
+            self.transmit(path, vec![header::control(peer_id, 0, c.nr, c.ns.wrapping_add(1), &[])]);
         }
     }
 
@@ -288,7 +318,12 @@ impl Endpoint {
         }
         self.debug_message(&m);
         let Some(kind) = m.kind else {
-            return self.log_limited(now, Topic::Junk, Level::Debug, "handle_avps: First AVP must be message type".into());
+            return self.log_limited(
+                now,
+                Topic::Junk,
+                Level::Debug,
+                "handle_avps: First AVP must be message type".into(),
+            );
         };
         if let Some(e) = m.malformed {
             let text = format!("handle_avps: {e} in {} on tunnel {id}", kind.name());
@@ -314,9 +349,15 @@ impl Endpoint {
             MessageType::HELLO | MessageType::WEN | MessageType::SLI => {}
             MessageType::ICRQ => self.icrq(now, id, m),
             MessageType::ICCN => self.iccn(now, id, session, m),
-            MessageType::OCRQ => {
-                self.refuse_call(now, id, session, m.assigned_session, 5, 0, "This tunnel cannot accept calls")
-            }
+            MessageType::OCRQ => self.refuse_call(
+                now,
+                id,
+                session,
+                m.assigned_session,
+                5,
+                0,
+                "This tunnel cannot accept calls",
+            ),
             _ if !kind.known() && m.kind_mandatory => {
                 // RFC 2661 §4.4.1.
                 let text = format!("message type {} cannot be handled", kind.0);
@@ -326,7 +367,8 @@ impl Endpoint {
                 }
             }
             _ => {
-                let text = format!("control_finish: {} not expected on tunnel {id}, ignoring it.", kind.name());
+                let text =
+                    format!("control_finish: {} not expected on tunnel {id}, ignoring it.", kind.name());
                 self.log_limited(now, Topic::Junk, Level::Debug, text);
             }
         }
@@ -367,7 +409,12 @@ impl Endpoint {
     /// Ends a tunnel whose peer has forgotten it.
     fn drop_silently(&mut self, id: u16) {
         let Some(t) = self.tunnels.get(&id) else { return };
-        let text = format!("Connection {} closed to {}, port {} (peer has started anew)", t.peer_id, t.path.peer.ip(), t.path.peer.port());
+        let text = format!(
+            "Connection {} closed to {}, port {} (peer has started anew)",
+            t.peer_id,
+            t.path.peer.ip(),
+            t.path.peer.port()
+        );
         self.end_calls(id);
         self.log(Level::Info, text);
         self.remove_tunnel(id);
@@ -380,7 +427,10 @@ impl Endpoint {
         self.note_swapped(&r);
         self.log(
             Level::Info,
-            format!("control_finish: Connection closed to {ip}, port {port} ({}), Local: {id}, Remote: {peer_id}", r.text),
+            format!(
+                "control_finish: Connection closed to {ip}, port {port} ({}), Local: {id}, Remote: {peer_id}",
+                r.text
+            ),
         );
         self.end_calls(id);
         let Some(t) = self.tunnels.get_mut(&id) else { return };
@@ -451,7 +501,11 @@ impl Endpoint {
     pub(crate) fn give_up(&mut self, now: Instant, id: u16) {
         let Some(t) = self.tunnels.get(&id) else { return };
         let (state, path, peer_id) = (t.state, t.path, t.peer_id);
-        let unacked = t.transport.oldest().and_then(|b| Message::decode(b, None).kind).map_or("message", MessageType::name);
+        let unacked = t
+            .transport
+            .oldest()
+            .and_then(|b| Message::decode(b, None).kind)
+            .map_or("message", MessageType::name);
         if state == TunnelState::Closing {
             self.log(
                 Level::Debug,
@@ -460,7 +514,8 @@ impl Endpoint {
             return self.remove_tunnel(id);
         }
         let unverified = state == TunnelState::ExpectScccn;
-        let text = format!("Maximum retries exceeded for tunnel {id}.  Closing. ({unacked} was not acknowledged)");
+        let text =
+            format!("Maximum retries exceeded for tunnel {id}.  Closing. ({unacked} was not acknowledged)");
         match unverified {
             // Anyone can cause this one with a forged address.
             true => self.log_limited(now, Topic::Limit, Level::Notice, text),

@@ -139,7 +139,14 @@ pub fn control(tunnel: u16, session: u16, ns: u16, nr: u16, body: &[u8]) -> Vec<
 
 /// Appends a data message to `out`: six octets of header, with a length field when `length_bit`, with numbers when
 /// the peer asked for them (`ns`).
-pub fn put_data(out: &mut Vec<u8>, tunnel: u16, session: u16, length_bit: bool, ns: Option<u16>, payload: &[u8]) {
+pub fn put_data(
+    out: &mut Vec<u8>,
+    tunnel: u16,
+    session: u16,
+    length_bit: bool,
+    ns: Option<u16>,
+    payload: &[u8],
+) {
     let header = 6 + if length_bit { 2 } else { 0 } + if ns.is_some() { 4 } else { 0 };
     let flags = 2 | if length_bit { L } else { 0 } | if ns.is_some() { S } else { 0 };
     out.reserve(header + payload.len());

@@ -328,7 +328,10 @@ mod tests {
         avp::put(&mut b, false, 311, 1, &[0; 16]);
         avp::put(&mut b, false, 3561, 2, &[0; 16]);
         let m = Message::decode(&b, None);
-        assert_eq!((m.assigned_session, m.result, m.unknown_mandatory, m.malformed), (Some(9), None, None, None));
+        assert_eq!(
+            (m.assigned_session, m.result, m.unknown_mandatory, m.malformed),
+            (Some(9), None, None, None)
+        );
         avp::put(&mut b, true, 9, 1, &[0; 2]);
         assert_eq!(Message::decode(&b, None).unknown_mandatory, Some((9, 1)));
     }

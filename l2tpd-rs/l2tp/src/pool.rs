@@ -133,7 +133,10 @@ mod tests {
     #[test]
     fn a_range_up_to_the_last_address_ends() {
         assert_eq!(drain(&[rule(true, "255.255.255.254", "255.255.255.255")]), [254, 255]);
-        assert_eq!(drain(&[rule(true, "0.0.0.0", "255.255.255.255"), rule(false, "0.0.0.0", "255.255.255.255")]), [0u8; 0]);
+        assert_eq!(
+            drain(&[rule(true, "0.0.0.0", "255.255.255.255"), rule(false, "0.0.0.0", "255.255.255.255")]),
+            [0u8; 0]
+        );
     }
 
     #[test]

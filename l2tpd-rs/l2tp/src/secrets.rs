@@ -95,10 +95,13 @@ mod tests {
     #[test]
     fn short_lines_are_told() {
         let (_, w) = SecretTable::parse("a\n\na b\n");
-        assert_eq!(w, [
-            "get_secret: Invalid authentication info (nothem), line 1",
-            "get_secret: Invalid authentication info (no secret), line 3"
-        ]);
+        assert_eq!(
+            w,
+            [
+                "get_secret: Invalid authentication info (nothem), line 1",
+                "get_secret: Invalid authentication info (no secret), line 3"
+            ]
+        );
     }
 
     proptest! {

@@ -40,19 +40,31 @@ impl Endpoint {
             return self.log_limited(now, Topic::Junk, Level::Debug, text);
         }
         let Some(peer_session) = m.assigned_session.filter(|s| *s != 0) else {
-            let text = format!("control_finish: Peer did not specify a session ID on tunnel {tunnel}, ignoring its call.");
+            let text = format!(
+                "control_finish: Peer did not specify a session ID on tunnel {tunnel}, ignoring its call."
+            );
             return self.log_limited(now, Topic::Junk, Level::Warning, text);
         };
         if t.by_peer_session.contains_key(&peer_session) {
-            let text = format!("control_finish: Peer requested call {peer_session} twice, ignoring second one.");
+            let text =
+                format!("control_finish: Peer requested call {peer_session} twice, ignoring second one.");
             return self.log_limited(now, Topic::Duplicate, Level::Debug, text);
         }
         let limit = self.cfg.limits.calls_per_tunnel;
         if t.calls.len() >= limit {
-            let text = format!("control_finish: Too many calls on tunnel {tunnel} from {} ({limit})", path.peer.ip());
+            let text = format!(
+                "control_finish: Too many calls on tunnel {tunnel} from {} ({limit})",
+                path.peer.ip()
+            );
             self.log_limited(now, Topic::Limit, Level::Warning, text);
             let text = "Too many calls on this tunnel";
-            return self.send_cdn_without_call(tunnel, peer_session, result::NO_FACILITIES_NOW, error::NONE, text);
+            return self.send_cdn_without_call(
+                tunnel,
+                peer_session,
+                result::NO_FACILITIES_NOW,
+                error::NONE,
+                text,
+            );
         }
         let remote_ip = match lns.no_assign {
             true => None,
@@ -75,7 +87,13 @@ impl Endpoint {
         let Some(session) = self.free_session_id() else {
             self.leases_back([remote_ip, None]);
             let text = "No session IDs left";
-            return self.send_cdn_without_call(tunnel, peer_session, result::GENERAL_ERROR, error::RESOURCES, text);
+            return self.send_cdn_without_call(
+                tunnel,
+                peer_session,
+                result::GENERAL_ERROR,
+                error::RESOURCES,
+                text,
+            );
         };
         let id = CallId { tunnel, session, generation: self.generation() };
         let call = Call {
@@ -129,7 +147,14 @@ impl Endpoint {
         if m.tx_speed.is_none() {
             self.log(Level::Debug, "control_finish: Warning: Peer did not specify transmit speed");
         }
-        self.out.push_back(Output::StartCall(CallStart { call: id, path, lns, local_ip, remote_ip, calling_number }));
+        self.out.push_back(Output::StartCall(CallStart {
+            call: id,
+            path,
+            lns,
+            local_ip,
+            remote_ip,
+            calling_number,
+        }));
         self.out.extend(early.into_iter().map(|frame| Output::Payload { call: id, frame }));
     }
 
@@ -151,11 +176,14 @@ impl Endpoint {
     }
 
     pub(crate) fn call_ended(&mut self, now: Instant, call: CallId, end: CallEnd) {
-        let Some(c) = self.calls.get(&call.session).filter(|c| c.id == call) else { return };
-        let peer_session = c.peer_session;
+        let standing = self.calls.get(&call.session).filter(|c| c.id == call).map(|c| c.peer_session);
+        let Some(peer_session) = self.ended.remove(&call.generation).or(standing) else { return };
         match &end {
             CallEnd::Exit(n) => {
-                self.log(Level::Debug, format!("child_handler : pppd exited for call {peer_session} with code {n}"));
+                self.log(
+                    Level::Debug,
+                    format!("child_handler : pppd exited for call {peer_session} with code {n}"),
+                );
                 if let Some(words) = exit_words(*n) {
                     self.log(Level::Notice, format!("child_handler : call {}: {words}", call.session));
                 }
@@ -165,8 +193,13 @@ impl Endpoint {
             }
             CallEnd::NotStarted(why) => self.log(Level::Warning, format!("start_pppd: {why}")),
         }
+        if standing.is_none() {
+            return;
+        }
         let (code, error, text) = cdn_reason(&end);
         self.disconnect(call, code, error, text);
+        // Its PPP has ended already.
+        self.ended.remove(&call.generation);
         self.flush(now, call.tunnel);
         self.rearm(call.tunnel);
     }
@@ -184,7 +217,8 @@ impl Endpoint {
     pub(crate) fn cdn(&mut self, now: Instant, tunnel: u16, session: u16, m: Message) {
         let Some(t) = self.tunnels.get(&tunnel) else { return };
         let ip = *t.path.peer.ip();
-        let named = m.assigned_session.and_then(|s| t.by_peer_session.get(&s).copied().or(t.calls.get(&s).copied()));
+        let named =
+            m.assigned_session.and_then(|s| t.by_peer_session.get(&s).copied().or(t.calls.get(&s).copied()));
         let session = if t.calls.contains(&session) { Some(session) } else { named.filter(|_| session == 0) };
         let r = m.result.unwrap_or_default();
         self.note_swapped(&r);
@@ -193,7 +227,10 @@ impl Endpoint {
             return self.log_limited(now, Topic::Junk, Level::Debug, text);
         };
         let (id, serial) = (c.id, c.serial);
-        self.log(Level::Info, format!("control_finish: Connection closed to {ip}, serial {serial} ({})", r.text));
+        self.log(
+            Level::Info,
+            format!("control_finish: Connection closed to {ip}, serial {serial} ({})", r.text),
+        );
         self.release(id);
     }
 
@@ -242,7 +279,8 @@ impl Endpoint {
 
     /// Ends all calls of a tunnel without telling the peer, which knows or will be told with a StopCCN.
     pub(crate) fn end_calls(&mut self, tunnel: u16) {
-        let calls: Vec<u16> = self.tunnels.get(&tunnel).map(|t| t.calls.iter().copied().collect()).unwrap_or_default();
+        let calls: Vec<u16> =
+            self.tunnels.get(&tunnel).map(|t| t.calls.iter().copied().collect()).unwrap_or_default();
         for id in calls.iter().filter_map(|s| self.calls.get(s)).map(|c| c.id).collect::<Vec<_>>() {
             self.release(id);
         }
@@ -259,6 +297,7 @@ impl Endpoint {
         }
         self.leases_back([c.remote_ip, c.local_lease]);
         if c.state != CallState::ExpectIccn {
+            self.ended.insert(id.generation, c.peer_session);
             self.out.push_back(Output::StopCall(id));
         }
     }
@@ -299,10 +338,14 @@ fn exit_words(code: i32) -> Option<&'static str> {
 
 fn cdn_reason(end: &CallEnd) -> (u16, u16, &'static str) {
     match end {
-        CallEnd::Exit(0 | 5 | 10 | 14 | 15 | 16 | 17) | CallEnd::Signal(_) => (result::LOST_CARRIER, error::NONE, ""),
+        CallEnd::Exit(0 | 5 | 10 | 14 | 15 | 16 | 17) | CallEnd::Signal(_) => {
+            (result::LOST_CARRIER, error::NONE, "")
+        }
         CallEnd::Exit(11 | 19) => (result::ADMINISTRATIVE, error::NONE, "PPP authentication failed"),
         CallEnd::Exit(12) => (result::ADMINISTRATIVE, error::NONE, "Idle timeout"),
         CallEnd::Exit(13 | 20 | 21) => (result::ADMINISTRATIVE, error::NONE, "Limit reached"),
-        CallEnd::Exit(_) | CallEnd::NotStarted(_) => (result::GENERAL_ERROR, error::VENDOR, "PPP could not be started"),
+        CallEnd::Exit(_) | CallEnd::NotStarted(_) => {
+            (result::GENERAL_ERROR, error::VENDOR, "PPP could not be started")
+        }
     }
 }

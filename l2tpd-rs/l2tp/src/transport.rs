@@ -185,7 +185,13 @@ impl Transport {
 
     fn datagram(&self, index: u16) -> Option<Vec<u8>> {
         let p = self.queue.get(usize::from(index))?;
-        Some(header::control(self.peer_tunnel, p.session, self.una.wrapping_add(index), self.next_nr, &p.body))
+        Some(header::control(
+            self.peer_tunnel,
+            p.session,
+            self.una.wrapping_add(index),
+            self.next_nr,
+            &p.body,
+        ))
     }
 
     /// The datagrams to send now: new messages the peer's window has room for, or the ZLB that is owed.
@@ -372,9 +378,17 @@ mod tests {
     #[test]
     fn only_the_window_is_kept_ahead_of_a_gap() {
         let t = Transport::new(1, None, 4, R);
-        assert_eq!([0, 1, 3, 4, 0x7fff, 0x8000].map(|n| t.judge(n)), [
-            Verdict::Next, Verdict::Early, Verdict::Early, Verdict::Beyond, Verdict::Beyond, Verdict::Duplicate
-        ]);
+        assert_eq!(
+            [0, 1, 3, 4, 0x7fff, 0x8000].map(|n| t.judge(n)),
+            [
+                Verdict::Next,
+                Verdict::Early,
+                Verdict::Early,
+                Verdict::Beyond,
+                Verdict::Beyond,
+                Verdict::Duplicate
+            ]
+        );
     }
 
     proptest! {

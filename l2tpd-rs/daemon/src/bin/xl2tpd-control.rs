@@ -113,9 +113,9 @@ fn ask(pipe: &str, show: bool, command: &str) -> ExitCode {
     let reply = format!("{REPLY_DIR}/xl2tpd-control-{}.out", std::process::id());
     let _ = fs::remove_file(&reply);
     let made = fs::create_dir_all(REPLY_DIR).map_err(|e| e.to_string());
-    if let Err(e) = made.and_then(|()| {
-        mkfifo(reply.as_str(), Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| e.to_string())
-    }) {
+    if let Err(e) =
+        made.and_then(|()| mkfifo(reply.as_str(), Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| e.to_string()))
+    {
         eprintln!("xl2tpd-control: error: {reply}: {e}");
         return ExitCode::from(NO_DAEMON);
     }

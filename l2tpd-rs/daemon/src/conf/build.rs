@@ -103,10 +103,14 @@ impl Builder<'_> {
     fn line(&mut self, line: Line) -> Result<(), ConfError> {
         match line {
             Line::Section { kind, name } => self.enter(kind, &name),
-            Line::Unclosed(at) => Err(self.error(&at, "No closing bracket".into(), "']' at the end of the section name")),
-            Line::NoEquals(at) => {
-                Err(self.error(&at, "line too long or no '=' in data".into(), "'keyword = value' or '; comment'"))
+            Line::Unclosed(at) => {
+                Err(self.error(&at, "No closing bracket".into(), "']' at the end of the section name"))
             }
+            Line::NoEquals(at) => Err(self.error(
+                &at,
+                "line too long or no '=' in data".into(),
+                "'keyword = value' or '; comment'",
+            )),
             Line::Option { keyword, value } => self.option(&keyword, &value),
         }
     }
@@ -116,7 +120,9 @@ impl Builder<'_> {
         self.section = match kind.text.to_ascii_lowercase().as_str() {
             "global" => Section::Global,
             "lns" if default => {
-                self.conf.default_lns.get_or_insert_with(|| LnsConfig { name: "default".into(), ..Default::default() });
+                self.conf
+                    .default_lns
+                    .get_or_insert_with(|| LnsConfig { name: "default".into(), ..Default::default() });
                 Section::Lns(None)
             }
             "lns" => {
@@ -148,7 +154,9 @@ impl Builder<'_> {
             return Err(self.error(keyword, old, "'[global]', '[lns NAME]' or '[lac NAME]' before it"));
         }
         let Some(k) = keywords::find(&keyword.text) else {
-            let hint = keywords::nearest(&keyword.text).map(|n| format!("; did you mean '{n}'?")).unwrap_or_default();
+            let hint = keywords::nearest(&keyword.text)
+                .map(|n| format!("; did you mean '{n}'?"))
+                .unwrap_or_default();
             let old = format!("Unknown field '{}'", keyword.text);
             return Err(self.error(keyword, old, format!("a keyword of xl2tpd.conf(5){hint}")));
         };
@@ -236,7 +244,11 @@ impl Builder<'_> {
                 Some("dev" | "sys") => {}
                 _ => {
                     let old = format!("rand source '{text}' is not known");
-                    return Err(self.error(value, old, "'dev' or 'sys'; randomness comes from the kernel in any case"));
+                    return Err(self.error(
+                        value,
+                        old,
+                        "'dev' or 'sys'; randomness comes from the kernel in any case",
+                    ));
                 }
             },
         }

@@ -78,8 +78,20 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     row("ppp debug", NC, Apply::Bool(Target::PppDebug)),
     row("pass peer", NC, Apply::Bool(Target::PassPeer)),
     row("pppoptfile", NC, Apply::Text(Target::PppOptFile)),
-    row("tunnel rws", NC, Apply::IntFrom(1, "receive window size for tunnels must be at least 1", Target::Window)),
-    row("call rws", NC, Apply::IntFrom(-1, "receive window size must be at least -1", Target::Idle("calls have no window in L2TPv2"))),
+    row(
+        "tunnel rws",
+        NC,
+        Apply::IntFrom(1, "receive window size for tunnels must be at least 1", Target::Window),
+    ),
+    row(
+        "call rws",
+        NC,
+        Apply::IntFrom(
+            -1,
+            "receive window size must be at least -1",
+            Target::Idle("calls have no window in L2TPv2"),
+        ),
+    ),
     row("flow bit", NC, Apply::Bool(Target::Idle("calls have no window in L2TPv2"))),
     row("tx bps", NC, Apply::IntFrom(1, "bps must be greater than zero", Target::Quiet)),
     row("rx bps", NC, Apply::IntFrom(1, "bps must be greater than zero", Target::Quiet)),

@@ -25,7 +25,8 @@ pub(super) fn host(text: &str) -> Option<Ipv4Addr> {
 /// xl2tpd's words and what was expected.
 pub(super) fn range(keyword: &str, text: &str) -> Result<AddrRange, (String, String)> {
     let known = |t: &str| {
-        host(t).ok_or_else(|| (format!("Unknown host {t}"), "an IPv4 address or the name of a host".to_string()))
+        host(t)
+            .ok_or_else(|| (format!("Unknown host {t}"), "an IPv4 address or the name of a host".to_string()))
     };
     let Some((a, b)) = text.split_once('-') else {
         let a = known(text)?;

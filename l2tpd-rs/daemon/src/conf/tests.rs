@@ -77,8 +77,11 @@ fn each_kind_of_error_in_xl2tpds_words() {
         ("[lns x]\nlocal ip = 1.1\n", (2, 12), "set_ip: host '1.1' not found"),
         ("[lns x]\ntunnel rws = 0\n", (2, 14), "receive window size for tunnels must be at least 1"),
         ("[lac x]\nredial timeout = 0\n", (2, 18), "rtimeout value must be at least 1"),
-        ("[lns x]\nlocal ip = 1.1.1.1\nlocal ip range = 1.1.1.2-9\n", (3, 1),
-         "'local ip range' and 'local ip' are mutually exclusive"),
+        (
+            "[lns x]\nlocal ip = 1.1.1.1\nlocal ip range = 1.1.1.2-9\n",
+            (3, 1),
+            "'local ip range' and 'local ip' are mutually exclusive",
+        ),
         ("[global]\nauth file =\n", (2, 12), "no filename specified for authentication"),
     ] {
         let e = err(text);
@@ -88,7 +91,8 @@ fn each_kind_of_error_in_xl2tpds_words() {
 
 #[test]
 fn sections_reopen_and_ranges_append() {
-    let c = load("x", "[lns A]\nlac = 10.0.0.1\n[lns b]\n[LNS a]\nno lac = 10.0.0.2\nhostname = h\n").unwrap();
+    let c =
+        load("x", "[lns A]\nlac = 10.0.0.1\n[lns b]\n[LNS a]\nno lac = 10.0.0.2\nhostname = h\n").unwrap();
     assert_eq!(c.lns.len(), 2);
     assert_eq!(c.lns[0].lac.len(), 2);
     assert_eq!(c.lns[0].hostname.as_deref(), Some("h"));

@@ -76,7 +76,13 @@ impl Daemon {
 
     fn hang_up(&mut self, now: Instant, name: &str) -> String {
         let wanted = name.parse().ok();
-        let call = self.engine.status().iter().flat_map(|t| &t.calls).find(|c| Some(c.id.session) == wanted).map(|c| c.id);
+        let call = self
+            .engine
+            .status()
+            .iter()
+            .flat_map(|t| &t.calls)
+            .find(|c| Some(c.id.session) == wanted)
+            .map(|c| c.id);
         if let Some(call) = call {
             self.engine.handle(now, Input::HangUp(call));
         }
