@@ -214,7 +214,9 @@ impl Daemon {
                 Output::Payload { call, frame } => self.calls.deliver(call, &frame),
             }
         }
-        self.calls.flush(&self.epoll);
+        for generation in self.calls.flush(&self.epoll) {
+            self.collect(generation);
+        }
         let outgoing = std::mem::take(&mut self.outgoing);
         let mut first = None;
         self.udp.send(&outgoing, |e| {

@@ -82,15 +82,21 @@ impl Calls {
         }
     }
 
-    /// Writes what was delivered, and watches for room where it did not fit.
-    pub(super) fn flush(&mut self, epoll: &Epoll) {
+    /// Writes what was delivered, and watches for room where it did not fit. Returns the calls whose frames for the
+    /// peer have waited for this.
+    pub(super) fn flush(&mut self, epoll: &Epoll) -> Vec<u64> {
+        let mut collect = Vec::new();
         for generation in std::mem::take(&mut self.dirty) {
             if let Some(r) = self.running.get_mut(&generation) {
                 r.dirty = false;
                 r.path.flush();
                 r.watch(epoll, generation);
+                if r.path.wants_collect() {
+                    collect.push(generation);
+                }
             }
         }
+        collect
     }
 
     /// What pppd will get at `at` unless it has ended by then.
@@ -261,7 +267,7 @@ impl Daemon {
     }
 
     /// Takes frames from a pppd to the peer.
-    fn collect(&mut self, generation: u64) {
+    pub(super) fn collect(&mut self, generation: u64) {
         let Some(r) = self.calls.running.get_mut(&generation) else { return };
         let (engine, outgoing, call) = (&mut self.engine, &mut self.outgoing, r.id);
         let alive = r.path.collect(BUDGET, &mut |frame| {
