@@ -214,7 +214,9 @@ impl Daemon {
                 Output::Payload { call, frame } => self.calls.deliver(call, &frame),
             }
         }
-        self.calls.flush(&self.epoll);
+        for generation in self.calls.flush(&self.epoll) {
+            self.collect(generation);
+        }
         let outgoing = std::mem::take(&mut self.outgoing);
         let mut first = None;
         self.udp.send(&outgoing, |e| {
@@ -249,8 +251,8 @@ impl Daemon {
                 SIGHUP => self.reload(),
                 SIGTERM | SIGINT if self.ending.is_none() => {
                     self.log.crit(&format!("death_handler: Fatal signal {signal} received"));
-                    self.engine.handle(now, Input::Shutdown);
                     self.ending = Some(now + GOODBYE);
+                    self.engine.handle(now, Input::Shutdown);
                 }
                 _ => {}
             }

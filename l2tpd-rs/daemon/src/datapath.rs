@@ -26,7 +26,10 @@ pub trait DataPath {
     /// Takes frames from PPP, at most about `budget` octets, and hands them to `sink`. False when PPP has hung up.
     fn collect(&mut self, budget: usize, sink: &mut dyn FnMut(&[u8])) -> bool;
 
-    /// Stops holding frames back: PPP has had time enough to begin.
+    /// Whether [`DataPath::collect`] has something although nothing came from PPP.
+    fn wants_collect(&self) -> bool;
+
+    /// Stops holding frames back, in both directions: PPP has had time enough to begin.
     fn open_gate(&mut self);
 
     /// Frames from the peer that were lost here.
@@ -49,8 +52,16 @@ pub struct PtyPath {
     /// pppd empties its tty when it switches it to PPP, which would cost the peer's first Configure-Request and the
     /// link three seconds. So nothing is written until pppd's own first frame, or [`DataPath::open_gate`].
     gate_open: bool,
+    /// The other way round: the peer's PPP may need longer to start than ours, and a Configure-Request that nobody
+    /// takes costs three seconds as well. So pppd's first frames wait for the peer's first, or
+    /// [`DataPath::open_gate`].
+    peer_spoke: bool,
+    held: Vec<Vec<u8>>,
     dropped: u64,
 }
+
+/// Frames of pppd that are kept until the peer speaks; the oldest goes first.
+const HELD: usize = 8;
 
 impl PtyPath {
     /// A path over this pty master, which must not block.
@@ -61,6 +72,8 @@ impl PtyPath {
             queue: Vec::new(),
             sent: 0,
             gate_open: false,
+            peer_spoke: false,
+            held: Vec::new(),
             dropped: 0,
         }
     }
@@ -75,6 +88,7 @@ impl DataPath for PtyPath {
         if frame.is_empty() || frame.len() > hdlc::MAX_FRAME {
             return;
         }
+        self.peer_spoke = true;
         if self.queue.len() - self.sent + frame.len() > QUEUE {
             self.dropped += 1;
             return;
@@ -112,13 +126,23 @@ impl DataPath for PtyPath {
         let mut buffer = [0; READ];
         let mut left = budget;
         let mut first = false;
+        if self.peer_spoke {
+            self.held.drain(..).for_each(|f| sink(&f));
+        }
+        let (held, spoke) = (&mut self.held, self.peer_spoke);
         let alive = loop {
             match self.master.read(&mut buffer) {
                 Ok(0) => break false,
                 Ok(n) => {
                     self.decoder.feed(&buffer[..n], |frame| {
                         first = true;
-                        sink(frame);
+                        if spoke {
+                            return sink(frame);
+                        }
+                        if held.len() == HELD {
+                            held.remove(0);
+                        }
+                        held.push(frame.to_vec());
                     });
                     left = left.saturating_sub(n);
                     if left == 0 {
@@ -130,13 +154,19 @@ impl DataPath for PtyPath {
             }
         };
         if first && !self.gate_open {
-            self.open_gate();
+            self.gate_open = true;
+            self.flush();
         }
         alive
     }
 
+    fn wants_collect(&self) -> bool {
+        self.peer_spoke && !self.held.is_empty()
+    }
+
     fn open_gate(&mut self) {
         self.gate_open = true;
+        self.peer_spoke = true;
         self.flush();
     }
 
@@ -168,6 +198,23 @@ mod tests {
         let mut b = vec![0; want.len()];
         pppd.read_exact(&mut b).unwrap();
         assert_eq!(b, want);
+    }
+
+    #[test]
+    fn pppds_first_frames_wait_for_the_peers_first() {
+        let p = pty::open().unwrap();
+        let (mut path, mut pppd) = (PtyPath::new(p.master), File::from(p.slave));
+        let mut out = Vec::new();
+        hdlc::encode(b"request", &mut out);
+        pppd.write_all(&out).unwrap();
+        let mut got = Vec::new();
+        path.collect(READ, &mut |f| got.push(f.to_vec()));
+        assert!(got.is_empty() && !path.wants_collect());
+        path.deliver(b"theirs");
+        assert!(path.wants_collect());
+        path.collect(READ, &mut |f| got.push(f.to_vec()));
+        assert_eq!(got, [b"request".to_vec()]);
+        assert!(!path.wants_collect());
     }
 
     #[test]

@@ -221,8 +221,11 @@ impl Endpoint {
     }
 
     /// A control message for a tunnel of ours.
-    pub(crate) fn control(&mut self, now: Instant, path: Path, c: Control<'_>) {
+    pub(crate) fn control(&mut self, now: Instant, path: Path, refuse_clear: bool, c: Control<'_>) {
         let Some(t) = self.tunnels.get_mut(&c.tunnel).filter(|t| t.path.key() == path.key()) else {
+            if !refuse_clear {
+                self.acknowledge_stray_stopccn(path, c);
+            }
             self.log_limited(
                 now,
                 Topic::UnknownTunnel,
@@ -253,6 +256,15 @@ impl Endpoint {
         self.rearm(id);
         if self.tunnels.get(&id).is_some_and(|t| t.forget_at == Some(now)) {
             self.remove_tunnel(id);
+        }
+    }
+
+    /// A StopCCN for a tunnel that is gone, because this daemon was started anew or its first acknowledgement was
+    /// lost: with an acknowledgement the peer is done with it, too. Nothing is kept, and the answer is smaller.
+    fn acknowledge_stray_stopccn(&mut self, path: Path, c: Control<'_>) {
+        let m = Message::decode(c.body, None);
+        if let (Some(MessageType::STOPCCN), Some(peer_id @ 1..)) = (m.kind, m.assigned_tunnel) {
+            self.transmit(path, vec![header::control(peer_id, 0, c.nr, c.ns.wrapping_add(1), &[])]);
         }
     }
 

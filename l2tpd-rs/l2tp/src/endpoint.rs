@@ -30,6 +30,8 @@ pub struct Endpoint {
     pub(crate) tunnels: BTreeMap<u16, Tunnel>,
     /// By our session id, unique in all tunnels.
     pub(crate) calls: BTreeMap<u16, Call>,
+    /// Calls that have ended before their PPP has: generation to the peer's session id. As many as there are pppds.
+    pub(crate) ended: BTreeMap<u64, u16>,
     /// By the peer's identity and its tunnel id, which it chooses; an ordered map has no bad keys.
     pub(crate) by_peer: BTreeMap<(PeerKey, u16), u16>,
     /// Half-open tunnels by address.
@@ -78,6 +80,7 @@ impl Endpoint {
             entropy,
             tunnels: BTreeMap::new(),
             calls: BTreeMap::new(),
+            ended: BTreeMap::new(),
             by_peer: BTreeMap::new(),
             half_open: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -207,7 +210,7 @@ impl Endpoint {
     fn datagram(&mut self, now: Instant, path: Path, refuse_clear: bool, data: &[u8]) {
         match header::parse(data) {
             Ok(Packet::Control(c)) if c.tunnel == 0 => self.first_contact(now, path, refuse_clear, c),
-            Ok(Packet::Control(c)) => self.control(now, path, c),
+            Ok(Packet::Control(c)) => self.control(now, path, refuse_clear, c),
             Ok(Packet::Data(_)) => {
                 if let Some((call, frame)) = self.demux(now, &path, data) {
                     let frame = frame.to_vec();

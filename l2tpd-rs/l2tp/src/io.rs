@@ -122,7 +122,7 @@ pub enum Output {
     },
     /// Start PPP for a call and answer with [`Input::CallStarted`] or [`Input::CallEnded`].
     StartCall(CallStart),
-    /// End PPP of a call; nothing is to be told back.
+    /// End PPP of a call; [`Input::CallEnded`] is to follow when it has ended.
     StopCall(CallId),
     /// A PPP frame from the peer, without flags and FCS.
     Payload {

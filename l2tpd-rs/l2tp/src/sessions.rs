@@ -176,8 +176,8 @@ impl Endpoint {
     }
 
     pub(crate) fn call_ended(&mut self, now: Instant, call: CallId, end: CallEnd) {
-        let Some(c) = self.calls.get(&call.session).filter(|c| c.id == call) else { return };
-        let peer_session = c.peer_session;
+        let standing = self.calls.get(&call.session).filter(|c| c.id == call).map(|c| c.peer_session);
+        let Some(peer_session) = self.ended.remove(&call.generation).or(standing) else { return };
         match &end {
             CallEnd::Exit(n) => {
                 self.log(
@@ -193,8 +193,13 @@ impl Endpoint {
             }
             CallEnd::NotStarted(why) => self.log(Level::Warning, format!("start_pppd: {why}")),
         }
+        if standing.is_none() {
+            return;
+        }
         let (code, error, text) = cdn_reason(&end);
         self.disconnect(call, code, error, text);
+        // Its PPP has ended already.
+        self.ended.remove(&call.generation);
         self.flush(now, call.tunnel);
         self.rearm(call.tunnel);
     }
@@ -292,6 +297,7 @@ impl Endpoint {
         }
         self.leases_back([c.remote_ip, c.local_lease]);
         if c.state != CallState::ExpectIccn {
+            self.ended.insert(id.generation, c.peer_session);
             self.out.push_back(Output::StopCall(id));
         }
     }

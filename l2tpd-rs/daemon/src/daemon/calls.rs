@@ -18,6 +18,9 @@ use crate::{pppd, pty};
 const BUDGET: usize = 64 * 1024;
 /// How long frames are held for a pppd that says nothing first (`silent`).
 const GATE: Duration = Duration::from_secs(1);
+/// How long a pppd may take to end by itself when the peer has hung up. The peer may have said so in PPP, too, and a
+/// pppd that ends of its own tells with its exit status why, which one that gets a signal does not.
+const GRACE: Duration = Duration::from_millis(300);
 /// How long a pppd may take to end after SIGTERM, and after it has closed its tty.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -38,7 +41,7 @@ struct Running {
 pub(super) struct Calls {
     running: ByGeneration<Running>,
     /// Calls of pppds that run, by process id.
-    by_pid: BTreeMap<u32, u64>,
+    by_pid: BTreeMap<u32, CallId>,
     /// pppds that have been told to end, or should do so by themselves, and what they get next.
     ending: BTreeMap<u32, (Instant, Signal)>,
     gates: Timers<u64>,
@@ -79,15 +82,21 @@ impl Calls {
         }
     }
 
-    /// Writes what was delivered, and watches for room where it did not fit.
-    pub(super) fn flush(&mut self, epoll: &Epoll) {
+    /// Writes what was delivered, and watches for room where it did not fit. Returns the calls whose frames for the
+    /// peer have waited for this.
+    pub(super) fn flush(&mut self, epoll: &Epoll) -> Vec<u64> {
+        let mut collect = Vec::new();
         for generation in std::mem::take(&mut self.dirty) {
             if let Some(r) = self.running.get_mut(&generation) {
                 r.dirty = false;
                 r.path.flush();
                 r.watch(epoll, generation);
+                if r.path.wants_collect() {
+                    collect.push(generation);
+                }
             }
         }
+        collect
     }
 
     /// What pppd will get at `at` unless it has ended by then.
@@ -117,26 +126,33 @@ impl Calls {
             }
             self.kills.pop_first();
             let Some((_, s)) = self.ending.remove(&pid) else { continue };
-            log.debug(&format!("Terminating pppd: sending {} to pid {pid}", s.as_str()));
-            signal(pid, s);
-            if s == Signal::SIGTERM {
-                self.end_by(pid, now + PATIENCE, Signal::SIGKILL);
-            }
+            self.terminate(now, pid, s, log);
         }
     }
 
-    fn forget_pid(&mut self, pid: u32) -> Option<u64> {
+    /// Signals a pppd. The first signal hangs its line up as well.
+    fn terminate(&mut self, now: Instant, pid: u32, s: Signal, log: &Log) {
+        let word = s.as_str().trim_start_matches("SIG");
+        log.debug(&format!("Terminating pppd: sending {word} signal to pid {pid}"));
+        signal(pid, s);
+        if s == Signal::SIGTERM {
+            self.end_by(pid, now + PATIENCE, Signal::SIGKILL);
+        }
+        if let Some(call) = self.by_pid.get(&pid) {
+            self.remove(call.generation);
+        }
+    }
+
+    fn forget_pid(&mut self, pid: u32) -> Option<CallId> {
         if let Some((at, _)) = self.ending.remove(&pid) {
             self.kills.remove(&(at, pid));
         }
         self.by_pid.remove(&pid)
     }
 
-    fn remove(&mut self, epoll: &Epoll, generation: u64) -> Option<Running> {
+    /// Forgets a data path, which closes its descriptor; epoll forgets it with that.
+    fn remove(&mut self, generation: u64) -> Option<Running> {
         let r = self.running.remove(&generation)?;
-        if r.watched.is_some() {
-            let _ = epoll.delete(r.path.fd());
-        }
         if let Some(at) = r.gate {
             self.gates.remove(&(at, generation));
         }
@@ -222,17 +238,20 @@ impl Daemon {
             dirty: false,
         };
         self.calls.running.insert(generation, running);
-        self.calls.by_pid.insert(pid, generation);
+        self.calls.by_pid.insert(pid, call);
         self.calls.gates.insert((gate, generation));
         self.engine.handle(now, Input::CallStarted { call, pid });
     }
 
-    /// The call is over: pppd is told, and its line hung up.
+    /// The call is over: pppd gets a moment, then a signal and a hang-up.
     pub(super) fn stop_call(&mut self, now: Instant, call: CallId) {
-        let Some(r) = self.calls.remove(&self.epoll, call.generation) else { return };
-        self.log.debug(&format!("Terminating pppd: sending TERM signal to pid {}", r.pid));
-        signal(r.pid, Signal::SIGTERM);
-        self.calls.end_by(r.pid, now + PATIENCE, Signal::SIGKILL);
+        let Some(r) = self.calls.running.get_mut(&call.generation) else { return };
+        r.path.open_gate();
+        let pid = r.pid;
+        match self.ending {
+            None => self.calls.end_by(pid, now + GRACE, Signal::SIGTERM),
+            Some(_) => self.calls.terminate(now, pid, Signal::SIGTERM, &self.log),
+        }
     }
 
     pub(super) fn call_event(&mut self, generation: u64, events: EpollFlags) {
@@ -248,7 +267,7 @@ impl Daemon {
     }
 
     /// Takes frames from a pppd to the peer.
-    fn collect(&mut self, generation: u64) {
+    pub(super) fn collect(&mut self, generation: u64) {
         let Some(r) = self.calls.running.get_mut(&generation) else { return };
         let (engine, outgoing, call) = (&mut self.engine, &mut self.outgoing, r.id);
         let alive = r.path.collect(BUDGET, &mut |frame| {
@@ -278,13 +297,12 @@ impl Daemon {
                 Ok(_) => continue,
             };
             let Ok(pid) = u32::try_from(pid.as_raw()) else { continue };
-            let Some(generation) = self.calls.forget_pid(pid) else { continue };
+            let Some(call) = self.calls.forget_pid(pid) else { continue };
             // Its last frames, an LCP Terminate-Request for one, are still in the pty.
-            self.collect(generation);
+            self.collect(call.generation);
             self.calls.forget_pid(pid);
-            if let Some(r) = self.calls.remove(&self.epoll, generation) {
-                self.engine.handle(now, Input::CallEnded { call: r.id, end });
-            }
+            self.calls.remove(call.generation);
+            self.engine.handle(now, Input::CallEnded { call, end });
         }
     }
 }

@@ -1,0 +1,199 @@
+//! A scripted LAC against the engine, on a virtual clock.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use l2tp_proto::avp::attr;
+use l2tp_proto::header::{self, Control, Packet};
+use l2tp_proto::message::{Body, Message, MessageType};
+use l2tp_proto::{
+    AddrRange, CallId, CallStart, Endpoint, EndpointConfig, Input, Instant, LnsConfig, Output, Path,
+    RangeRule, SecretTable,
+};
+
+pub(crate) fn lns() -> LnsConfig {
+    let range = AddrRange { start: Ipv4Addr::new(192, 168, 1, 128), end: Ipv4Addr::new(192, 168, 1, 254) };
+    LnsConfig {
+        name: "default".into(),
+        pool: vec![RangeRule { range, allow: true }],
+        local_ip: Some(Ipv4Addr::new(192, 168, 1, 99)),
+        length_bit: true,
+        ..Default::default()
+    }
+}
+
+pub(crate) fn config(lns: LnsConfig) -> EndpointConfig {
+    EndpointConfig { hostname: "vpn".into(), default_lns: Some(Arc::new(lns)), ..Default::default() }
+}
+
+pub(crate) fn path(last: u8, port: u16, mark: u32) -> Path {
+    let peer = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, last), port);
+    Path { local: Ipv4Addr::new(192, 0, 2, 1), peer, mark }
+}
+
+/// The engine, the time, and what came out.
+pub(crate) struct World {
+    pub(crate) engine: Endpoint,
+    pub(crate) now: Instant,
+    pub(crate) log: Vec<String>,
+    pub(crate) started: Vec<CallStart>,
+    pub(crate) stopped: Vec<CallId>,
+    pub(crate) sent: Vec<(Path, Vec<u8>)>,
+    pub(crate) frames: Vec<(CallId, Vec<u8>)>,
+    pub(crate) refuse_clear: bool,
+}
+
+impl World {
+    pub(crate) fn new(cfg: EndpointConfig) -> Self {
+        Self::with_secrets(cfg, "")
+    }
+
+    pub(crate) fn with_secrets(cfg: EndpointConfig, secrets: &str) -> Self {
+        let mut seed = 0x1234_5678_9abc_def1u64;
+        let random = move |out: &mut [u8]| {
+            for b in out {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                *b = (seed >> 24) as u8;
+            }
+        };
+        World {
+            engine: Endpoint::new(cfg, SecretTable::parse(secrets).0, Box::new(random)),
+            now: Instant(0),
+            log: Vec::new(),
+            started: Vec::new(),
+            stopped: Vec::new(),
+            sent: Vec::new(),
+            frames: Vec::new(),
+            refuse_clear: false,
+        }
+    }
+
+    pub(crate) fn give(&mut self, input: Input<'_>) {
+        self.engine.handle(self.now, input);
+        while let Some(o) = self.engine.poll_output() {
+            match o {
+                Output::Transmit { path, data } => self.sent.push((path, data)),
+                Output::Log { text, .. } => self.log.push(text),
+                Output::StartCall(s) => self.started.push(s),
+                Output::StopCall(c) => self.stopped.push(c),
+                Output::Payload { call, frame } => self.frames.push((call, frame)),
+            }
+        }
+    }
+
+    pub(crate) fn datagram(&mut self, path: Path, data: &[u8]) {
+        let refuse_clear = self.refuse_clear;
+        self.give(Input::Datagram { path, refuse_clear, data });
+    }
+
+    /// Lets time pass, timers included.
+    pub(crate) fn pass(&mut self, d: Duration) {
+        let end = self.now + d;
+        while let Some((at, _)) = self.engine.poll_timeout().filter(|(at, _)| *at <= end) {
+            self.now = at;
+            self.give(Input::Timeout);
+        }
+        self.now = end;
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<(Path, Vec<u8>)> {
+        std::mem::take(&mut self.sent)
+    }
+
+    pub(crate) fn logged(&self, part: &str) -> bool {
+        self.log.iter().any(|l| l.contains(part))
+    }
+}
+
+/// A LAC that says what it is told, with right numbers.
+pub(crate) struct Lac {
+    pub(crate) path: Path,
+    pub(crate) tid: u16,
+    pub(crate) lns_tid: u16,
+    pub(crate) ns: u16,
+    pub(crate) nr: u16,
+}
+
+/// What the engine said: message type, session id, Ns, Nr; type 0 is a ZLB.
+pub(crate) type Said = (u16, u16, u16, u16);
+
+impl Lac {
+    pub(crate) fn new(path: Path, tid: u16) -> Self {
+        Lac { path, tid, lns_tid: 0, ns: 0, nr: 0 }
+    }
+
+    pub(crate) fn sccrq(&self) -> Body {
+        Body::new(MessageType::SCCRQ)
+            .must(attr::PROTOCOL_VERSION, &[1, 0])
+            .must(attr::HOST_NAME, b"lac")
+            .must(attr::FRAMING_CAPABILITIES, &[0, 0, 0, 3])
+            .must(attr::ASSIGNED_TUNNEL_ID, &self.tid.to_be_bytes())
+    }
+
+    pub(crate) fn datagram(&self, session: u16, body: &[u8]) -> Vec<u8> {
+        header::control(self.lns_tid, session, self.ns, self.nr, body)
+    }
+
+    /// Sends the next message and takes the answers.
+    pub(crate) fn say(&mut self, w: &mut World, session: u16, body: Body) -> Vec<(Said, Message)> {
+        let d = self.datagram(session, &body.done());
+        self.ns = self.ns.wrapping_add(1);
+        w.datagram(self.path, &d);
+        self.hear(w)
+    }
+
+    pub(crate) fn zlb(&mut self, w: &mut World) -> Vec<(Said, Message)> {
+        let d = self.datagram(0, &[]);
+        w.datagram(self.path, &d);
+        self.hear(w)
+    }
+
+    /// Takes what the engine has sent here.
+    pub(crate) fn hear(&mut self, w: &mut World) -> Vec<(Said, Message)> {
+        w.take()
+            .into_iter()
+            .filter(|(p, _)| *p == self.path)
+            .map(|(_, d)| {
+                let Ok(Packet::Control(Control { tunnel, session, ns, nr, body })) = header::parse(&d) else {
+                    panic!("not a control message: {d:?}")
+                };
+                assert_eq!(tunnel, self.tid);
+                let m = Message::decode(body, None);
+                if !body.is_empty() && ns == self.nr {
+                    self.nr = self.nr.wrapping_add(1);
+                }
+                if m.kind == Some(MessageType::SCCRP) {
+                    self.lns_tid = m.assigned_tunnel.unwrap();
+                }
+                ((m.kind.map_or(0, |k| k.0), session, ns, nr), m)
+            })
+            .collect()
+    }
+
+    /// SCCRQ to SCCCN.
+    pub(crate) fn open(w: &mut World, path: Path, tid: u16) -> Self {
+        let mut lac = Lac::new(path, tid);
+        let body = lac.sccrq();
+        lac.say(w, 0, body);
+        assert_ne!(lac.lns_tid, 0, "{:?}", w.log);
+        lac.say(w, 0, Body::new(MessageType::SCCCN));
+        lac
+    }
+
+    /// ICRQ to ICCN, and pppd runs; returns the LNS's session id.
+    pub(crate) fn call(&mut self, w: &mut World, sid: u16) -> u16 {
+        let icrq = Body::new(MessageType::ICRQ)
+            .must(attr::ASSIGNED_SESSION_ID, &sid.to_be_bytes())
+            .must(attr::CALL_SERIAL_NUMBER, &[0, 0, 0, 7]);
+        let got = self.say(w, 0, icrq);
+        let session = got.iter().find_map(|(s, m)| m.assigned_session.filter(|_| s.0 == 11)).expect("ICRP");
+        self.say(w, session, Body::new(MessageType::ICCN).must(attr::TX_CONNECT_SPEED, &[0; 4]));
+        let call = w.started.last().expect("StartCall").call;
+        w.give(Input::CallStarted { call, pid: 4711 });
+        session
+    }
+}
