@@ -125,11 +125,14 @@ async fn receive(poll: AsyncFd<OwnedFd>, socket: Shared, local: SocketAddr, out:
         let Ok(mut ready) = poll.readable().await else { return };
         let mut batch = Vec::new();
         let got = ready.try_io(|_| {
-            socket.borrow_mut().recv_batch(|data, from| batch.push((local, from, data.to_vec())))
+            let n = socket.borrow_mut().recv_batch(|data, from| batch.push((local, from, data.to_vec())))?;
+            // Nothing left: the event loop has to hear of the next datagram before this is tried again.
+            if n == 0 { Err(io::Error::from(io::ErrorKind::WouldBlock)) } else { Ok(()) }
         });
+        // What ICMP says of earlier datagrams is a hint that IKE's own repetition makes no use of.
+        socket.borrow().drain_errors(|_| {});
         if matches!(got, Ok(Err(_))) {
-            // An ICMP error of an earlier send; it is taken off the queue so that it does not repeat.
-            socket.borrow_mut().drain_errors(|_| {});
+            return;
         }
         for datagram in batch {
             // A full channel leaves the rest in the kernel's buffer: that is the back-pressure.
