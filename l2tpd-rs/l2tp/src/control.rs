@@ -1,4 +1,4 @@
-//! The control connection (RFC 2661 §5.1, §5.5, §5.7): SCCRQ, SCCRP, SCCCN, HELLO, StopCCN.
+//! The control connection: set-up (RFC 2661 §5.1) and the dispatch of its messages. Its end is in `teardown`.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::net::Ipv4Addr;
@@ -9,7 +9,7 @@ use ipsec_types::Instant;
 use crate::auth::{self, Carrier};
 use crate::avp::attr;
 use crate::config::LnsConfig;
-use crate::endpoint::{Endpoint, FORGET_AFTER};
+use crate::endpoint::Endpoint;
 use crate::header::{self, Control};
 use crate::io::{Level, Path};
 use crate::limit::Topic;
@@ -404,141 +404,6 @@ impl Endpoint {
         if let Some(old) = replaces {
             self.drop_silently(old);
         }
-    }
-
-    /// Ends a tunnel whose peer has forgotten it.
-    fn drop_silently(&mut self, id: u16) {
-        let Some(t) = self.tunnels.get(&id) else { return };
-        let text = format!(
-            "Connection {} closed to {}, port {} (peer has started anew)",
-            t.peer_id,
-            t.path.peer.ip(),
-            t.path.peer.port()
-        );
-        self.end_calls(id);
-        self.log(Level::Info, text);
-        self.remove_tunnel(id);
-    }
-
-    fn stopccn(&mut self, now: Instant, id: u16, m: Message) {
-        let Some(t) = self.tunnels.get(&id) else { return };
-        let (ip, port, peer_id, state) = (*t.path.peer.ip(), t.path.peer.port(), t.peer_id, t.state);
-        let r = m.result.unwrap_or_default();
-        self.note_swapped(&r);
-        self.log(
-            Level::Info,
-            format!(
-                "control_finish: Connection closed to {ip}, port {port} ({}), Local: {id}, Remote: {peer_id}",
-                r.text
-            ),
-        );
-        self.end_calls(id);
-        let Some(t) = self.tunnels.get_mut(&id) else { return };
-        t.transport.abandon();
-        // A peer that never showed an SCCCN gets its acknowledgement and nothing is kept for it.
-        t.forget_at = Some(if state == TunnelState::ExpectScccn { now } else { now + FORGET_AFTER });
-        t.state = TunnelState::Stopped;
-        if state == TunnelState::ExpectScccn {
-            self.half_open_done(ip);
-        }
-    }
-
-    pub(crate) fn note_swapped(&mut self, r: &crate::message::ResultCode) {
-        if r.swapped {
-            let text = format!(
-                "result_code_avp: result code endianness fix for buggy Apple client. network={}, le={}",
-                r.code.swap_bytes(),
-                r.code
-            );
-            self.log(Level::Debug, text);
-        }
-    }
-
-    /// Ends the calls of a tunnel and tells the peer with a StopCCN.
-    pub(crate) fn close_tunnel(&mut self, now: Instant, id: u16, result: u16, error: u16, text: &str) {
-        let Some(t) = self.tunnels.get(&id) else { return };
-        let (state, path, peer_id) = (t.state, t.path, t.peer_id);
-        if matches!(state, TunnelState::Closing | TunnelState::Stopped) {
-            return;
-        }
-        self.log(
-            Level::Info,
-            format!("Connection {peer_id} closed to {}, port {} ({text})", path.peer.ip(), path.peer.port()),
-        );
-        self.end_calls(id);
-        let body = Body::new(MessageType::STOPCCN)
-            .must(attr::ASSIGNED_TUNNEL_ID, &id.to_be_bytes())
-            .result(result, error, text)
-            .done();
-        if state == TunnelState::ExpectScccn {
-            self.half_open_done(*path.peer.ip());
-        }
-        let Some(t) = self.tunnels.get_mut(&id) else { return };
-        for session in t.transport.drop_unsent() {
-            t.retired.remove(&session);
-        }
-        t.state = TunnelState::Closing;
-        t.transport.push(0, body);
-        self.flush(now, id);
-        self.rearm(id);
-    }
-
-    /// Nothing came from the peer for the HELLO interval.
-    pub(crate) fn hello(&mut self, now: Instant, id: u16) {
-        let interval = self.cfg.hello_interval;
-        let Some(t) = self.tunnels.get_mut(&id) else { return };
-        if t.state != TunnelState::Established || now.since(t.last_heard) < interval {
-            return;
-        }
-        t.hello_sent = true;
-        if t.transport.is_idle() {
-            t.transport.push(0, Body::new(MessageType::HELLO).done());
-        }
-        self.flush(now, id);
-    }
-
-    /// The peer acknowledged none of the transmissions of a message.
-    pub(crate) fn give_up(&mut self, now: Instant, id: u16) {
-        let Some(t) = self.tunnels.get(&id) else { return };
-        let (state, path, peer_id) = (t.state, t.path, t.peer_id);
-        let unacked = t
-            .transport
-            .oldest()
-            .and_then(|b| Message::decode(b, None).kind)
-            .map_or("message", MessageType::name);
-        if state == TunnelState::Closing {
-            self.log(
-                Level::Debug,
-                format!("Unable to deliver closing message for tunnel {id}. Destroying anyway."),
-            );
-            return self.remove_tunnel(id);
-        }
-        let unverified = state == TunnelState::ExpectScccn;
-        let text =
-            format!("Maximum retries exceeded for tunnel {id}.  Closing. ({unacked} was not acknowledged)");
-        match unverified {
-            // Anyone can cause this one with a forged address.
-            true => self.log_limited(now, Topic::Limit, Level::Notice, text),
-            false => self.log(Level::Notice, text),
-        }
-        if unverified {
-            return self.remove_tunnel(id);
-        }
-        self.log(
-            Level::Info,
-            format!("Connection {peer_id} closed to {}, port {} (Timeout)", path.peer.ip(), path.peer.port()),
-        );
-        self.end_calls(id);
-        // The peer is told once, in case only our half of the way was dead, and not waited for.
-        let body = Body::new(MessageType::STOPCCN)
-            .must(attr::ASSIGNED_TUNNEL_ID, &id.to_be_bytes())
-            .result(1, 0, "Timeout")
-            .done();
-        if let Some(t) = self.tunnels.get_mut(&id) {
-            let list = t.transport.last_word(&body);
-            self.transmit(path, list);
-        }
-        self.remove_tunnel(id);
     }
 }
 

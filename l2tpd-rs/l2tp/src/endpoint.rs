@@ -122,9 +122,13 @@ impl Endpoint {
                 }
             }
             Input::Shutdown => {
-                let ids: Vec<u16> = self.tunnels.keys().copied().collect();
-                for id in ids {
-                    self.close_tunnel(now, id, 6, 0, "Server closing");
+                let ids: Vec<(u16, TunnelState)> = self.tunnels.values().map(|t| (t.id, t.state)).collect();
+                for (id, state) in ids {
+                    match state {
+                        // Nobody has shown that he is there.
+                        TunnelState::ExpectScccn => self.remove_tunnel(id),
+                        _ => self.close_tunnel(now, id, 6, 0, "Server closing"),
+                    }
                 }
             }
         }

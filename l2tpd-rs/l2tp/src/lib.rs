@@ -32,6 +32,7 @@ pub mod message;
 pub mod pool;
 pub mod secrets;
 mod sessions;
+mod teardown;
 pub mod transport;
 mod tunnel;
 

@@ -369,7 +369,11 @@ fn shutdown_tells_every_peer_and_is_quiet_when_they_have_answered() {
     let mut w = World::new(config(lns()));
     let mut a = Lac::open(&mut w, path(10, 1701, 0), 1);
     a.call(&mut w, 77);
+    let mut stranger = Lac::new(path(11, 1701, 0), 1);
+    let body = stranger.sccrq();
+    stranger.say(&mut w, 0, body);
     w.give(Input::Shutdown);
+    assert!(!w.sent.iter().any(|(p, _)| *p == stranger.path), "a stranger is told nothing more");
     let got = a.hear(&mut w);
     assert_eq!((got[0].0.0, got[0].1.result.as_ref().unwrap().text.as_str()), (4, "Server closing"));
     assert!(!w.engine.is_quiet());

@@ -1,4 +1,10 @@
 //! A scripted LAC against the engine, on a virtual clock.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what it expects by panicking"
+)]
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::net::{Ipv4Addr, SocketAddrV4};
