@@ -11,13 +11,13 @@ GW2_LAYER=libreswan
 SERVER=cygnet
 topology cygnet || exit 1
 # the second server: the same addresses, on links of its own that are up only when it is its turn
-ip -n gw2 -batch - <<<$'addr del 203.0.113.30/24 dev eth0\nlink set dev eth0 name wan0'
+ip -n gw2 -batch - <<<$'addr flush dev eth0\nlink set dev eth0 down'
 cat >/run/l.batch <<'E'
 link add name wan netns gw2 type veth peer name s2 netns inet
 link add name lan netns gw2 type veth peer name eth1 netns lanhost
 E
 ip -batch /run/l.batch
-ip -n gw2 -batch - <<<$'link set dev wan0 down\naddr add 192.0.2.1/24 dev wan\naddr add 192.168.1.1/24 dev lan\nlink set dev wan up\nlink set dev lan up\nroute add default via 192.0.2.254'
+ip -n gw2 -batch - <<<$'addr add 192.0.2.1/24 dev wan\naddr add 192.168.1.1/24 dev lan\nlink set dev wan up\nlink set dev lan up\nroute add default via 192.0.2.254'
 turn() { # turn NODE: the traffic for 192.0.2.1 and from the LAN goes through that server
   if [ "$1" = server ]; then
     ip -n inet -batch - <<<$'link set dev s2 down\naddr flush dev s2\naddr replace 192.0.2.254/24 dev s\nlink set dev s up'
