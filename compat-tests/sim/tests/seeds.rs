@@ -1,5 +1,12 @@
 //! A thousand seeds of the L2TP-PSK handshake on lines of three qualities, direct and behind a NAT.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests say what they expect by panicking"
+)]
+
 use std::time::Duration;
 
 use ipsec_types::algo::DhGroup;

@@ -1,0 +1,219 @@
+//! The codec: whatever the octets are, nothing panics, and what is built is what is read.
+
+#![allow(clippy::unwrap_used, reason = "tests say what they expect by panicking")]
+
+use ike::wire::attr::{self, Attr};
+use ike::wire::header::HEADER_LEN;
+use ike::wire::ident::{self, IdPayload, parse_nat_oa};
+use ike::wire::notify::{Delete, Notification, NotifyType, emit_delete, emit_notification};
+use ike::wire::payload::{Chain, Kind};
+use ike::wire::sa::{PROTO_ESP, PROTO_ISAKMP, SaPayload, SaWriter};
+use ike::wire::{Exchange, Header, MessageWriter};
+use ipnet::IpNet;
+use ipsec_types::Id;
+use proptest::prelude::*;
+
+/// Reads octets as everything they could be.
+fn read_all(bytes: &[u8]) {
+    if let Ok((h, body)) = Header::parse(bytes) {
+        let _ = Chain::parse(h.next, body).map(|c| read_chain(&c));
+    }
+    for next in [1, 4, 5, 8, 11, 12, 20, 130] {
+        let _ = Chain::parse(next, bytes).map(|c| read_chain(&c));
+    }
+    read_body(bytes);
+}
+
+fn read_chain(chain: &Chain<'_>) {
+    chain.behind_first();
+    chain.payloads.iter().for_each(|p| read_body(p.body));
+}
+
+fn read_body(body: &[u8]) {
+    let _ = SaPayload::parse(body);
+    let _ = Attr::parse_all(body).map(|all| all.iter().map(Attr::number).collect::<Vec<_>>());
+    let _ = IdPayload::parse(body).map(|id| (id.identity(), id.network()));
+    let _ = Notification::parse(body);
+    let _ = Delete::parse(body);
+    parse_nat_oa(body);
+}
+
+fn header() -> impl Strategy<Value = Header> {
+    (any::<[u8; 8]>(), any::<[u8; 8]>(), any::<u8>(), any::<u8>(), any::<u32>()).prop_map(
+        |(icookie, rcookie, version, exchange, msgid)| Header {
+            icookie,
+            rcookie,
+            next: 0,
+            version,
+            exchange: Exchange::from(exchange),
+            flags: 0,
+            msgid,
+        },
+    )
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    any::<u8>().prop_filter_map("a payload type", Kind::from_number)
+}
+
+fn network() -> impl Strategy<Value = IpNet> {
+    let v4 = (any::<[u8; 4]>(), 0u8..=32).prop_map(|(a, n)| IpNet::new(a.into(), n).unwrap());
+    let v6 = (any::<[u8; 16]>(), 0u8..=128).prop_map(|(a, n)| IpNet::new(a.into(), n).unwrap());
+    prop_oneof![v4, v6].prop_map(|n| n.trunc())
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_octets_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        read_all(&bytes);
+    }
+
+    /// Octets that look like payloads, so that more of them is read.
+    #[test]
+    fn nearly_right_octets_never_panic(
+        h in header(),
+        payloads in prop::collection::vec((kind(), prop::collection::vec(0u8..16, 0..60)), 0..8),
+        changes in prop::collection::vec((any::<u16>(), any::<u8>()), 0..4),
+    ) {
+        let mut w = MessageWriter::new(h);
+        payloads.iter().for_each(|(kind, body)| { w.payload(*kind, body); });
+        let mut bytes = w.finish();
+        for (at, value) in changes {
+            let at = usize::from(at) % bytes.len();
+            bytes[at] = value;
+        }
+        read_all(&bytes);
+    }
+
+    #[test]
+    fn a_message_comes_back(
+        h in header(),
+        payloads in prop::collection::vec((kind(), prop::collection::vec(any::<u8>(), 0..60)), 1..20),
+        padding in 0usize..16,
+    ) {
+        let mut w = MessageWriter::new(h);
+        payloads.iter().for_each(|(kind, body)| { w.payload(*kind, body); });
+        let rest = w.behind_first().to_vec();
+        let mut bytes = w.finish();
+        let length = bytes.len();
+        bytes.resize(length + padding, 0);
+        let (back, body) = Header::parse(&bytes).unwrap();
+        prop_assert_eq!(body.len(), length - HEADER_LEN);
+        prop_assert_eq!(Header { next: 0, ..back }, h);
+        let chain = Chain::parse(back.next, body).unwrap();
+        let found: Vec<_> = chain.payloads.iter().map(|p| (p.kind, p.body.to_vec())).collect();
+        prop_assert_eq!(&found, &payloads);
+        prop_assert_eq!(chain.behind_first(), &rest[..]);
+    }
+
+    #[test]
+    fn encryption_padding_is_not_covered_by_the_hash(
+        h in header(),
+        body in prop::collection::vec(any::<u8>(), 0..60),
+        block in prop::sample::select(vec![8usize, 16]),
+    ) {
+        let mut w = MessageWriter::new(h);
+        w.payload(Kind::Hash, &[0; 20]).payload(Kind::Nonce, &body);
+        let rest = w.behind_first().to_vec();
+        w.set_first(&[7; 20]);
+        let (h, plain) = w.finish_for_encryption(block);
+        prop_assert!(h.encrypted() && plain.len() % block == 0);
+        let chain = Chain::parse(h.next, &plain).unwrap();
+        prop_assert_eq!(chain.first(Kind::Hash), Some(&[7u8; 20][..]));
+        prop_assert_eq!(chain.behind_first(), &rest[..]);
+    }
+
+    #[test]
+    fn proposals_come_back(
+        number in any::<u8>(),
+        esp in any::<bool>(),
+        spi in any::<[u8; 4]>(),
+        transforms in prop::collection::vec(
+            (any::<u8>(), any::<u8>(), prop::collection::vec((0u16..0x8000, any::<u32>()), 0..8)), 0..20),
+    ) {
+        let raw: Vec<(u8, u8, Vec<u8>)> = transforms.iter().map(|(n, id, attrs)| {
+            let mut out = Vec::new();
+            attrs.iter().for_each(|(kind, value)| attr::emit(*kind, *value, &mut out));
+            (*n, *id, out)
+        }).collect();
+        let (protocol, spi) = if esp { (PROTO_ESP, &spi[..]) } else { (PROTO_ISAKMP, &[][..]) };
+        let mut w = SaWriter::new();
+        w.proposal(number, protocol, spi, &raw, true);
+        let body = w.finish();
+        let sa = SaPayload::parse(&body).unwrap();
+        let p = &sa.proposals[0];
+        prop_assert_eq!((p.number, p.protocol, p.spi, p.transforms.len()), (number, protocol, spi, raw.len()));
+        for (t, (n, id, attrs)) in p.transforms.iter().zip(&transforms) {
+            prop_assert_eq!((t.number, t.id), (*n, *id));
+            let values: Vec<_> = t.attrs.iter().map(|a| (a.kind, a.number())).collect();
+            let want: Vec<_> = attrs.iter().map(|(k, v)| (*k, Some(u64::from(*v)))).collect();
+            prop_assert_eq!(values, want);
+        }
+        // The responder's answer repeats the chosen transform unchanged.
+        if let Some(t) = p.transforms.last() {
+            let answer = p.emit_choice(t, spi);
+            let back = SaPayload::parse(&answer).unwrap();
+            prop_assert_eq!(&back.proposals[0].transforms, &vec![t.clone()]);
+        }
+    }
+
+    #[test]
+    fn identities_come_back(
+        address in any::<[u8; 4]>(),
+        name in "[a-z][a-z0-9.-]{0,40}",
+        key in prop::collection::vec(any::<u8>(), 0..40),
+        proto in any::<u8>(),
+        port in any::<u16>(),
+    ) {
+        let user = format!("joe@{name}");
+        for id in [Id::Addr(address.into()), Id::Fqdn(name), Id::UserFqdn(user), Id::KeyId(key)] {
+            let body = ident::emit(&id, proto, port);
+            let p = IdPayload::parse(&body).unwrap();
+            prop_assert_eq!((p.proto, p.port), (proto, port));
+            prop_assert_eq!(p.identity().unwrap(), id);
+        }
+    }
+
+    #[test]
+    fn networks_come_back(net in network(), proto in any::<u8>(), port in any::<u16>()) {
+        let body = ident::emit_network(net, proto, port);
+        let p = IdPayload::parse(&body).unwrap();
+        prop_assert_eq!((p.proto, p.port, p.network()), (proto, port, Some(net)));
+    }
+
+    #[test]
+    fn notifications_and_deletes_come_back(
+        kind in any::<u16>(),
+        spi in any::<[u8; 16]>(),
+        data in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let kind = NotifyType::from(kind);
+        let body = emit_notification(kind, PROTO_ISAKMP, &spi, &data);
+        let n = Notification::parse(&body).unwrap();
+        prop_assert_eq!((n.kind, n.protocol, n.spi, n.data), (kind, PROTO_ISAKMP, &spi[..], &data[..]));
+        let d = Delete::parse(&emit_delete(PROTO_ISAKMP, &spi)).unwrap();
+        prop_assert_eq!(d, Delete::Isakmp(vec![spi]));
+        let short = u32::from_be_bytes([spi[0], spi[1], spi[2], spi[3]]);
+        let d = Delete::parse(&emit_delete(PROTO_ESP, &short.to_be_bytes())).unwrap();
+        prop_assert_eq!(d, Delete::Esp(vec![short]));
+    }
+}
+
+/// CVE-2004-0218 to -0222: payloads of length 0, cut ones, and a Delete that counts more SPIs than it has.
+#[test]
+fn cve_2004_0218_to_0222_lengths_that_lie() {
+    for length in 0..4 {
+        assert!(Chain::parse(8, &[0, 0, 0, length, 1, 2, 3, 4]).is_err());
+    }
+    assert!(Chain::parse(8, &[0, 0, 0xff, 0xff]).is_err());
+    let mut delete = emit_delete(PROTO_ESP, &[1, 2, 3, 4]);
+    delete[7] = 2;
+    assert!(Delete::parse(&delete).is_err());
+}
+
+/// CVE-2015-3204: every bit of the situation set.
+#[test]
+fn cve_2015_3204_an_impossible_situation() {
+    let body = [0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 8, 1, 1, 0, 0];
+    assert!(SaPayload::parse(&body).is_err());
+}
