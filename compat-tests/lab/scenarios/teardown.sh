@@ -43,10 +43,10 @@ l2tp_death() { # l2tp_death SIGNAL
     wait_for 2 gone server xl2tpd
     client_crash pub
     l2tp_start server || fail "xl2tpd does not start again" || return
-    left_over BEFORE UP 5 '^(pppd|[0-9]+: ppp|[0-9.]+ )' || return # SAs stay: pluto has not noticed anything
+    left_over BEFORE UP 10 '^(pppd|[0-9]+: ppp|[0-9.]+ )' || return # SAs stay: pluto has not noticed anything
   else
     wait_for 10 gone server xl2tpd || fail "xl2tpd does not end" || return
-    left_over BEFORE UP 5 '^(pppd|[0-9]+: ppp|[0-9.]+ )' || return
+    left_over BEFORE UP 10 '^(pppd|[0-9]+: ppp|[0-9.]+ )' || return
     l2tp_start server || fail "xl2tpd does not start again" || return
     client_stop pub
     left_over BEFORE UP 5 || return
