@@ -118,6 +118,7 @@ impl Endpoint {
                     self.close_tunnel(now, tunnel, 1, 0, text);
                 }
             }
+            Input::PathGone { mark } => self.path_gone(mark),
             Input::Shutdown => {
                 let ids: Vec<u16> = self.tunnels.keys().copied().collect();
                 for id in ids {
