@@ -50,8 +50,9 @@ const XFRM_MSG_FLUSHSA: u16 = 0x1c;
 const XFRMA_SA: u16 = 6;
 
 const HEADER: usize = 16;
-/// Length of `xfrm_usersa_info`, and where its reqid is.
+/// Length of `xfrm_usersa_info`, and where its SPI and its reqid are.
 const INFO: usize = 224;
+const INFO_SPI: usize = 72;
 const INFO_REQID: usize = 208;
 /// Length of `xfrm_usersa_id`.
 const ID: usize = 24;
@@ -88,7 +89,8 @@ pub fn news(message: &[u8]) -> Option<News> {
     let kind = u16_at(message, 4)?;
     let body = message.get(HEADER..)?;
     match kind {
-        XFRM_MSG_NEWSA | XFRM_MSG_UPDSA => reqid(body).map(News::Here),
+        // Without an SPI it is a place kept for an SA that a packet wants, and protects nothing.
+        XFRM_MSG_NEWSA | XFRM_MSG_UPDSA if u32_at(body, INFO_SPI)? != 0 => reqid(body).map(News::Here),
         XFRM_MSG_EXPIRE if *body.get(INFO)? != 0 => reqid(body).map(News::Gone),
         XFRM_MSG_DELSA => {
             let attribute = body.get(ID..)?;

@@ -55,7 +55,10 @@ fn each_kind_of_news_is_read_and_nobody_elses() {
 #[test]
 fn a_list_ends_with_done_and_an_error_is_one() {
     let mut got = BTreeSet::new();
-    let sas: Vec<u8> = [A, 7, B].iter().flat_map(|r| message(XFRM_MSG_NEWSA, &info(*r))).collect();
+    let mut wanted = info(B + 1);
+    wanted[INFO_SPI..INFO_SPI + 4].fill(0);
+    let infos = [info(A), info(7), wanted, info(B)];
+    let sas: Vec<u8> = infos.iter().flat_map(|i| message(XFRM_MSG_NEWSA, i)).collect();
     assert!(!listed(&sas, &mut got).unwrap());
     assert_eq!(got, BTreeSet::from([A, B]));
     assert!(listed(&message(NLMSG_DONE, &[0; 4]), &mut got).unwrap());
