@@ -20,6 +20,7 @@ use crate::conf::Config;
 use crate::control_pipe::ControlPipe;
 use crate::log::Log;
 use crate::protected::{self, Protected};
+use crate::sa_watch::SaWatch;
 use crate::secrets::SecretFile;
 use crate::signals::Signals;
 use crate::time::now;
@@ -36,6 +37,7 @@ const LAST_PPPD: Duration = Duration::from_millis(700);
 const TOKEN_UDP: u64 = 0;
 const TOKEN_SIGNALS: u64 = 1;
 const TOKEN_CONTROL: u64 = 2;
+const TOKEN_SAS: u64 = 3;
 /// Calls have their generation plus this.
 const TOKEN_CALLS: u64 = 16;
 
@@ -51,6 +53,7 @@ pub struct Daemon {
     engine: Endpoint,
     secrets: SecretFile,
     protected: Protected,
+    sas: Option<SaWatch>,
     udp: Udp,
     epoll: Epoll,
     signals: Signals,
@@ -106,6 +109,12 @@ impl Daemon {
         watch(p.udp.as_fd(), TOKEN_UDP)?;
         watch(p.signals.as_fd(), TOKEN_SIGNALS)?;
         watch(p.control.as_fd(), TOKEN_CONTROL)?;
+        let sas = SaWatch::open().and_then(|s| watch(s.as_fd(), TOKEN_SAS).map(|()| s).map_err(Into::into));
+        if let Err(e) = &sas {
+            p.log.info(&format!(
+                "init: IPsec SAs cannot be watched ({e}): a client whose SA is gone ends by timeout"
+            ));
+        }
         let listen =
             p.udp.local().unwrap_or(SocketAddrV4::new(p.conf.global.listen_addr, p.conf.global.port));
         let engine = Endpoint::new(p.conf.endpoint(&p.hostname), Default::default(), Box::new(os_random));
@@ -117,6 +126,7 @@ impl Daemon {
             engine,
             secrets: SecretFile::new(p.secrets),
             protected: Protected::new(protected::FILE),
+            sas: sas.ok(),
             udp: p.udp,
             epoll,
             signals: p.signals,
@@ -149,6 +159,7 @@ impl Daemon {
                     TOKEN_UDP => self.receive(now),
                     TOKEN_SIGNALS => self.take_signals(now),
                     TOKEN_CONTROL => self.take_commands(now),
+                    TOKEN_SAS => self.sas.iter_mut().for_each(|s| s.take(now)),
                     token => self.call_event(token - TOKEN_CALLS, e.events()),
                 }
             }
@@ -163,7 +174,9 @@ impl Daemon {
     }
 
     fn timeout(&self) -> EpollTimeout {
-        let next = [self.engine.poll_timeout().map(|(at, _)| at), self.calls.next_timer(), self.ending];
+        let engine = self.engine.poll_timeout().map(|(at, _)| at);
+        let sas = self.sas.as_ref().and_then(SaWatch::next_timer);
+        let next = [engine, sas, self.calls.next_timer(), self.ending];
         let Some(at) = next.into_iter().flatten().min() else { return EpollTimeout::NONE };
         // Rounded up, or the last millisecond would be spent in a busy loop.
         let ms = at.since(now()).as_nanos().div_ceil(1_000_000);
@@ -239,6 +252,12 @@ impl Daemon {
     fn timers(&mut self, now: Instant) {
         if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.engine.handle(now, Input::Timeout);
+        }
+        if let Some(sas) = self.sas.as_mut().filter(|s| s.next_timer().is_some_and(|at| at <= now)) {
+            let marks: BTreeSet<u32> = self.engine.status().iter().map(|t| t.mark).collect();
+            for mark in sas.check(now, |m| marks.contains(&m)) {
+                self.engine.handle(now, Input::PathGone { mark });
+            }
         }
         self.calls.run_timers(now, &self.log);
     }

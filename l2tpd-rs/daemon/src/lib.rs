@@ -13,6 +13,7 @@ pub mod pidfile;
 pub mod pppd;
 pub mod protected;
 pub mod pty;
+pub mod sa_watch;
 pub mod secrets;
 pub mod signals;
 pub mod status;

@@ -121,6 +121,7 @@ impl Endpoint {
                     self.close_tunnel(now, tunnel, 1, 0, text);
                 }
             }
+            Input::PathGone { mark } => self.path_gone(mark),
             Input::Shutdown => {
                 let ids: Vec<(u16, TunnelState)> = self.tunnels.values().map(|t| (t.id, t.state)).collect();
                 for (id, state) in ids {

@@ -88,6 +88,12 @@ pub enum Input<'a> {
         /// Words for the peer and the log.
         text: &'static str,
     },
+    /// The pair of IPsec SAs with this mark is gone: what came through it ends, and nobody is told, for a message
+    /// could only leave in clear.
+    PathGone {
+        /// [`Path::mark`] of the tunnels; nothing happens for 0.
+        mark: u32,
+    },
     /// Close every tunnel: the daemon ends.
     Shutdown,
 }

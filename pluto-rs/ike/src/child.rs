@@ -162,7 +162,7 @@ impl Endpoint {
             encap,
             replay_window: if inbound { REPLAY_WINDOW } else { 0 },
             hard_seconds: u64::from(c.lifetime) + KERNEL_GRACE,
-            set_mark: inbound.then(|| slot.mark()),
+            set_mark: slot.mark().filter(|_| inbound),
             inbound,
         })
     }

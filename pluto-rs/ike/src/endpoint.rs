@@ -119,7 +119,9 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// An engine that knows no conn and does not listen.
-    pub fn new(cfg: EndpointConfig) -> Self {
+    pub fn new(mut cfg: EndpointConfig) -> Self {
+        let mut first_slot = [0; 2];
+        cfg.entropy.fill(&mut first_slot);
         let mut e = Endpoint {
             limits: cfg.limits,
             setup: cfg.setup,
@@ -143,7 +145,7 @@ impl Endpoint {
             half_open: HashMap::new(),
             half_open_all: 0,
             timers: TimerQueue::default(),
-            spd: Spd::default(),
+            spd: Spd::new(u16::from_be_bytes(first_slot)),
             guards: BTreeSet::new(),
             installs: HashMap::new(),
             traffic: HashMap::new(),

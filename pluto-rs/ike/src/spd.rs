@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use ipnet::IpNet;
-use ipsec_types::kernel::{Dir, MARK_MASK, Mark, PolicyId, REQID_RANGE, Selector};
+use ipsec_types::kernel::{Dir, MARK_MASK, Mark, PolicyId, REQID_RANGE, Selector, mark_of_reqid};
 
 use crate::conn::ConnId;
 use crate::sa::Serial;
@@ -52,8 +52,9 @@ impl Slot {
         REQID_RANGE.start() + u32::from(self.0)
     }
 
-    pub(crate) fn mark(self) -> Mark {
-        Mark { value: u32::from(self.0) << 16 & MARK_MASK, mask: MARK_MASK }
+    /// Every slot [`Spd::enter`] gives out has one.
+    pub(crate) fn mark(self) -> Option<Mark> {
+        mark_of_reqid(self.reqid())
     }
 }
 
@@ -69,7 +70,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn policy(&self, slot: Slot, dir: Dir) -> PolicyId {
-        PolicyId { selector: self.flow.selector(dir), dir, mark: self.marked.then(|| slot.mark()) }
+        PolicyId { selector: self.flow.selector(dir), dir, mark: slot.mark().filter(|_| self.marked) }
     }
 }
 
@@ -83,6 +84,12 @@ pub(crate) struct Spd {
 }
 
 impl Spd {
+    /// An empty one whose first slot is the one after `start`. A random `start` keeps the marks of an earlier run, for
+    /// which L2TP tunnels may still stand, from being given to other peers at once.
+    pub(crate) fn new(start: u16) -> Self {
+        Spd { last: start, ..Spd::default() }
+    }
+
     /// The entry for this flow of this conn, made if there is none. `None` when all 32,767 slots are taken.
     pub(crate) fn enter(&mut self, flow: Flow, conn: ConnId, user: Serial) -> Option<Slot> {
         let same = self.by_flow.entry(flow).or_default();
@@ -150,8 +157,8 @@ mod tests {
         let a2 = spd.enter(flow(), ConnId(1), Serial(6)).unwrap();
         assert_eq!(a, a2);
         assert!(!spd.get_mut(a).unwrap().marked && spd.get_mut(b).unwrap().marked);
-        assert_ne!(a.mark().value, b.mark().value);
-        assert_eq!(a.mark().value & !MARK_MASK, 0);
+        let (mark_a, mark_b) = (a.mark().unwrap(), b.mark().unwrap());
+        assert_ne!(mark_a.value, mark_b.value);
         spd.get_mut(a).unwrap().installed.push(PolicyId {
             selector: flow().selector(Dir::Out),
             dir: Dir::Out,
@@ -159,6 +166,15 @@ mod tests {
         });
         assert!(spd.leave(a, Serial(2)).is_empty());
         assert_eq!(spd.leave(a, Serial(6)).len(), 1);
+    }
+
+    #[test]
+    fn any_start_gives_a_slot_with_a_mark_and_another_start_another_slot() {
+        let first = |start| Spd::new(start).enter(flow(), ConnId(1), Serial(2)).unwrap();
+        for start in [0, 1, 0x7ffe, 0x7fff, 0x8000, u16::MAX] {
+            assert!(first(start).mark().is_some(), "{start}");
+        }
+        assert_ne!(first(7), first(8));
     }
 
     #[test]

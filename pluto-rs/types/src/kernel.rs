@@ -33,6 +33,15 @@ pub struct Mark {
     pub mask: u32,
 }
 
+/// The mark of what SAs with this reqid decapsulate: the place in [`REQID_RANGE`], from 1 to 32,767, in the bits of
+/// [`MARK_MASK`]. `None` for a reqid that has no mark: somebody else's, the first of the range (its mark would be "not
+/// through IPsec") or one too far up.
+pub fn mark_of_reqid(reqid: u32) -> Option<Mark> {
+    let shift = MARK_MASK.trailing_zeros();
+    let place = reqid.checked_sub(*REQID_RANGE.start())?;
+    (1..=MARK_MASK >> shift).contains(&place).then_some(Mark { value: place << shift, mask: MARK_MASK })
+}
+
 /// Names one ESP SA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SaId {
@@ -270,4 +279,20 @@ pub enum KernelEvent {
         /// The new source.
         new: std::net::SocketAddr,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_places_that_fit_the_mask_have_a_mark() {
+        let first = *REQID_RANGE.start();
+        let value = |reqid| mark_of_reqid(reqid).map(|m| m.value);
+        assert_eq!(value(first + 1), Some(0x1_0000));
+        assert_eq!(value(first + 0x7fff), Some(MARK_MASK));
+        for none in [0, first - 1, first, first + 0x8000, u32::MAX] {
+            assert_eq!(value(none), None, "{none:#x}");
+        }
+    }
 }
