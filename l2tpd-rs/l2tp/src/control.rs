@@ -390,29 +390,21 @@ impl Endpoint {
         self.half_open_done(peer);
         self.log(Level::Notice, text);
         if let Some(old) = replaces {
-            self.drop_silently(old, Level::Info, "peer has started anew");
+            self.drop_silently(old);
         }
     }
 
-    /// Ends the tunnels of an IPsec SA pair that is gone.
-    pub(crate) fn path_gone(&mut self, mark: u32) {
-        let through = |t: &&Tunnel| mark != 0 && t.path.mark == mark;
-        let ids: Vec<u16> = self.tunnels.values().filter(through).map(|t| t.id).collect();
-        for id in ids {
-            self.drop_silently(id, Level::Notice, "IPsec SA is gone");
-        }
-    }
-
-    /// Ends a tunnel whose peer has forgotten it or cannot be told.
-    fn drop_silently(&mut self, id: u16, level: Level, why: &str) {
+    /// Ends a tunnel whose peer has forgotten it.
+    fn drop_silently(&mut self, id: u16) {
         let Some(t) = self.tunnels.get(&id) else { return };
-        let (ip, port) = (*t.path.peer.ip(), t.path.peer.port());
-        let text = format!("Connection {} closed to {ip}, port {port} ({why})", t.peer_id);
-        // A closed one has had its line.
-        if !matches!(t.state, TunnelState::Closing | TunnelState::Stopped) {
-            self.log(level, text);
-        }
+        let text = format!(
+            "Connection {} closed to {}, port {} (peer has started anew)",
+            t.peer_id,
+            t.path.peer.ip(),
+            t.path.peer.port()
+        );
         self.end_calls(id);
+        self.log(Level::Info, text);
         self.remove_tunnel(id);
     }
 

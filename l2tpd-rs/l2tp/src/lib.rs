@@ -29,6 +29,7 @@ pub mod header;
 pub mod io;
 mod limit;
 pub mod message;
+mod path_gone;
 pub mod pool;
 pub mod secrets;
 mod sessions;
