@@ -13,6 +13,7 @@ mod conns;
 mod host;
 mod net;
 mod pair;
+pub mod targets;
 
 pub use check::{Outcome, clean, outcome};
 pub use conns::{CLIENT, PSK, SERVER, client_conn, server_conn, setup};

@@ -1,0 +1,5 @@
+//! See `sim::targets::ipsec_secrets`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sim::targets::ipsec_secrets(data));

@@ -1,0 +1,154 @@
+//! What fuzzers call: one function per reader of octets from outside. None may panic, hang or keep growing.
+//!
+//! The fuzz crate beside this one searches for new inputs; the tests here replay those that are kept in `corpora`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::Path;
+use std::time::Duration;
+
+use ike::wire::ident::{IdPayload, parse_nat_oa};
+use ike::wire::notify::{Delete, Notification};
+use ike::wire::payload::Chain;
+use ike::wire::{Attr, Header, SaPayload};
+use ipsec_types::whack::Request;
+use ipsec_types::{Instant, SecretBytes};
+
+use crate::conns::SERVER;
+use crate::host::Entropy;
+use crate::pair::{Pair, PairConfig};
+
+/// A target.
+pub type Target = fn(&[u8]);
+
+/// All of them, by the names of their folders and programs.
+pub const ALL: [(&str, Target); 10] = [
+    ("feed_endpoint", feed_endpoint),
+    ("hdlc", hdlc),
+    ("ipsec_conf", ipsec_conf),
+    ("ipsec_secrets", ipsec_secrets),
+    ("isakmp_message", isakmp_message),
+    ("l2tp_feed_endpoint", l2tp_feed_endpoint),
+    ("l2tp_message", l2tp_message),
+    ("whack_request", whack_request),
+    ("xfrm_event", xfrm_event),
+    ("xl2tpd_conf", xl2tpd_conf),
+];
+
+/// One ISAKMP message, and every payload as everything it could be.
+pub fn isakmp_message(data: &[u8]) {
+    let Ok((header, body)) = Header::parse(data) else { return };
+    let Ok(chain) = Chain::parse(header.next, body) else { return };
+    chain.behind_first();
+    for p in &chain.payloads {
+        let _ = SaPayload::parse(p.body);
+        let _ = Attr::parse_all(p.body).map(|all| all.iter().filter_map(Attr::number).count());
+        let _ = IdPayload::parse(p.body).map(|id| (id.identity().is_ok(), id.network()));
+        let _ = Notification::parse(p.body);
+        let _ = Delete::parse(p.body);
+        parse_nat_oa(p.body);
+    }
+}
+
+/// Pieces of the input: a length in two octets, then as many as there are.
+fn pieces(mut data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, rest) = data.split_first_chunk::<2>()?;
+        let piece;
+        (piece, data) = rest.split_at(usize::from(u16::from_be_bytes(*length)).min(rest.len()));
+        Some(piece)
+    })
+}
+
+/// Datagrams to a server with an established peer, from that peer's address and another; then a minute passes.
+pub fn feed_endpoint(data: &[u8]) {
+    let mut pair = Pair::new(PairConfig::default());
+    pair.connect();
+    let peer = SocketAddr::new(pair.hosts[1].addr, 500);
+    let stranger = SocketAddr::new(IpAddr::from([203, 0, 113, 9]), 500);
+    for (n, piece) in pieces(data).take(64).enumerate() {
+        let from = if n % 2 == 0 { peer } else { stranger };
+        let port = if n % 3 == 2 { 4500 } else { 500 };
+        pair.inject(from, SocketAddr::new(SERVER, port), piece.to_vec());
+    }
+    pair.run_for(Duration::from_secs(60));
+}
+
+/// `ipsec.conf`.
+pub fn ipsec_conf(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = ipsec_conf::load_str(Path::new("ipsec.conf"), text);
+    }
+}
+
+/// `ipsec.secrets`, with a resolver that knows nobody.
+pub fn ipsec_secrets(data: &[u8]) {
+    let _ = ipsec_conf::secrets::parse(Path::new("ipsec.secrets"), data, &|_| None);
+}
+
+/// A request of the control socket, carried out by an engine.
+pub fn whack_request(data: &[u8]) {
+    if let Ok(request) = serde_json::from_slice::<Request>(data) {
+        let mut pair = Pair::new(PairConfig::default());
+        pair.connect();
+        let now = pair.now;
+        pair.hosts[0].whack(now, request);
+        pair.run_for(Duration::from_secs(60));
+    }
+}
+
+/// One L2TP datagram, with and without a secret for hidden AVPs.
+pub fn l2tp_message(data: &[u8]) {
+    if let Ok(l2tp_proto::header::Packet::Control(control)) = l2tp_proto::header::parse(data) {
+        l2tp_proto::message::Message::decode(control.body, None);
+        l2tp_proto::message::Message::decode(control.body, Some(&SecretBytes::from(&b"secret"[..])));
+    }
+}
+
+/// Datagrams to an LNS, from two peers in turn; then an hour passes.
+pub fn l2tp_feed_endpoint(data: &[u8]) {
+    let lns = l2tp_proto::LnsConfig { name: "default".into(), length_bit: true, ..Default::default() };
+    let config =
+        l2tp_proto::EndpointConfig { default_lns: Some(lns.into()), ..l2tp_proto::EndpointConfig::default() };
+    let mut entropy = Entropy::new(1, 1);
+    let fill = move |out: &mut [u8]| ike::EntropySource::fill(&mut entropy, out);
+    let mut lns = l2tp_proto::Endpoint::new(config, l2tp_proto::SecretTable::default(), Box::new(fill));
+    let mut now = Instant::default();
+    for (n, piece) in pieces(data).take(256).enumerate() {
+        let peer = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 2 + (n % 2) as u8), 1701);
+        let path = l2tp_proto::Path { local: Ipv4Addr::new(192, 0, 2, 1), peer, mark: 0 };
+        lns.demux(now, &path, piece);
+        lns.handle(now, l2tp_proto::Input::Datagram { path, refuse_clear: n % 5 == 4, data: piece });
+        while lns.poll_output().is_some() {}
+    }
+    let end = now + Duration::from_secs(3600);
+    while let Some((at, _)) = lns.poll_timeout().filter(|(at, _)| *at <= end) {
+        now = now.max(at);
+        lns.handle(now, l2tp_proto::Input::Timeout);
+        while lns.poll_output().is_some() {}
+    }
+}
+
+/// A byte stream of a tty.
+pub fn hdlc(data: &[u8]) {
+    let mut decoder = l2tp_proto::hdlc::Decoder::default();
+    let (first, second) = data.split_at(data.len() / 2);
+    for part in [first, second] {
+        decoder.feed(part, |frame| {
+            let mut out = Vec::new();
+            l2tp_proto::hdlc::encode(frame, &mut out);
+        });
+    }
+}
+
+/// `xl2tpd.conf`.
+pub fn xl2tpd_conf(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = l2tpd::conf::load("xl2tpd.conf", text).map(|c| c.endpoint("host"));
+    }
+}
+
+/// A datagram of the kernel's event socket.
+pub fn xfrm_event(data: &[u8]) {
+    ipsec_kernel::xfrm::decode_events(data);
+    ipsec_kernel::xfrm::decode_answers(data);
+}
