@@ -14,6 +14,5 @@ say "server ready"
 since "$T0"
 echo "boot $REPLY" >>"$OUT/progress"
 while read -r s; do run_scenario "$s"; done </out/scenarios
-settle
 for n in pub publ client1 client2; do client_stop "$n"; done
 exit 0

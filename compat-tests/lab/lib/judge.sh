@@ -27,7 +27,7 @@ collect() { # collect NAME: the nodes' logs since the start of the scenario and 
 declare -A SC_MARK
 run_scenario() { # run_scenario NAME
   local name=$1 f=sc_${1//-/_} t=${EPOCHREALTIME/./} rc n text
-  NOTES=() WHY= DEFER= TOUCHED=()
+  NOTES=() WHY= TOUCHED=()
   echo "run $name" >>"$OUT/progress"
   for n in server gw2 pub publ client1 client2; do slurp "/n/$n/var/log/syslog"; SC_MARK[$n]=${#TEXT}; done
   if ! gone_server; then server_reset || WHY="server: $REPLY"; fi
@@ -40,9 +40,7 @@ run_scenario() { # run_scenario NAME
   text="${NOTES[*]}"
   IFS=' '
   collect "$name"
-  if [ $rc = 0 ] && [ -n "$DEFER" ]; then
-    defer_push "$name" "$t" "$text"
-  elif [ $rc = 0 ]; then
+  if [ $rc = 0 ]; then
     verdict PASS "$name" "$secs" "$text"
   else
     verdict FAIL "$name" "$secs" "${WHY:-failed}${text:+ ($text)}"
@@ -52,7 +50,6 @@ run_scenario() { # run_scenario NAME
   done
   if [ $rc != 0 ]; then
     # nothing of a failure may reach the next scenario
-    settle
     server_reset || say "server: $REPLY"
   fi
 }
@@ -61,42 +58,6 @@ client_clean() { # leave the daemons running for the next scenario, without a co
   if procs "$1" pppd; then hangup "$1"; fi
 }
 
-# Leftovers that the server can only notice by its own timers (L2TP's HELLO: 60 s, then 31 s of retries) are judged
-# later, all at once:  defer BEFORE AFTER  keeps what the connection added; settle waits for all of it to be gone.
-LINGER=100
-DEFERRED=()
-declare -A DEFER_TEXT DEFER_T DEFER_LINES
-defer() { minus "$2" "$1"; DEFER=1; DEFER_REST=("${REST[@]}"); }
-defer_push() {
-  DEFERRED+=("$1")
-  DEFER_T[$1]=$2 DEFER_TEXT[$1]=$3
-  printf -v "DEFER_LINES[$1]" '%s\n' "${DEFER_REST[@]}"
-}
-settle() {
-  local end=$((${EPOCHREALTIME/./} + LINGER * 1000000)) name still=() l left
-  while [ ${#DEFERRED[@]} -gt 0 ]; do
-    server_state
-    still=()
-    for name in "${DEFERRED[@]}"; do
-      mapfile -t REST_D <<<"${DEFER_LINES[$name]%$'\n'}"
-      minus REST_D STATE
-      local gone_lines=("${REST[@]}")
-      minus REST_D gone_lines
-      left=("${REST[@]}")
-      since "${DEFER_T[$name]}"
-      if [ ${#left[@]} -eq 0 ]; then
-        verdict PASS "$name" "$REPLY" "${DEFER_TEXT[$name]},all gone ${REPLY}s after the start"
-      elif [ "${EPOCHREALTIME/./}" -gt $end ]; then
-        l=${left[0]}
-        verdict FAIL "$name" "$REPLY" "left over: ${#left[@]} things, first: ${l:0:90} (${DEFER_TEXT[$name]})"
-      else
-        still+=("$name")
-      fi
-    done
-    DEFERRED=("${still[@]}")
-    [ ${#DEFERRED[@]} -eq 0 ] || pause 0.5
-  done
-}
 # left_over BEFORE AFTER SECONDS [REGEX]: wait until nothing is left of what the connection added (lines of array AFTER
 # that array BEFORE has not; only those matching REGEX); WHY names the first thing left
 left_over() {

