@@ -2,8 +2,8 @@
 # Sourced inside the guest.
 #
 # BEFORE is the server when idle (with a foreign SA and policy in it), UP the server with the client connected; what UP
-# has more than BEFORE must be gone afterwards.  Where only the IKE side ended, the SAs and policies must be gone at once,
-# and the L2TP side, which can only notice by its own timers, by the end of `settle`.
+# has more than BEFORE must be gone afterwards.  Where only the IKE side ended, the L2TP side has fifteen seconds: pppd
+# says goodbye for six of them.
 teardown_begin() { # teardown_begin NODE [USER]
   client "$1" "${2:-alice}" || return
   foreign_add
