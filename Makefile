@@ -20,14 +20,14 @@ LAB = compat-tests/lab
 all: build
 
 build:
-	$(CARGO) build --release --workspace
+	$(CARGO) build --release --workspace --locked
 
 help:
 	@echo 'all          release build'
 	@echo 'demo         the path from a client to the LAN, told step by step (root)'
 	@echo 'check        format, lints, tests, dependencies, man pages, lab; last line: N passed, N failed (root)'
 	@echo 'lab          the lab alone: SCENARIO="direct nat" SERVER=cygnet|libreswan (root)'
-	@echo 'bench        start-to-ping, ours and libreswan + xl2tpd, as a ratio (root)'
+	@echo 'bench        handshakes and start-to-ping, ours and libreswan + xl2tpd, as ratios (root)'
 	@echo 'deps         the Debian packages needed to build'
 	@echo 'install      DESTDIR= PREFIX=/usr/local ETC=yes|no;  uninstall takes it away again'
 
@@ -47,6 +47,7 @@ lab: build
 	SERVER=$(SERVER) $(LAB)/run.sh $(SCENARIO)
 
 bench: build
+	$(LAB)/bench-ike.sh
 	$(LAB)/bench.sh
 
 # Existing configuration is never overwritten.  The sub-commands of ipsec are links to it in lib/ipsec.

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# bench-ike.sh [COUNT] - Main + Quick Mode (PSK, MODP 2048, AES-128, SHA1) of COUNT road warriors, with Cygnet and with
+# libreswan as the responder, in one boot.  Prints handshakes a second, the responder's CPU time for each and its memory
+# for each pair of SAs, and the ratios ours/theirs.  Root.
+set -u
+cd "$(dirname "$0")" || exit 2
+BIN=${CARGO_TARGET_DIR:-$(cd ../.. && pwd)/target}/release
+./prepare.sh || exit 1
+O=out/bench-ike
+rm -rf "$O"
+mkdir -p "$O"
+rc=0
+LAB_MEM=1536M LAB_TIMEOUT=900 ./uml.sh "$O" bench-ike-guest.sh "COUNT=${1:-1000}" "IKELOAD=$BIN/ikeload" || rc=1
+for s in cygnet libreswan; do
+  echo "$s:"
+  sed 's/^/  /' "$O/$s.load" 2>/dev/null || echo "  no figures"
+done
+figure() { sed -n "s/.*\"$2\":\([0-9.]*\).*/\1/p" "$O/$1.load"; }
+ratio() { # ratio NAME FIELD: ours by theirs
+  awk -v n="$1" -v a="$(figure cygnet "$2")" -v b="$(figure libreswan "$2")" \
+    'BEGIN { if (a && b) printf "%-28s ratio ours/theirs %.2f\n", n, a / b; else { print n, "no figures"; exit 1 } }' || rc=1
+}
+ratio "CPU for each handshake" cpu_ms_per_handshake
+ratio "handshakes a second" per_second
+ratio "memory for each pair" rss_bytes_per_pair
+[ $rc = 0 ] || tail -5 "$O/console.log"
+exit $rc
