@@ -109,7 +109,8 @@ fn on_path(program: &str) -> bool {
 
 /// Whether the kernel has a piece: it is a loaded or built-in module, or one that can be loaded.
 fn module(name: &str) -> bool {
-    if Path::new("/sys/module").join(name).exists() {
+    let loaded = |line: &str| line.split_whitespace().next() == Some(name);
+    if Path::new("/sys/module").join(name).exists() || proc("/proc/modules").is_some_and(|p| p.lines().any(loaded)) {
         return true;
     }
     let release = proc("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -133,7 +134,9 @@ fn kernel(r: &mut Report) {
     if !xfrm {
         return;
     }
-    let esp = module("esp4") || proc("/proc/net/protocols").is_some_and(|p| p.contains("ESP"));
+    // A kernel that has it built in may come without a list of what is; its symbols tell then.
+    let symbol = |line: &str| line.split_whitespace().nth(2) == Some("esp_init_state");
+    let esp = module("esp4") || fs::read_to_string("/proc/kallsyms").is_ok_and(|k| k.lines().any(symbol));
     r.check(" NETKEY: ESP in the kernel", esp, "FAILED", "CONFIG_INET_ESP (module esp4) is needed");
     println!(" NETKEY: Testing XFRM related proc values");
     for word in ["send_redirects", "accept_redirects"] {

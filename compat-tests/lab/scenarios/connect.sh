@@ -31,3 +31,23 @@ sc_both() {
   ping_lan client1 || fail "client1: no ping" || return
   [ "${CLIENT_IP[pub]}" != "${CLIENT_IP[client1]}" ] || fail "both have ${CLIENT_IP[pub]}" || return
 }
+
+# Two clients behind one NAT, both from UDP 1701: the same selector for the kernel, the same peer for the L2TP daemon.
+sc_nat_two() {
+  client client1 bob && client client2 alice || return
+  connect client1 || return
+  figures client1
+  connect client2 || return
+  figures client2
+  ping_lan client1 || fail "client1: no ping any more once client2 is in" || return
+  ping_lan client2 || fail "client2: no ping" || return
+}
+
+# `ipsec verify` finds nothing wrong with a server that works.
+sc_verify() {
+  nx server timeout 30 ipsec verify >"$OUT/verify.log" 2>&1
+  local rc=$? bad
+  bad=$(grep -E '\[(FAILED|ENABLED|NOT|MISSING|BROKEN)' "$OUT/verify.log" | head -1)
+  note "exit $rc"
+  [ $rc = 0 ] || fail "ipsec verify exits $rc: ${bad:-$(tail -1 "$OUT/verify.log")}"
+}
