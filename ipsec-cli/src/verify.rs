@@ -110,7 +110,9 @@ fn on_path(program: &str) -> bool {
 /// Whether the kernel has a piece: it is a loaded or built-in module, or one that can be loaded.
 fn module(name: &str) -> bool {
     let loaded = |line: &str| line.split_whitespace().next() == Some(name);
-    if Path::new("/sys/module").join(name).exists() || proc("/proc/modules").is_some_and(|p| p.lines().any(loaded)) {
+    if Path::new("/sys/module").join(name).exists()
+        || proc("/proc/modules").is_some_and(|p| p.lines().any(loaded))
+    {
         return true;
     }
     let release = proc("/proc/sys/kernel/osrelease").unwrap_or_default();
