@@ -3,6 +3,7 @@
 #
 #   SERVER=cygnet|libreswan   the server under test (default cygnet)
 #   LANES=N                   guests side by side (default 2 when there are two processors and all scenarios are run)
+#   KERNEL_TEST=PROGRAM       adds the scenario `kernel`: the XFRM backend's tests
 #   LAB_TIMEOUT=SECONDS       bound for one guest (default 900)
 #
 # One line per scenario:  PASS|FAIL name seconds figures;  the last line: N passed, N failed.  Exit 0: all passed.
@@ -14,6 +15,8 @@ LANE1=(verify direct nat libreswan-direct libreswan-nat both nat-two refuse-psk 
   initiate-libreswan initiate-strongswan initiate-self)
 LANE2=(wire wire-clear teardown-hangup teardown-sigterm-xl2tpd teardown-kill9-xl2tpd teardown-auto-down teardown-delete
   teardown-sigterm-pluto teardown-kill9-pluto teardown-pool)
+# `make check` names the program with the kernel backend's tests
+[ -z "${KERNEL_TEST:-}" ] || LANE2+=(kernel)
 [ "${1:-}" != --list ] || { printf '%s\n' "${LANE1[@]}" "${LANE2[@]}"; exit; }
 for s; do
   case " ${LANE1[*]} ${LANE2[*]} " in *" $s "*) ;; *) echo "no such scenario: $s (see run.sh --list)" >&2; exit 2 ;; esac
@@ -44,7 +47,7 @@ trap stop EXIT
 trap 'exit 130' INT TERM
 for l in "${lanes[@]}"; do
   : >"$O/$l/results"
-  LAB_TIMEOUT=${LAB_TIMEOUT:-900} ./uml.sh "$O/$l" guest.sh "SERVER=$SERVER" &
+  LAB_TIMEOUT=${LAB_TIMEOUT:-900} ./uml.sh "$O/$l" guest.sh "SERVER=$SERVER" "KERNEL_TEST=${KERNEL_TEST:-}" &
   pids+=($!)
 done
 # the lines as they come
