@@ -1,0 +1,51 @@
+# badinput.sh - what strangers and slips of the pen send: nothing dies, nothing is lost.  Sourced inside the guest.
+
+# 3,000 datagrams from outside: random octets, random octets behind good headers, cut-off first messages.
+sc_garbage() {
+  local before after n
+  procs server pluto && procs server xl2tpd || fail "the daemons do not run" || return
+  before="$(pids_of server)"
+  mark server
+  nx outside python3 -c '
+import random, socket
+random.seed(1)
+r = lambda n: bytes(random.getrandbits(8) for _ in range(n))
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+mm1 = r(8) + bytes(8) + b"\x01\x10\x02\x00" + bytes(4)
+for i in range(1000):
+    n = random.randrange(0, 600)
+    port = (500, 4500, 1701)[i % 3]
+    s.sendto(r(n), ("192.0.2.1", port))
+    body = r(n)
+    s.sendto((b"\0\0\0\0" if port == 4500 else b"") + (mm1 + (28 + n).to_bytes(4, "big") + body if port != 1701
+        else b"\xc8\x02" + (12 + n).to_bytes(2, "big") + r(8) + body), ("192.0.2.1", port))
+    s.sendto(mm1[:random.randrange(28)], ("192.0.2.1", 500))
+' || fail "the probe did not run" || return
+  pause 1
+  after="$(pids_of server)"
+  [ "$before" = "$after" ] || fail "the daemons are not the same any more: $before, then $after" || return
+  slurp /n/server/var/log/syslog
+  n=$(grep -c . <<<"${TEXT:${MARK[server]:-0}}")
+  note "3000 datagrams, $n log lines"
+  [ "$SERVER" != cygnet ] || [ "$n" -lt 400 ] || fail "$n log lines" || return
+  client pub alice && connect pub || return
+  figures pub
+}
+pids_of() { procs "$1" pluto; local p=$REPLY; procs "$1" xl2tpd; echo "$p $REPLY"; }
+
+# A configuration with a slip: an error with its place, and the daemon that runs goes on with what it has.
+sc_bad_config() {
+  local before rc
+  [ "$SERVER" = cygnet ] || { note "not for $SERVER"; return 0; }
+  procs server pluto; before=$REPLY
+  cp /n/server/etc/ipsec.conf /n/server/tmp/ipsec.conf.good
+  printf 'conn broken\n\tleft 192.0.2.1\n' >>/n/server/etc/ipsec.conf
+  nx server timeout 20 ipsec setup restart >"$OUT/bad-config.log" 2>&1
+  rc=$?
+  cp /n/server/tmp/ipsec.conf.good /n/server/etc/ipsec.conf
+  [ $rc != 0 ] || fail "ipsec setup restart exits 0" || return
+  grep -q '/etc/ipsec.conf:[0-9]*' "$OUT/bad-config.log" || fail "no place in: $(tail -1 "$OUT/bad-config.log")" || return
+  note "exit $rc, $(grep -m1 -o '/etc/ipsec.conf:[0-9:]*[^(]*' "$OUT/bad-config.log")"
+  procs server pluto && [ "$REPLY" = "$before" ] || fail "pluto is not the same any more" || return
+  client pub alice && connect pub
+}
