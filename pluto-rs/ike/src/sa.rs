@@ -240,6 +240,13 @@ impl IkeSa {
     }
 }
 
+impl IkeSa {
+    /// Whether `child` is one of the Quick Modes under way.
+    pub(crate) fn close_exchange(&mut self, child: Serial) {
+        self.open_children.retain(|c| *c != child);
+    }
+}
+
 /// Quick Mode states.
 #[derive(Debug)]
 pub(crate) enum Phase2 {

@@ -11,7 +11,7 @@ use ipsec_types::whack::rc;
 
 use super::Fail;
 use super::message::{Phase2Message, first_iv, header, open};
-use super::quick_responder::check_hash;
+use super::quick::check_hash;
 use crate::Endpoint;
 use crate::conn::ConnId;
 use crate::sa::{Serial, StateName};

@@ -14,7 +14,6 @@ use std::net::SocketAddr;
 
 use ipsec_crypto::{dh, hash, keymat};
 use ipsec_types::algo::HashAlg;
-use ipsec_types::conn::HostSpec;
 use ipsec_types::whack::rc;
 use ipsec_types::{Id, SecretBytes};
 
@@ -22,7 +21,7 @@ use super::message::{NONCE_LEN, NONCE_RANGE, header, open, same, seal};
 use super::natt::{self, NatT};
 use super::{Continuation, Fail, phase1};
 use crate::Endpoint;
-use crate::conn::{ConnId, ConnKind, secrets_for};
+use crate::conn::secrets_for;
 use crate::io::{CryptoJob, CryptoResult};
 use crate::sa::{Dpd, IkeSa, MainR2, Phase1, Role, Serial, StateName, Up};
 use crate::timer::TimerKind;
@@ -114,41 +113,6 @@ impl Endpoint {
         self.log_sa(serial, rc::LOG, &text);
         if let Err(fail) = self.main_send_r1(serial, &sa) {
             self.failed(serial, fail);
-        }
-    }
-
-    /// The best conn for a stranger's first message, before anything is kept of it.
-    fn conn_for_stranger(&mut self, local: SocketAddr, remote: SocketAddr) -> Option<ConnId> {
-        let candidates = self.conns.for_peer(local.ip(), remote.ip());
-        let found =
-            candidates.iter().copied().find(|id| self.conns.get(*id).is_some_and(|c| c.spec.authby.psk));
-        match (found, candidates.first()) {
-            (Some(id), _) => return Some(id),
-            (None, Some(_)) => {
-                let text = format!(
-                    "initial Main Mode message received on {local} but no connection has been authorized with policy=PSK"
-                );
-                self.log_packet(remote, &text);
-            }
-            (None, None) => {
-                let text = format!(
-                    "initial Main Mode message received on {local} but no connection has been authorized"
-                );
-                self.log_packet(remote, &text);
-            }
-        }
-        None
-    }
-
-    /// A template gets an instance for this peer; the answer also says whether the peer was known before.
-    fn conn_for_first_message(&mut self, conn: ConnId, remote: SocketAddr) -> Option<(ConnId, bool)> {
-        let c = self.conns.get(conn)?;
-        match c.kind {
-            ConnKind::Template => {
-                let known = !matches!(c.that().host, HostSpec::Any);
-                Some((self.conns.instantiate(conn, remote.ip())?, known))
-            }
-            _ => Some((conn, true)),
         }
     }
 
@@ -368,65 +332,6 @@ impl Endpoint {
         let payload = IdPayload::parse(id_b).map_err(|e| e.to_string())?;
         let id = payload.identity().map_err(|e| e.to_string())?;
         Ok(TriedI3 { skeyid, keys, cipher_key, iv, id, initial_contact: says_initial_contact(&chain) })
-    }
-
-    /// Is this peer allowed on the conn it came to; or on another one (Openswan's `refine_host_connection`)?
-    fn accept_identity(&mut self, serial: Serial, id: &Id) -> Result<ConnId, Fail> {
-        let text =
-            format!("Main mode peer ID is {}: '{}'", id.type_name(), id.to_string().trim_start_matches('@'));
-        let text = if matches!(id, Id::Fqdn(_)) {
-            format!("Main mode peer ID is {}: '{id}'", id.type_name())
-        } else {
-            text
-        };
-        self.log_sa(serial, rc::LOG, &text);
-        let Some((conn, local, remote)) = self.ikes.get(&serial).map(|s| (s.conn, s.local, s.remote)) else {
-            return Err(Fail::fatal("the ISAKMP SA is gone"));
-        };
-        let fits = |e: &Endpoint, c: ConnId| {
-            e.conns.get(c).is_some_and(|c| c.spec.authby.psk && c.wanted_id().matches(id))
-        };
-        let template = self.conns.get(conn).and_then(|c| c.template);
-        let chosen = if fits(self, conn) {
-            conn
-        } else {
-            let other = self
-                .conns
-                .for_peer(local.ip(), remote.ip())
-                .into_iter()
-                .find(|c| Some(*c) != template && fits(self, *c));
-            match other.and_then(|c| self.conn_for_first_message(c, remote)) {
-                Some((c, _)) => c,
-                None => {
-                    return Err(Fail {
-                        text: vec![format!("no suitable connection for peer '{id}'")],
-                        notify: Some(NotifyType::InvalidIdInformation),
-                        fatal: true,
-                    });
-                }
-            }
-        };
-        // One client that comes back has one instance.
-        let template = self.conns.get(chosen).and_then(|c| c.template);
-        let known = template.and_then(|t| self.conns.instance_of(t, remote.ip(), id, chosen));
-        let made = chosen;
-        let chosen = known.unwrap_or(made);
-        if made != chosen && made != conn {
-            self.reap_unused(made);
-        }
-        if let Some(c) = self.conns.get_mut(chosen).filter(|c| c.template.is_some()) {
-            c.peer_id = id.clone();
-        }
-        if chosen != conn {
-            let (from, to) = (self.conn_label(conn, 0), self.conn_label(chosen, 0));
-            self.log_sa(serial, rc::LOG, &format!("switched from {from} to {to}"));
-            if let Some(sa) = self.ikes.get_mut(&serial) {
-                sa.conn = chosen;
-            }
-            self.conn_ref(chosen);
-            self.conn_unref(conn);
-        }
-        Ok(chosen)
     }
 }
 

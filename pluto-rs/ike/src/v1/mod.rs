@@ -1,7 +1,9 @@
 //! IKEv1 (RFC 2407, 2408, 2409): Main Mode, Quick Mode and the Informational exchange.
 
+mod client_conn;
 mod dispatch;
 mod dpd;
+mod host_conn;
 mod info;
 mod main_initiator;
 mod main_responder;
@@ -9,6 +11,7 @@ mod message;
 pub(crate) mod natt;
 mod phase1;
 mod phase2;
+mod quick;
 mod quick_initiator;
 mod quick_responder;
 mod rekey;

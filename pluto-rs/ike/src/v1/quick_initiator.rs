@@ -9,7 +9,7 @@ use ipsec_types::kernel::Mode;
 use ipsec_types::whack::rc;
 
 use super::message::{NONCE_LEN, NONCE_RANGE, Phase2Message, first_iv, open};
-use super::quick_responder::{check_hash, esp_keys};
+use super::quick::{check_hash, esp_keys};
 use super::{Continuation, Fail, phase2};
 use crate::Endpoint;
 use crate::child::Stage;
