@@ -107,6 +107,11 @@ impl Endpoint {
             self.remove_conn(id, Some(client));
         }
         let spec = ConnSpec { authby: AuthBy { psk: true, rsasig: false }, ..spec };
+        if [&spec.left, &spec.right].iter().any(|e| e.updown.as_deref().is_some_and(|u| u != "ipsec _updown"))
+        {
+            let text = format!("\"{name}\": leftupdown= and rightupdown= scripts are not run yet");
+            self.log_plain(Some(client), rc::LOG, &text);
+        }
         self.conns.add(spec, &self.interfaces);
         self.log_plain(Some(client), rc::LOG, &format!("added connection description \"{name}\""));
         self.sync_guards();
