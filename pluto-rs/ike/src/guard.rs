@@ -42,7 +42,11 @@ impl Endpoint {
             let spec = PolicySpec { id: policy(p), priority: SHUNT_PRIORITY, action: PolicyAction::Block };
             self.kernel(KernelRequest::AddPolicy(spec), None);
         }
-        self.out.push_back(Output::Protect(wanted.iter().copied().collect()));
+        // When we leave, the kernel is left as it was found, but the L2TP daemon goes on refusing what comes in clear:
+        // that IPsec is stopped is no reason to serve its clients without it.
+        if !self.exiting {
+            self.out.push_back(Output::Protect(wanted.iter().copied().collect()));
+        }
         self.guards = wanted;
     }
 }
