@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use ipsec_conf::{algs, net, source, values};
-use ipsec_types::conn::{AuthBy, ConnSpec, ConnType, DpdAction, EndSpec, FailureShunt, HostSpec};
+use ipsec_types::auth::AuthBy;
+use ipsec_types::conn::{ConnSpec, ConnType, DpdAction, EndSpec, FailureShunt, HostSpec};
 use ipsec_types::whack::Request;
 use lexopt::{Arg, Parser, ValueExt};
 
@@ -53,8 +54,7 @@ struct Build {
 
 impl Default for Build {
     fn default() -> Self {
-        let spec =
-            ConnSpec { pfs: false, authby: AuthBy { psk: false, rsasig: false }, ..ConnSpec::default() };
+        let spec = ConnSpec { pfs: false, authby: AuthBy::NONE, ..ConnSpec::default() };
         Build { spec, end: EndSpec::default(), first: None, tunnel: false }
     }
 }

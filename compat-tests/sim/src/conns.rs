@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipsec_types::algo::{DhGroup, HashAlg, IkeCipher, IkeSuite};
-use ipsec_types::conn::{AuthBy, ClientSpec, ConnType, VirtualPrivate, VirtualWord};
+use ipsec_types::auth::AuthBy;
+use ipsec_types::conn::{ClientSpec, ConnType, VirtualPrivate, VirtualWord};
 use ipsec_types::whack::SetupSpec;
 use ipsec_types::{ConnSpec, EndSpec, HostSpec, Port, ProtoPort};
 
@@ -32,7 +33,7 @@ pub fn setup() -> SetupSpec {
 fn l2tp(group: DhGroup) -> ConnSpec {
     ConnSpec {
         name: "L2TP-PSK".into(),
-        authby: AuthBy { psk: true, rsasig: false },
+        authby: AuthBy::PSK,
         conn_type: ConnType::Transport,
         pfs: false,
         rekey: false,

@@ -109,12 +109,13 @@ fn no_key_at_all() {
 
 #[test]
 fn a_conn_that_needs_what_is_not_there_is_refused_with_its_reason() {
-    use ipsec_types::conn::{AuthBy, ConnSpec, ConnType, HostSpec};
+    use ipsec_types::auth::AuthBy;
+    use ipsec_types::conn::{ConnSpec, ConnType, HostSpec};
     let mut pair = Pair::new(PairConfig::default());
     let good = ConnSpec { name: "odd".into(), ..server_conn(DhGroup::Ecp256) };
     let cases = [
         (ConnSpec { aggressive: true, ..good.clone() }, "Aggressive Mode is not supported"),
-        (ConnSpec { authby: AuthBy { psk: false, rsasig: true }, ..good.clone() }, "only authby=secret"),
+        (ConnSpec { authby: AuthBy::default(), ..good.clone() }, "only authby=secret"),
         (ConnSpec { conn_type: ConnType::Drop, ..good.clone() }, "type=passthrough, reject and drop"),
     ];
     for (conn, words) in cases {

@@ -2,9 +2,8 @@
 
 use ipnet::IpNet;
 use ipsec_types::Id;
-use ipsec_types::conn::{
-    AuthBy, Auto, ClientSpec, ConnSpec, ConnType, DpdAction, EndSpec, FailureShunt, HostSpec,
-};
+use ipsec_types::auth::AuthBy;
+use ipsec_types::conn::{Auto, ClientSpec, ConnSpec, ConnType, DpdAction, EndSpec, FailureShunt, HostSpec};
 
 use crate::diag::{Diagnostic, Place, Severity};
 use crate::keywords::{self, Effect, Kind, Side};
@@ -223,7 +222,7 @@ impl<'a> Builder<'a> {
             .into_iter()
             .zip([Side::Both, Side::Left, Side::Right])
             .find_map(|(n, s)| self.get(n, s));
-        let mut by = AuthBy { psk: false, rsasig: param.is_none() };
+        let mut by = AuthBy { rsasig: param.is_none(), ..AuthBy::NONE };
         let Some(param) = param else { return AuthBy { rsasig: !shunt, ..by } };
         let mut known = false;
         for word in param.value.split(['|', ',', ' ', '+']).filter(|w| !w.is_empty()) {

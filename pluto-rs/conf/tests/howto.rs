@@ -4,8 +4,9 @@ use std::fs;
 
 use ipsec_conf::secrets;
 use ipsec_types::Id;
+use ipsec_types::auth::AuthBy;
 use ipsec_types::conn::{
-    AuthBy, Auto, ClientSpec, ConnSpec, ConnType, EndSpec, HostSpec, Port, ProtoPort, VirtualWord,
+    Auto, ClientSpec, ConnSpec, ConnType, EndSpec, HostSpec, Port, ProtoPort, VirtualWord,
 };
 
 const CONF: &str = "version 2.0\nconfig setup\n\tnat_traversal=yes\n\tvirtual_private=%v4:10.0.0.0/8,%v4:172.16.0.0/12,\
@@ -46,7 +47,7 @@ fn the_howto_configuration_loads() {
     assert!(conn.notes.is_empty() && conn.left.nexthop_default && !conn.right.nexthop_default);
     let want = ConnSpec {
         name: "L2TP-PSK".into(),
-        authby: AuthBy { psk: true, rsasig: false },
+        authby: AuthBy::PSK,
         pfs: false,
         rekey: false,
         keyingtries: 3,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ike::PskLookup;
 use ipsec_conf::diag::Diagnostic;
-use ipsec_types::conn::PskRecord;
+use ipsec_types::auth::PskRecord;
 use ipsec_types::{Id, SecretBytes};
 
 /// The records of the file.

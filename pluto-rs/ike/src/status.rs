@@ -132,6 +132,7 @@ impl Endpoint {
                 DpdAction::Hold => "hold",
                 DpdAction::Clear => "clear",
                 DpdAction::Restart => "restart",
+                DpdAction::RestartByPeer => "restart_by_peer",
             };
             lines.push(format!(
                 "{x}:   dpd: action:{action}; delay:{}; timeout:{};  ",

@@ -1,6 +1,7 @@
 //! Requests of the control socket.
 
-use ipsec_types::conn::{AuthBy, ConnSpec, ConnType, HostSpec};
+use ipsec_types::auth::AuthBy;
+use ipsec_types::conn::{ConnSpec, ConnType, HostSpec};
 use ipsec_types::whack::{Request, rc};
 
 use crate::Endpoint;
@@ -106,7 +107,7 @@ impl Endpoint {
         for id in old {
             self.remove_conn(id, Some(client));
         }
-        let spec = ConnSpec { authby: AuthBy { psk: true, rsasig: false }, ..spec };
+        let spec = ConnSpec { authby: AuthBy::PSK, ..spec };
         if [&spec.left, &spec.right].iter().any(|e| e.updown.as_deref().is_some_and(|u| u != "ipsec _updown"))
         {
             let text = format!("\"{name}\": leftupdown= and rightupdown= scripts are not run yet");

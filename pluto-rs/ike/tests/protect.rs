@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use ike::{
     ClientId, Endpoint, EndpointConfig, EntropySource, Input, Interface, Limits, Output, Protected, PskLookup,
 };
-use ipsec_types::conn::{AuthBy, ConnSpec, ConnType, FailureShunt, HostSpec, Port, ProtoPort};
+use ipsec_types::auth::AuthBy;
+use ipsec_types::conn::{ConnSpec, ConnType, FailureShunt, HostSpec, Port, ProtoPort};
 use ipsec_types::kernel::{KernelRequest, PolicyAction};
 use ipsec_types::whack::{Request, SetupSpec};
 use ipsec_types::{Id, Now, SecretBytes};
@@ -31,7 +32,7 @@ fn server() -> IpAddr {
 fn conn() -> ConnSpec {
     let mut c = ConnSpec {
         name: "L2TP-PSK".into(),
-        authby: AuthBy { psk: true, rsasig: false },
+        authby: AuthBy::PSK,
         conn_type: ConnType::Transport,
         ..ConnSpec::default()
     };

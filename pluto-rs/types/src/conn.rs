@@ -7,7 +7,9 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::algo::{DhGroup, EspSuite, IkeSuite};
+use crate::auth::{AuthBy, CaSpec, CryptoPolicy, PublicKeySpec, SendCert, XauthBy, XauthFail};
 use crate::id::Id;
+use crate::modecfg::{AddressPool, ModeConfig};
 
 /// `left=` / `right=`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,12 @@ pub enum HostSpec {
     Interface(String),
     /// A host name, resolved by `addconn`.
     Name(String),
+    /// `%group`: the conn is a template for the networks of the policy file of its name.
+    Group,
+    /// `%opportunistic`: whoever a packet goes to.
+    Opportunistic,
+    /// `%opportunisticgroup`: both.
+    OpportunisticGroup,
 }
 
 /// The port of a `leftprotoport=`.
@@ -104,23 +112,38 @@ pub struct EndSpec {
     pub protoport: ProtoPort,
     /// `leftsourceip=`.
     pub source_ip: Option<IpAddr>,
-    /// `leftupdown=`; `None` is the built-in one.
+    /// `leftupdown=`; `None` is the built-in one, an empty text (`%disabled`) none at all.
     pub updown: Option<String>,
-}
-
-/// `authby=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuthBy {
-    /// `secret`.
-    pub psk: bool,
-    /// `rsasig`.
-    pub rsasig: bool,
-}
-
-impl Default for AuthBy {
-    fn default() -> Self {
-        AuthBy { psk: false, rsasig: true }
-    }
+    /// `leftauth=`; `None` is what `authby=` says.
+    pub auth: Option<AuthBy>,
+    /// `leftid=%fromcert`: the subject of the certificate.
+    pub id_from_cert: bool,
+    /// `leftcert=` as written: a file name, or a nickname.
+    pub cert: Option<String>,
+    /// `leftrsasigkey=` and `leftrsasigkey2=`.
+    pub public_keys: Vec<PublicKeySpec>,
+    /// `leftca=`.
+    pub ca: CaSpec,
+    /// `leftsendcert=`.
+    pub send_cert: SendCert,
+    /// `leftxauthserver=`.
+    pub xauth_server: bool,
+    /// `leftxauthclient=`.
+    pub xauth_client: bool,
+    /// `leftxauthusername=`.
+    pub xauth_username: Option<String>,
+    /// `leftmodecfgserver=`.
+    pub modecfg_server: bool,
+    /// `leftmodecfgclient=`.
+    pub modecfg_client: bool,
+    /// `leftaddresspool=`, or strongSwan's `rightsourceip=NET`.
+    pub address_pool: Option<AddressPool>,
+    /// `leftikeport=`; `None` is 500.
+    pub ike_port: Option<u16>,
+    /// `leftfirewall=`: the built-in updown opens the firewall for the tunnel.
+    pub firewall: bool,
+    /// `lefthostaccess=`: also for the host itself.
+    pub host_access: bool,
 }
 
 /// `type=`.
@@ -151,6 +174,8 @@ pub enum Auto {
     Route,
     /// Loaded and initiated at start.
     Start,
+    /// Loaded at start, and brought up again whenever it goes down.
+    Keep,
 }
 
 /// `dpdaction=`.
@@ -163,9 +188,61 @@ pub enum DpdAction {
     Clear,
     /// Negotiate again.
     Restart,
+    /// `restart_by_peer`: negotiate every conn with that peer again.
+    RestartByPeer,
 }
 
-/// `failureshunt=`: what happens to packets of a conn that has no SA.
+/// `phase2=`: what protects the packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase2 {
+    /// ESP (RFC 4303).
+    #[default]
+    Esp,
+    /// AH (RFC 4302).
+    Ah,
+    /// AH around ESP, as Openswan's `ah+esp`.
+    AhEsp,
+}
+
+/// `fragmentation=` (`ike-frag=`): IKE messages in pieces (Cisco's and Microsoft's way).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fragmentation {
+    /// Neither announced nor sent; what comes is put together all the same.
+    No,
+    /// Announced, and used towards a peer that announced it.
+    #[default]
+    Yes,
+    /// Used at once.
+    Force,
+}
+
+/// `nat-ikev1-method=` (`ikev1_natt=`): what is offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NattMethod {
+    /// RFC 3947 and the drafts.
+    #[default]
+    Both,
+    /// RFC 3947 only.
+    Rfc,
+    /// The drafts only.
+    Drafts,
+    /// No NAT traversal for this conn.
+    None,
+}
+
+/// `encapsulation=` (`forceencaps=`): ESP in UDP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Encapsulation {
+    /// When a NAT is seen.
+    #[default]
+    Auto,
+    /// Always.
+    Yes,
+    /// Never.
+    No,
+}
+
+/// `failureshunt=`, `negotiationshunt=`: what happens to packets of a conn that has no SA.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureShunt {
     /// The default: packets of a transport-mode road-warrior conn do not leave in clear.
@@ -222,12 +299,60 @@ pub struct ConnSpec {
     pub dpd_timeout: u32,
     /// `dpdaction=`.
     pub dpd_action: DpdAction,
-    /// `forceencaps=`.
+    /// `forceencaps=`, `encapsulation=yes`. See also [`Self::encapsulation`].
     pub force_encaps: bool,
+    /// `encapsulation=`; `Yes` together with `force_encaps`.
+    pub encapsulation: Encapsulation,
+    /// `nat-ikev1-method=`.
+    pub natt_method: NattMethod,
+    /// `nat-keepalive=`.
+    pub nat_keepalive: bool,
+    /// `leftnat-hide=`, either end: a Windows client needs no registry key for a server behind NAT.
+    pub nat_hide: bool,
+    /// `phase2=`.
+    pub phase2: Phase2,
+    /// `compress=`: offer and accept IPComp (RFC 3173).
+    pub compress: bool,
+    /// `sha2_truncbug=`: SHA2-256 cut to 96 bits.
+    pub sha2_truncbug: bool,
+    /// `replay-window=`, packets; 0 switches the check off.
+    pub replay_window: u32,
+    /// `lifebytes=` (`ipsec-max-bytes=`), octets; 0 is none.
+    pub life_bytes: u64,
+    /// `lifepackets=` (`ipsec-max-packets=`); 0 is none.
+    pub life_packets: u64,
+    /// `reauth=`: an IKE SA is replaced together with its children.
+    pub reauth: bool,
+    /// `initial-contact=`.
+    pub initial_contact: bool,
+    /// `fragmentation=`.
+    pub fragmentation: Fragmentation,
+    /// `ikepad=`: pad IKE messages to a multiple of 4 octets.
+    pub ike_pad: bool,
+    /// `modecfgpull=`, `modecfgdns=`, …: what Mode Config asks or gives.
+    pub modecfg: ModeConfig,
+    /// `xauthby=`.
+    pub xauth_by: XauthBy,
+    /// `xauthfail=`.
+    pub xauth_fail: XauthFail,
+    /// `cisco-unity=`, `remote_peer_type=cisco`.
+    pub cisco_unity: bool,
+    /// `send-vendorid=`.
+    pub send_vendorid: bool,
+    /// `crypto-policy=`; `None` is what `config setup` says.
+    pub crypto_policy: Option<CryptoPolicy>,
+    /// `priority=`: of the kernel's policies; 0 is ours.
+    pub priority: u32,
+    /// `inactivity=`, seconds without traffic after which the SA goes; 0 is never.
+    pub inactivity: u32,
     /// `aggrmode=`.
     pub aggressive: bool,
     /// `failureshunt=`.
     pub failure_shunt: FailureShunt,
+    /// `negotiationshunt=`: while an SA is being negotiated; only `Passthrough` and `Drop` (any other) differ.
+    pub negotiation_shunt: FailureShunt,
+    /// `overlapip=`: several clients may have the same inner addresses.
+    pub overlap_ip: bool,
     /// `metric=`.
     pub metric: u32,
     /// `mtu=`.
@@ -259,8 +384,32 @@ impl Default for ConnSpec {
             dpd_timeout: 0,
             dpd_action: DpdAction::default(),
             force_encaps: false,
+            encapsulation: Encapsulation::default(),
+            natt_method: NattMethod::default(),
+            nat_keepalive: true,
+            nat_hide: false,
+            phase2: Phase2::default(),
+            compress: false,
+            sha2_truncbug: false,
+            replay_window: 128,
+            life_bytes: 0,
+            life_packets: 0,
+            reauth: false,
+            initial_contact: true,
+            fragmentation: Fragmentation::default(),
+            ike_pad: true,
+            modecfg: ModeConfig::default(),
+            xauth_by: XauthBy::default(),
+            xauth_fail: XauthFail::default(),
+            cisco_unity: false,
+            send_vendorid: true,
+            crypto_policy: None,
+            priority: 0,
+            inactivity: 0,
             aggressive: false,
             failure_shunt: FailureShunt::default(),
+            negotiation_shunt: FailureShunt::default(),
+            overlap_ip: false,
             metric: 0,
             mtu: 0,
         }
@@ -274,15 +423,4 @@ pub struct VirtualPrivate {
     pub allowed: Vec<IpNet>,
     /// `%v4:!net` entries.
     pub disallowed: Vec<IpNet>,
-}
-
-/// One record of `ipsec.secrets` that is a pre-shared key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PskRecord {
-    /// The indices before the colon; [`Id::None`] is `%any`. Empty matches everybody.
-    pub ids: Vec<Id>,
-    /// The key.
-    pub psk: crate::SecretBytes,
-    /// Line of the record in its own file, from 1.
-    pub line: u32,
 }

@@ -9,9 +9,11 @@
 //! * **Conn**: a `conn` section of `ipsec.conf`; **end**: one of its two sides.
 
 pub mod algo;
+pub mod auth;
 pub mod conn;
 pub mod id;
 pub mod kernel;
+pub mod modecfg;
 pub mod secret;
 pub mod time;
 pub mod whack;

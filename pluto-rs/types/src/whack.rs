@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::auth::{CryptoPolicy, StrictCrl};
 use crate::conn::{ConnSpec, VirtualPrivate};
 
 /// Longest request line.
@@ -133,6 +134,16 @@ pub struct SetupSpec {
     pub force_keepalive: bool,
     /// `uniqueids=`.
     pub uniqueids: bool,
+    /// `crypto-policy=`.
+    pub crypto_policy: CryptoPolicy,
+    /// `strictcrlpolicy=`.
+    pub strict_crl: StrictCrl,
+    /// `crlcheckinterval=`, seconds; 0 is never.
+    pub crl_check_interval: u32,
+    /// `nocrsend=`: no certificate requests are sent.
+    pub no_cr_send: bool,
+    /// `packetdefault=` is `yes`, and policy groups are loaded (`oe=yes`).
+    pub opportunistic: bool,
 }
 
 /// The exit status that reply lines ask for: the code of the last line that is neither 000 nor 002; 004 and 006

@@ -15,7 +15,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use ipsec_types::conn::PskRecord;
+use ipsec_types::auth::PskRecord;
 use ipsec_types::{Id, SecretBytes};
 use zeroize::Zeroizing;
 
