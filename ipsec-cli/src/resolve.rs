@@ -107,7 +107,12 @@ fn end(
             let missing = || format!("{conn}: {side}={name}: does not look numeric and name lookup failed");
             end.host = HostSpec::Addr(lookup(name).ok_or_else(missing)?);
         }
-        HostSpec::Unset | HostSpec::Addr(_) | HostSpec::Any => {}
+        HostSpec::Unset
+        | HostSpec::Addr(_)
+        | HostSpec::Any
+        | HostSpec::Group
+        | HostSpec::Opportunistic
+        | HostSpec::OpportunisticGroup => {}
     }
     if pending.nexthop_default {
         end.nexthop = route.and_then(|r| r.nexthop);

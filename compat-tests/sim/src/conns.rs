@@ -27,6 +27,7 @@ pub fn setup() -> SetupSpec {
         keep_alive: 20,
         force_keepalive: false,
         uniqueids: true,
+        ..SetupSpec::default()
     }
 }
 

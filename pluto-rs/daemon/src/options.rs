@@ -155,6 +155,7 @@ pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
             keep_alive: number("keep_alive")?.unwrap_or(20),
             force_keepalive: m.opt_present("force_keepalive"),
             uniqueids: m.opt_present("uniqueids"),
+            ..SetupSpec::default()
         },
     }))
 }
