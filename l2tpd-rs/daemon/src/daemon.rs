@@ -225,6 +225,7 @@ impl Daemon {
                 Output::StartCall(start) => self.start_call(now, start),
                 Output::StopCall(call) => self.stop_call(now, call),
                 Output::Payload { call, frame } => self.calls.deliver(call, &frame),
+                Output::Resolve { .. } | Output::Event(_) => {}
             }
         }
         for generation in self.calls.flush(&self.epoll) {

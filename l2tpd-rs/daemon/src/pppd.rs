@@ -16,7 +16,7 @@ use l2tp_proto::CallStart;
 ///   [name NAME] [debug] [file FILE] [ipparam PEER]
 /// ```
 pub fn arguments(tty: &str, c: &CallStart) -> Vec<String> {
-    let p = &c.lns.ppp;
+    let p = c.section.ppp();
     let local = c.local_ip.map(|a| a.to_string()).unwrap_or_default();
     let remote = c.remote_ip.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED);
     let mut v = vec![tty.to_string(), "passive".into(), "nodetach".into(), format!("{local}:{remote}")];
@@ -90,7 +90,7 @@ pub fn start(program: &str, args: &[String], tty: OwnedFd, calling_number: Optio
 mod tests {
     use super::*;
     use crate::conf;
-    use l2tp_proto::{CallId, Path};
+    use l2tp_proto::{CallId, Credentials, Path, Role, Section};
     use std::sync::Arc;
 
     fn args(text: &str, assign: bool) -> String {
@@ -99,8 +99,21 @@ mod tests {
         let path = Path { local: [192, 0, 2, 1].into(), peer: "203.0.113.10:1701".parse().unwrap(), mark: 0 };
         let call = CallId { tunnel: 1, session: 2, generation: 3 };
         let remote_ip = assign.then_some([192, 168, 1, 128].into());
-        arguments("/dev/pts/3", &CallStart { call, path, lns, local_ip, remote_ip, calling_number: None })
-            .join(" ")
+        let start = CallStart {
+            call,
+            peer_tunnel: 1,
+            peer_session: 1,
+            path,
+            role: Role::Lns,
+            section: Section::Lns(lns),
+            number: None,
+            credentials: Credentials::default(),
+            send_numbers: false,
+            local_ip,
+            remote_ip,
+            calling_number: None,
+        };
+        arguments("/dev/pts/3", &start).join(" ")
     }
 
     #[test]

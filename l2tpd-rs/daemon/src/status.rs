@@ -13,7 +13,7 @@ pub fn dump(tunnels: &[TunnelStatus], conf: &Config, leased: usize, dropped: u64
     for t in tunnels {
         out.push(format!(
             "Tunnel {}, ID = {} (local), {} (remote) to {}:{}, control_seq_num = {}, control_rec_seq_num = {}, call count = {}, mark = {:#x}, {}",
-            t.lns.name,
+            t.section.name(),
             t.id,
             t.peer_id,
             t.peer.ip(),
@@ -27,7 +27,7 @@ pub fn dump(tunnels: &[TunnelStatus], conf: &Config, leased: usize, dropped: u64
         for (i, c) in t.calls.iter().enumerate() {
             out.push(format!(
                 "Call {} # {i}, ID = {} (local), {} (remote), serno = {}, pid = {}, address = {}, tx = {} bytes ({}), rx= {} bytes ({})",
-                t.lns.name,
+                t.section.name(),
                 c.id.session,
                 c.peer_session,
                 c.serial,
@@ -59,7 +59,7 @@ pub fn lns(name: &str, tunnels: &[TunnelStatus], conf: &Config) -> String {
     }
     let mut out = String::from("00 OK\n");
     let mut count = 0;
-    for (i, t) in tunnels.iter().filter(|t| t.lns.name.eq_ignore_ascii_case(name)).enumerate() {
+    for (i, t) in tunnels.iter().filter(|t| t.section.name().eq_ignore_ascii_case(name)).enumerate() {
         count += 1;
         let _ = writeln!(out, "00 STATUS tunnels.{i}.id={}", t.peer_id);
         let _ = writeln!(out, "00 STATUS tunnels.{i}.peer={}:{}", t.peer.ip(), t.peer.port());
@@ -96,7 +96,7 @@ pub fn available(tunnels: &[TunnelStatus], conf: &Config) -> String {
         let _ = writeln!(
             out,
             "00 AVAILABLE tunnel {}, id {}, ourtid {} has {} calls",
-            t.lns.name,
+            t.section.name(),
             t.peer_id,
             t.id,
             t.calls.len()

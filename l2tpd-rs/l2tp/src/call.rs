@@ -2,7 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use crate::io::CallId;
+use ipsec_types::Instant;
+
+use crate::io::{CallId, Role};
 
 /// Named after what is awaited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +23,16 @@ pub(crate) struct Call {
     /// Chosen by the peer.
     pub(crate) peer_session: u16,
     pub(crate) state: CallState,
+    pub(crate) role: Role,
+    pub(crate) since: Instant,
     pub(crate) serial: u32,
+    pub(crate) local_ip: Option<Ipv4Addr>,
     pub(crate) remote_ip: Option<Ipv4Addr>,
     /// Taken from `local ip range`.
     pub(crate) local_lease: Option<Ipv4Addr>,
     pub(crate) calling_number: Option<String>,
+    pub(crate) called_number: Option<String>,
+    pub(crate) user: Option<String>,
     /// Number of the next data message, when the peer asked for numbers.
     pub(crate) data_ns: Option<u16>,
     /// Frames that came before the ICCN, at most [`EARLY_FRAMES`].

@@ -1,14 +1,13 @@
 //! The control connection: set-up (RFC 2661 §5.1) and the dispatch of its messages. Its end is in `teardown`.
 
-use std::hash::{DefaultHasher, Hasher};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use ipsec_types::Instant;
 
-use crate::auth::{self, Carrier};
+use crate::auth::{self, Carrier, digest};
 use crate::avp::attr;
-use crate::config::LnsConfig;
+use crate::config::{LnsConfig, Section};
 use crate::endpoint::Endpoint;
 use crate::header::{self, Control};
 use crate::io::{Level, Path};
@@ -26,12 +25,6 @@ const FIRMWARE: u16 = 0x0690;
 const VENDOR: &[u8] = b"xelerance.com";
 /// Receive window where `tunnel rws` is absent.
 const DEFAULT_WINDOW: u16 = 4;
-
-fn digest(b: &[u8]) -> u64 {
-    let mut h = DefaultHasher::new();
-    h.write(b);
-    h.finish()
-}
 
 impl Endpoint {
     /// A control message for tunnel 0: only a well-formed SCCRQ with Ns 0 has any effect.
@@ -59,7 +52,7 @@ impl Endpoint {
             );
             return self.log_limited(now, Topic::Junk, Level::Debug, text);
         };
-        let sccrq = digest(c.body);
+        let sccrq = digest(&[c.body]);
         let known = self.by_peer.get(&(path.key(), peer_id)).copied();
         if let Some(t) = known.and_then(|id| self.tunnels.get_mut(&id))
             && t.sccrq == sccrq
@@ -186,7 +179,7 @@ impl Endpoint {
             id,
             peer_id: o.peer_id,
             path,
-            lns,
+            section: Section::Lns(lns),
             state: TunnelState::ExpectScccn,
             transport,
             peer_host: them,
@@ -197,6 +190,7 @@ impl Endpoint {
             calls: Default::default(),
             by_peer_session: Default::default(),
             retired: Default::default(),
+            since: now,
             last_heard: now,
             hello_sent: false,
             forget_at: None,
@@ -397,7 +391,7 @@ impl Endpoint {
             "Connection established to {peer}, {}.  Local: {id}, Remote: {} (ref=0/0).  LNS session is '{}'",
             t.path.peer.port(),
             t.peer_id,
-            t.lns.name
+            t.section.name()
         );
         self.half_open_done(peer);
         self.log(Level::Notice, text);

@@ -1,19 +1,19 @@
 //! The engine's only entry point: indexes, dispatch and timers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::Arc;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ipsec_types::Instant;
 
-use crate::call::{Call, CallState, Counter, EARLY_FRAMES};
-use crate::config::{EndpointConfig, LnsConfig};
+use crate::call::{Call, CallState, EARLY_FRAMES};
+use crate::config::EndpointConfig;
 use crate::header::{self, Packet};
 use crate::io::{CallId, Entropy, Input, Level, Output, Path, PeerKey, TimerReason};
 use crate::limit::{LogLimiter, Topic};
 use crate::pool::Leases;
 use crate::secrets::SecretTable;
+use crate::status::Counters;
 use crate::transport::Expiry;
 use crate::tunnel::{Tunnel, TunnelState};
 
@@ -40,35 +40,8 @@ pub struct Endpoint {
     pub(crate) leases: Leases,
     pub(crate) out: VecDeque<Output>,
     limiter: LogLimiter,
+    pub(crate) counters: Counters,
     next_generation: u64,
-}
-
-/// A tunnel as status output shows it.
-#[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "fields say what they are")]
-pub struct TunnelStatus {
-    pub id: u16,
-    pub peer_id: u16,
-    pub peer: SocketAddrV4,
-    pub mark: u32,
-    pub lns: Arc<LnsConfig>,
-    pub established: bool,
-    pub ns: u16,
-    pub nr: u16,
-    pub calls: Vec<CallStatus>,
-}
-
-/// A call as status output shows it.
-#[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "fields say what they are")]
-pub struct CallStatus {
-    pub id: CallId,
-    pub peer_session: u16,
-    pub serial: u32,
-    pub pid: Option<u32>,
-    pub remote_ip: Option<Ipv4Addr>,
-    pub rx: Counter,
-    pub tx: Counter,
 }
 
 impl Endpoint {
@@ -87,6 +60,7 @@ impl Endpoint {
             leases: Leases::default(),
             out: VecDeque::new(),
             limiter: LogLimiter::default(),
+            counters: Counters::default(),
             next_generation: 0,
         }
     }
@@ -121,6 +95,17 @@ impl Endpoint {
                     self.close_tunnel(now, tunnel, 1, 0, text);
                 }
             }
+            Input::CallUser { call, user } => {
+                if let Some(c) = self.calls.get_mut(&call.session).filter(|c| c.id == call) {
+                    c.user = Some(user);
+                }
+            }
+            Input::Autodial
+            | Input::Dial { .. }
+            | Input::OpenTunnel(_)
+            | Input::PlaceCall { .. }
+            | Input::Resolved { .. }
+            | Input::DisconnectLac { .. } => {}
             Input::PathGone { mark } => self.path_gone(mark),
             Input::Shutdown => {
                 let ids: Vec<(u16, TunnelState)> = self.tunnels.values().map(|t| (t.id, t.state)).collect();
@@ -171,40 +156,11 @@ impl Endpoint {
         let c = self.calls.get_mut(&call.session).filter(|c| c.id == call)?;
         let t = self.tunnels.get(&call.tunnel)?;
         c.tx.add(frame.len());
-        header::put_data(out, t.peer_id, c.peer_session, t.lns.length_bit, c.data_ns, frame);
+        header::put_data(out, t.peer_id, c.peer_session, t.section.length_bit(), c.data_ns, frame);
         if let Some(ns) = &mut c.data_ns {
             *ns = ns.wrapping_add(1);
         }
         Some(t.path)
-    }
-
-    /// All tunnels that are not closed, with their calls.
-    pub fn status(&self) -> Vec<TunnelStatus> {
-        let open = |t: &&Tunnel| matches!(t.state, TunnelState::ExpectScccn | TunnelState::Established);
-        self.tunnels.values().filter(open).map(|t| self.tunnel_status(t)).collect()
-    }
-
-    fn tunnel_status(&self, t: &Tunnel) -> TunnelStatus {
-        let calls = t.calls.iter().filter_map(|s| self.calls.get(s)).map(|c| CallStatus {
-            id: c.id,
-            peer_session: c.peer_session,
-            serial: c.serial,
-            pid: c.pid,
-            remote_ip: c.remote_ip,
-            rx: c.rx,
-            tx: c.tx,
-        });
-        TunnelStatus {
-            id: t.id,
-            peer_id: t.peer_id,
-            peer: t.path.peer,
-            mark: t.path.mark,
-            lns: t.lns.clone(),
-            established: t.state == TunnelState::Established,
-            ns: t.transport.ns(),
-            nr: t.transport.nr(),
-            calls: calls.collect(),
-        }
     }
 
     /// How many addresses are given to callers.
@@ -246,6 +202,7 @@ impl Endpoint {
                 TimerReason::Retransmit => self.retransmit(now, id),
                 TimerReason::Hello => self.hello(now, id),
                 TimerReason::Forget => self.remove_tunnel(id),
+                TimerReason::Redial | TimerReason::Reorder => {}
             }
             self.rearm(id);
         }

@@ -33,13 +33,19 @@ mod path_gone;
 pub mod pool;
 pub mod secrets;
 mod sessions;
+pub mod status;
 mod teardown;
 pub mod transport;
 mod tunnel;
 
-pub use config::{EndpointConfig, Limits, LnsConfig, PppOptions};
-pub use endpoint::{CallStatus, Endpoint, TunnelStatus};
-pub use io::{CallEnd, CallId, CallStart, Entropy, Input, Level, Output, Path, TimerReason};
+pub use call::Counter;
+pub use config::{EndpointConfig, LacConfig, Limits, LnsAddress, LnsConfig, PppOptions, Section};
+pub use endpoint::Endpoint;
+pub use io::{
+    CallEnd, CallId, CallStart, Credentials, DialId, Entropy, Event, Input, Level, Output, Path, Role,
+    TimerReason,
+};
 pub use ipsec_types::{Instant, SecretBytes};
 pub use pool::{AddrRange, RangeRule};
 pub use secrets::SecretTable;
+pub use status::{CallStatus, Counters, LacState, LacStatus, TunnelStatus};

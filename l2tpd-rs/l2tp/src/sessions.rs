@@ -9,10 +9,12 @@
 
 use ipsec_types::Instant;
 
+use crate::auth::digest;
 use crate::avp::attr;
 use crate::call::{Call, CallState, Counter};
+use crate::config::Section;
 use crate::endpoint::Endpoint;
-use crate::io::{CallEnd, CallId, CallStart, Level, Output};
+use crate::io::{CallEnd, CallId, CallStart, Credentials, Level, Output, Role};
 use crate::limit::Topic;
 use crate::message::{Body, Message, MessageType};
 use crate::tunnel::TunnelState;
@@ -23,6 +25,7 @@ mod result {
     pub(super) const GENERAL_ERROR: u16 = 2;
     pub(super) const ADMINISTRATIVE: u16 = 3;
     pub(super) const NO_FACILITIES_NOW: u16 = 4;
+    pub(super) const NO_FACILITIES: u16 = 5;
 }
 /// General error codes (RFC 2661 §4.4.2).
 mod error {
@@ -34,7 +37,7 @@ mod error {
 impl Endpoint {
     pub(crate) fn icrq(&mut self, now: Instant, tunnel: u16, m: Message) {
         let Some(t) = self.tunnels.get(&tunnel) else { return };
-        let (lns, path, peer_tunnel) = (t.lns.clone(), t.path, t.peer_id);
+        let (path, peer_tunnel) = (t.path, t.peer_id);
         if t.state != TunnelState::Established {
             let text = format!("control_finish: ICRQ before tunnel {tunnel} is established, ignoring it.");
             return self.log_limited(now, Topic::Junk, Level::Debug, text);
@@ -44,6 +47,16 @@ impl Endpoint {
                 "control_finish: Peer did not specify a session ID on tunnel {tunnel}, ignoring its call."
             );
             return self.log_limited(now, Topic::Junk, Level::Warning, text);
+        };
+        let Some(lns) = t.section.lns().cloned() else {
+            let text = "This tunnel cannot accept calls";
+            return self.send_cdn_without_call(
+                tunnel,
+                peer_session,
+                result::NO_FACILITIES,
+                error::NONE,
+                text,
+            );
         };
         if t.by_peer_session.contains_key(&peer_session) {
             let text =
@@ -66,9 +79,10 @@ impl Endpoint {
                 text,
             );
         }
+        let caller = caller_key(&t.peer_host, m.calling_number.as_deref());
         let remote_ip = match lns.no_assign {
             true => None,
-            false => match self.leases.take(&lns.pool, lns.local_ip) {
+            false => match self.leases.take(&lns.pool, lns.local_ip, caller) {
                 Some(a) => Some(a),
                 None => {
                     let text = format!("control_finish: Out of IP addresses on tunnel {peer_tunnel}!");
@@ -100,10 +114,15 @@ impl Endpoint {
             id,
             peer_session,
             state: CallState::ExpectIccn,
+            role: Role::Lns,
+            since: now,
             serial: m.serial.unwrap_or(0),
+            local_ip: lns.local_ip,
             remote_ip,
             local_lease: None,
             calling_number: m.calling_number,
+            called_number: m.called_number,
+            user: None,
             data_ns: None,
             early: Vec::new(),
             pid: None,
@@ -125,18 +144,21 @@ impl Endpoint {
         if c.state != CallState::ExpectIccn {
             return;
         }
-        let (lns, path, peer_tunnel) = (t.lns.clone(), t.path, t.peer_id);
+        let Some(lns) = t.section.lns().cloned() else { return };
+        let (path, peer_tunnel) = (t.path, t.peer_id);
         let local_ip = match lns.local_pool.is_empty() {
             true => lns.local_ip,
             false => {
-                c.local_lease = self.leases.take(&lns.local_pool, None);
+                c.local_lease = self.leases.take(&lns.local_pool, None, None);
                 c.local_lease
             }
         };
+        c.local_ip = local_ip;
         c.state = CallState::Starting;
         // RFC 2661 §4.4.4: a peer that requires sequence numbers gets them.
         c.data_ns = m.sequencing_required.then_some(0);
         let (id, remote_ip, calling_number) = (c.id, c.remote_ip, c.calling_number.clone());
+        let (peer_session, send_numbers) = (c.peer_session, c.data_ns.is_some());
         let early = std::mem::take(&mut c.early);
         if !lns.local_pool.is_empty() && local_ip.is_none() {
             let text = format!("get_local_addr: Out of local IP addresses on tunnel {peer_tunnel}!");
@@ -149,8 +171,14 @@ impl Endpoint {
         }
         self.out.push_back(Output::StartCall(CallStart {
             call: id,
+            peer_tunnel,
+            peer_session,
             path,
-            lns,
+            role: Role::Lns,
+            section: Section::Lns(lns),
+            number: None,
+            credentials: Credentials::default(),
+            send_numbers,
             local_ip,
             remote_ip,
             calling_number,
@@ -307,6 +335,15 @@ impl Endpoint {
             self.leases.give_back(a);
         }
     }
+}
+
+/// What a caller is known by from one call to the next. Before PPP nothing better is known than what it calls itself.
+fn caller_key(host: &str, number: Option<&str>) -> Option<u64> {
+    let number = number.unwrap_or("");
+    if number.is_empty() && matches!(host, "" | "anonymous" | "localhost") {
+        return None;
+    }
+    Some(digest(&[host.as_bytes(), number.as_bytes()]))
 }
 
 /// What a pppd exit status means, in words (pppd(8), EXIT STATUS); `None` for an orderly end.

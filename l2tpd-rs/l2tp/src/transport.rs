@@ -114,6 +114,11 @@ impl Transport {
         self.queue.is_empty()
     }
 
+    /// Messages that are not acknowledged, those not sent yet included.
+    pub fn unacknowledged(&self) -> usize {
+        self.queue.len()
+    }
+
     /// When the oldest unacknowledged message must be looked at.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline

@@ -1,11 +1,10 @@
 //! The state of one tunnel; what happens in it is in `control` and `sessions`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use ipsec_types::{Instant, SecretBytes};
 
-use crate::config::LnsConfig;
+use crate::config::Section;
 use crate::io::{Path, TimerReason};
 use crate::transport::Transport;
 
@@ -28,7 +27,7 @@ pub(crate) struct Tunnel {
     /// Chosen by the peer.
     pub(crate) peer_id: u16,
     pub(crate) path: Path,
-    pub(crate) lns: Arc<LnsConfig>,
+    pub(crate) section: Section,
     pub(crate) state: TunnelState,
     pub(crate) transport: Transport,
     pub(crate) peer_host: String,
@@ -45,6 +44,7 @@ pub(crate) struct Tunnel {
     pub(crate) by_peer_session: BTreeMap<u16, u16>,
     /// Session ids of ended calls whose CDN is not acknowledged.
     pub(crate) retired: BTreeSet<u16>,
+    pub(crate) since: Instant,
     pub(crate) last_heard: Instant,
     /// A HELLO is under way.
     pub(crate) hello_sent: bool,
