@@ -156,6 +156,9 @@ pub struct LacConfig {
     pub window: Option<u16>,
     /// As [`LnsConfig::hidden_bit`].
     pub hidden_bit: bool,
+    /// A Tie Breaker goes into the SCCRQ: when the peer dials us at the same time, only one of the two tunnels shall
+    /// stand (RFC 2661 §5.6).
+    pub tie_breaker: bool,
     /// As [`LnsConfig::sequencing`].
     pub sequencing: bool,
     /// As [`LnsConfig::accept_outgoing`].
@@ -185,6 +188,7 @@ impl Default for LacConfig {
             hostname: None,
             window: None,
             hidden_bit: false,
+            tie_breaker: false,
             sequencing: false,
             accept_outgoing: false,
             tx_bps: 0,

@@ -4,7 +4,7 @@ use ipsec_types::Instant;
 
 use crate::endpoint::Endpoint;
 use crate::header::{self, Control};
-use crate::io::{Level, Path};
+use crate::io::{Event, Level, Path};
 use crate::limit::Topic;
 use crate::message::{Message, MessageType};
 use crate::transport::Verdict;
@@ -13,7 +13,9 @@ use crate::tunnel::TunnelState;
 impl Endpoint {
     /// A control message for a tunnel of ours.
     pub(crate) fn control(&mut self, now: Instant, path: Path, refuse_clear: bool, c: Control<'_>) {
+        self.follow(now, &path, &c);
         let Some(t) = self.tunnels.get_mut(&c.tunnel).filter(|t| t.path.key() == path.key()) else {
+            self.counters.unknown_tunnel += 1;
             if !refuse_clear {
                 self.acknowledge_stray_stopccn(path, c);
             }
@@ -33,6 +35,7 @@ impl Endpoint {
         t.last_heard = now;
         for session in t.transport.acknowledge(now, c.nr) {
             t.retired.remove(&session);
+            self.retired.remove(&session);
         }
         if t.transport.is_idle() {
             t.hello_sent = false;
@@ -56,6 +59,43 @@ impl Endpoint {
         let m = Message::decode(c.body, None);
         if let (Some(MessageType::STOPCCN), Some(peer_id @ 1..)) = (m.kind, m.assigned_tunnel) {
             self.transmit(path, vec![header::control(peer_id, 0, c.nr, c.ns.wrapping_add(1), &[])]);
+        }
+    }
+
+    /// Takes a peer's new address or port when it has proved to be the same.
+    ///
+    /// A server may answer an SCCRQ from another port (RFC 2661 §8.1), and through an SA whose mark we could not know:
+    /// any answer from its address will do. Later only the other end of the same pair of IPsec SAs is believed, with
+    /// the right numbers, when its NAT has moved it.
+    fn follow(&mut self, now: Instant, path: &Path, c: &Control<'_>) {
+        let Some(t) = self
+            .tunnels
+            .get_mut(&c.tunnel)
+            .filter(|t| t.path.key() != path.key() || t.path.local != path.local)
+        else {
+            return;
+        };
+        let first = t.state == TunnelState::ExpectSccrp
+            && t.path.peer.ip() == path.peer.ip()
+            && t.transport.plausible(c.nr)
+            && c.ns == 0;
+        if first {
+            return self.set_path(c.tunnel, *path);
+        }
+        let proved = t.state == TunnelState::Established
+            && t.path.key() != path.key()
+            && t.path.mark != 0
+            && t.path.mark == path.mark
+            && !c.body.is_empty()
+            && t.transport.judge(c.ns) == Verdict::Next
+            && t.transport.plausible(c.nr);
+        if proved {
+            let (old, id) = (t.path.peer, t.id);
+            self.counters.moved += 1;
+            let text = format!("network_thread: peer of tunnel {id} has moved from {old} to {}", path.peer);
+            self.log_limited(now, Topic::Moved, Level::Notice, text);
+            self.set_path(c.tunnel, *path);
+            self.event(Event::TunnelMoved { tunnel: id, path: *path });
         }
     }
 
@@ -126,29 +166,29 @@ impl Endpoint {
             _ => {}
         }
         // RFC 2661 §4.1: an unknown mandatory AVP ends the call the message is about, or else the tunnel.
-        if let Some((vendor, attribute)) = m.unknown_mandatory {
+        if let Some((vendor, attribute)) = m.unknown_mandatory
+            && !(kind == MessageType::SCCRP && m.still_hidden)
+        {
             let text = cannot_handle(vendor, attribute);
             return match kind {
                 MessageType::SCCRQ | MessageType::SCCRP | MessageType::SCCCN | MessageType::HELLO => {
                     self.close_tunnel(now, id, 2, 8, &text)
                 }
+                // An answer about a call that is gone costs nothing.
                 _ => self.refuse_call(now, id, session, m.assigned_session, 2, 8, &text),
             };
         }
         match kind {
             MessageType::SCCCN => self.scccn(now, id, m),
-            MessageType::HELLO | MessageType::WEN | MessageType::SLI => {}
+            MessageType::SCCRP => self.sccrp(now, id, m, body),
+            MessageType::HELLO | MessageType::WEN => {}
+            MessageType::SLI => self.sli(id, session, &m),
             MessageType::ICRQ => self.icrq(now, id, m),
+            MessageType::ICRP => self.icrp(id, session, &m),
             MessageType::ICCN => self.iccn(now, id, session, m),
-            MessageType::OCRQ => self.refuse_call(
-                now,
-                id,
-                session,
-                m.assigned_session,
-                5,
-                0,
-                "This tunnel cannot accept calls",
-            ),
+            MessageType::OCRQ => self.ocrq(now, id, m),
+            MessageType::OCRP => self.ocrp(id, session, &m),
+            MessageType::OCCN => self.occn(id, session, &m),
             _ if !kind.known() && m.kind_mandatory => {
                 // RFC 2661 §4.4.1.
                 let text = format!("message type {} cannot be handled", kind.0);

@@ -9,9 +9,9 @@
 use ipsec_types::Instant;
 
 use crate::avp::attr;
-use crate::call::CallState;
 use crate::endpoint::Endpoint;
-use crate::io::{CallEnd, CallId, Level, Output};
+use crate::io::{CallEnd, CallId, Event, Level, Output, TimerReason};
+use crate::lac::News;
 use crate::limit::Topic;
 use crate::message::{Body, Message, MessageType};
 
@@ -53,7 +53,8 @@ impl Endpoint {
             return;
         }
         let (code, error, text) = cdn_reason(&end);
-        self.disconnect(call, code, error, text);
+        let words = exit_words_of(&end, text);
+        self.disconnect_as(call, code, error, text, words);
         // Its PPP has ended already.
         self.ended.remove(&call.generation);
         self.flush(now, call.tunnel);
@@ -83,11 +84,12 @@ impl Endpoint {
             return self.log_limited(now, Topic::Junk, Level::Debug, text);
         };
         let (id, serial) = (c.id, c.serial);
+        let words = format!("the peer has hung up: {} ({})", r.code, r.text);
         self.log(
             Level::Info,
             format!("control_finish: Connection closed to {ip}, serial {serial} ({})", r.text),
         );
-        self.release(id);
+        self.release(id, words);
     }
 
     /// Refuses what a message asks for a call, or ends that call.
@@ -130,27 +132,33 @@ impl Endpoint {
             .must(attr::ASSIGNED_SESSION_ID, &session.to_be_bytes())
             .done();
         t.retired.insert(session);
+        self.retired.insert(session);
         t.transport.push_last(peer_session, body, session);
     }
 
     /// Ends a call and tells the peer.
     pub(crate) fn disconnect(&mut self, id: CallId, code: u16, error: u16, text: &str) {
+        self.disconnect_as(id, code, error, text, text.to_string());
+    }
+
+    /// As [`Endpoint::disconnect`], with other words for us than for the peer.
+    fn disconnect_as(&mut self, id: CallId, code: u16, error: u16, text: &str, words: String) {
         let Some(peer_session) = self.calls.get(&id.session).map(|c| c.peer_session) else { return };
-        self.release(id);
+        self.release(id, words);
         self.push_cdn(id.tunnel, id.session, peer_session, code, error, text);
     }
 
     /// Ends all calls of a tunnel without telling the peer, which knows or will be told with a StopCCN.
-    pub(crate) fn end_calls(&mut self, tunnel: u16) {
+    pub(crate) fn end_calls(&mut self, tunnel: u16, words: &str) {
         let calls: Vec<u16> =
             self.tunnels.get(&tunnel).map(|t| t.calls.iter().copied().collect()).unwrap_or_default();
         for id in calls.iter().filter_map(|s| self.calls.get(s)).map(|c| c.id).collect::<Vec<_>>() {
-            self.release(id);
+            self.release(id, words.to_string());
         }
     }
 
     /// The one place where a call ends: its addresses go back, its PPP is stopped, its ids are free.
-    pub(crate) fn release(&mut self, id: CallId) {
+    pub(crate) fn release(&mut self, id: CallId, words: String) {
         let Some(c) = self.calls.remove(&id.session) else { return };
         if let Some(t) = self.tunnels.get_mut(&id.tunnel) {
             t.calls.remove(&id.session);
@@ -158,10 +166,17 @@ impl Endpoint {
             let ip = *t.path.peer.ip();
             self.log(Level::Info, format!("call_close: Call {} to {ip} disconnected", id.session));
         }
-        self.leases_back([c.remote_ip, c.local_lease]);
-        if c.state != CallState::ExpectIccn {
+        self.leases_back([c.remote_lease, c.local_lease]);
+        self.news.extend(c.lac.map(|slot| News::CallOver { slot, call: id }));
+        if let Some(at) = c.reorder.as_ref().and_then(|r| r.deadline()) {
+            self.timers.remove(&(at, id.session, TimerReason::Reorder));
+        }
+        self.counters.data_lost += c.reorder.as_ref().map_or(0, |r| r.lost);
+        self.call_is_set_up(c.since, id.session);
+        if c.has_ppp() {
             self.ended.insert(id.generation, c.peer_session);
             self.out.push_back(Output::StopCall(id));
+            self.event(Event::CallDown { call: id, words });
         }
     }
 
@@ -169,6 +184,15 @@ impl Endpoint {
         for a in addrs.into_iter().flatten() {
             self.leases.give_back(a);
         }
+    }
+}
+
+fn exit_words_of(end: &CallEnd, text: &str) -> String {
+    match end {
+        CallEnd::Exit(n) => exit_words(*n).unwrap_or("PPP has ended").to_string(),
+        CallEnd::Signal(n) => format!("pppd was ended by signal {n}"),
+        CallEnd::NotStarted(why) if why.is_empty() => text.to_string(),
+        CallEnd::NotStarted(why) => why.clone(),
     }
 }
 

@@ -330,4 +330,6 @@ pub enum TimerReason {
     Redial,
     /// A numbered data message is missing for too long.
     Reorder,
+    /// A call is asked for and not connected.
+    CallSetup,
 }

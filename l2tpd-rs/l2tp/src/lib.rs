@@ -15,27 +15,34 @@
 //! * **Call** (session): one PPP link inside a tunnel, opened by ICRQ, ICRP, ICCN.
 //! * **ZLB**: a control header without a message, which acknowledges only.
 //!
-//! Only the LNS role is here; the words of the log lines are xl2tpd's, because people and programs search for them.
+//! Both roles are here, with incoming and outgoing calls; the words of the log lines are xl2tpd's, because people and programs search for them.
 #![forbid(unsafe_code)]
 
 pub mod auth;
 pub mod avp;
+mod body;
 pub mod call;
 pub mod config;
 mod control;
+mod data;
+mod dial;
 pub mod endpoint;
 mod hangup;
 pub mod hdlc;
 pub mod header;
 pub mod io;
+mod lac;
 mod limit;
 pub mod message;
 mod path_gone;
+mod place;
 pub mod pool;
+pub mod reorder;
 pub mod secrets;
 mod sessions;
 mod setup;
 pub mod status;
+mod table;
 mod teardown;
 pub mod transport;
 mod tunnel;

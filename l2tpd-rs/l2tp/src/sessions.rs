@@ -7,23 +7,32 @@
 //!   ICCN: speed, framing                   ──►           pppd is started
 //! ```
 
+use std::time::Duration;
+
 use ipsec_types::Instant;
 
 use crate::auth::digest;
 use crate::avp::attr;
-use crate::call::{Call, CallState, Counter};
+use crate::call::{Call, CallState};
 use crate::config::Section;
 use crate::endpoint::Endpoint;
 use crate::hangup::{error, result};
-use crate::io::{CallId, CallStart, Credentials, Level, Output, Role};
+use crate::io::{CallId, Event, Level, Role, TimerReason};
 use crate::limit::Topic;
-use crate::message::{Body, Message, MessageType};
+use crate::message::{Message, MessageType};
 use crate::tunnel::TunnelState;
 
+/// How long ICRQ to ICCN, or OCRQ to OCCN, may take: long enough for a number to be dialled.
+const CALL_SETUP: Duration = Duration::from_secs(60);
+
 impl Endpoint {
+    /// The call is connected, or over.
+    pub(crate) fn call_is_set_up(&mut self, since: Instant, session: u16) {
+        self.timers.remove(&(since + CALL_SETUP, session, TimerReason::CallSetup));
+    }
+
     pub(crate) fn icrq(&mut self, now: Instant, tunnel: u16, m: Message) {
         let Some(t) = self.tunnels.get(&tunnel) else { return };
-        let (path, peer_tunnel) = (t.path, t.peer_id);
         if t.state != TunnelState::Established {
             let text = format!("control_finish: ICRQ before tunnel {tunnel} is established, ignoring it.");
             return self.log_limited(now, Topic::Junk, Level::Debug, text);
@@ -34,7 +43,7 @@ impl Endpoint {
             );
             return self.log_limited(now, Topic::Junk, Level::Warning, text);
         };
-        let Some(lns) = t.section.lns().cloned() else {
+        if t.section.lns().is_none() {
             let text = "This tunnel cannot accept calls";
             return self.send_cdn_without_call(
                 tunnel,
@@ -43,133 +52,149 @@ impl Endpoint {
                 error::NONE,
                 text,
             );
-        };
-        if t.by_peer_session.contains_key(&peer_session) {
-            let text =
-                format!("control_finish: Peer requested call {peer_session} twice, ignoring second one.");
-            return self.log_limited(now, Topic::Duplicate, Level::Debug, text);
         }
-        let limit = self.cfg.limits.calls_per_tunnel;
-        if t.calls.len() >= limit {
-            let text = format!(
-                "control_finish: Too many calls on tunnel {tunnel} from {} ({limit})",
-                path.peer.ip()
-            );
-            self.log_limited(now, Topic::Limit, Level::Warning, text);
-            let text = "Too many calls on this tunnel";
-            return self.send_cdn_without_call(
-                tunnel,
-                peer_session,
-                result::NO_FACILITIES_NOW,
-                error::NONE,
-                text,
-            );
-        }
-        let caller = caller_key(&t.peer_host, m.calling_number.as_deref());
-        let remote_ip = match lns.no_assign {
-            true => None,
-            false => match self.leases.take(&lns.pool, lns.local_ip, caller) {
-                Some(a) => Some(a),
-                None => {
-                    let text = format!("control_finish: Out of IP addresses on tunnel {peer_tunnel}!");
-                    self.log_limited(now, Topic::Limit, Level::Warning, text);
-                    let text = "No available IP address";
-                    return self.send_cdn_without_call(
-                        tunnel,
-                        peer_session,
-                        result::GENERAL_ERROR,
-                        error::RESOURCES,
-                        text,
-                    );
-                }
-            },
-        };
-        let Some(session) = self.free_session_id() else {
-            self.leases_back([remote_ip, None]);
-            let text = "No session IDs left";
-            return self.send_cdn_without_call(
-                tunnel,
-                peer_session,
-                result::GENERAL_ERROR,
-                error::RESOURCES,
-                text,
-            );
-        };
-        let id = CallId { tunnel, session, generation: self.generation() };
-        let call = Call {
-            id,
-            peer_session,
-            state: CallState::ExpectIccn,
-            role: Role::Lns,
-            since: now,
-            serial: m.serial.unwrap_or(0),
-            local_ip: lns.local_ip,
-            remote_ip,
-            local_lease: None,
-            calling_number: m.calling_number,
-            called_number: m.called_number,
-            user: None,
-            data_ns: None,
-            early: Vec::new(),
-            pid: None,
-            rx: Counter::default(),
-            tx: Counter::default(),
-        };
-        self.calls.insert(session, call);
+        let Some(id) = self.accept(now, tunnel, peer_session, &m) else { return };
+        let icrp = self
+            .call_body(tunnel, MessageType::ICRP)
+            .secret(attr::ASSIGNED_SESSION_ID, &id.session.to_be_bytes());
         if let Some(t) = self.tunnels.get_mut(&tunnel) {
-            t.calls.insert(session);
-            t.by_peer_session.insert(peer_session, session);
-            let icrp = Body::new(MessageType::ICRP).must(attr::ASSIGNED_SESSION_ID, &session.to_be_bytes());
             t.transport.push(peer_session, icrp.done());
         }
     }
 
-    pub(crate) fn iccn(&mut self, now: Instant, tunnel: u16, session: u16, m: Message) {
-        let Some(c) = self.calls.get_mut(&session).filter(|c| c.id.tunnel == tunnel) else { return };
-        let Some(t) = self.tunnels.get(&tunnel) else { return };
-        if c.state != CallState::ExpectIccn {
-            return;
-        }
-        let Some(lns) = t.section.lns().cloned() else { return };
-        let (path, peer_tunnel) = (t.path, t.peer_id);
-        let local_ip = match lns.local_pool.is_empty() {
-            true => lns.local_ip,
-            false => {
-                c.local_lease = self.leases.take(&lns.local_pool, None, None);
-                c.local_lease
-            }
+    /// Whether one more call fits.
+    pub(crate) fn room_for_call(&mut self, now: Instant, tunnel: u16) -> bool {
+        let limits = self.cfg.limits;
+        let Some(t) = self.tunnels.get(&tunnel) else { return false };
+        let ip = *t.path.peer.ip();
+        let text = if t.calls.len() >= limits.calls_per_tunnel {
+            self.counters.limit_calls_per_tunnel += 1;
+            format!(
+                "control_finish: Too many calls on tunnel {tunnel} from {ip} ({})",
+                limits.calls_per_tunnel
+            )
+        } else if self.calls.len() >= limits.calls {
+            self.counters.limit_calls += 1;
+            format!("control_finish: Too many calls ({}), refusing one from {ip}", limits.calls)
+        } else {
+            return true;
         };
-        c.local_ip = local_ip;
-        c.state = CallState::Starting;
-        // RFC 2661 §4.4.4: a peer that requires sequence numbers gets them.
-        c.data_ns = m.sequencing_required.then_some(0);
-        let (id, remote_ip, calling_number) = (c.id, c.remote_ip, c.calling_number.clone());
-        let (peer_session, send_numbers) = (c.peer_session, c.data_ns.is_some());
-        let early = std::mem::take(&mut c.early);
-        if !lns.local_pool.is_empty() && local_ip.is_none() {
+        self.log_limited(now, Topic::Limit, Level::Warning, text);
+        false
+    }
+
+    /// Makes a call of a request of the peer, with an address; refuses it with a CDN when that cannot be.
+    pub(crate) fn accept(
+        &mut self,
+        now: Instant,
+        tunnel: u16,
+        peer_session: u16,
+        m: &Message,
+    ) -> Option<CallId> {
+        let t = self.tunnels.get(&tunnel)?;
+        let (section, peer_tunnel) = (t.section.clone(), t.peer_id);
+        if t.by_peer_session.contains_key(&peer_session) {
+            let text =
+                format!("control_finish: Peer requested call {peer_session} twice, ignoring second one.");
+            self.log_limited(now, Topic::Duplicate, Level::Debug, text);
+            return None;
+        }
+        let caller = caller_key(&t.peer_host, m.calling_number.as_deref());
+        let refuse = |e: &mut Self, code, error, text| {
+            e.send_cdn_without_call(tunnel, peer_session, code, error, text);
+            None
+        };
+        if !self.room_for_call(now, tunnel) {
+            return refuse(self, result::NO_FACILITIES_NOW, error::NONE, "Too many calls");
+        }
+        let Some(session) = self.free_session_id() else {
+            return refuse(self, result::GENERAL_ERROR, error::RESOURCES, "No session IDs left");
+        };
+        let id = CallId { tunnel, session, generation: self.generation() };
+        let mut call = Call::new(id, Role::Lns, CallState::ExpectIccn, now);
+        match &section {
+            Section::Lns(l) => {
+                call.local_ip = l.local_ip;
+                if !l.no_assign {
+                    call.remote_lease = self.leases.take(&l.pool, l.local_ip, caller);
+                    call.remote_ip = call.remote_lease;
+                    if call.remote_ip.is_none() {
+                        self.counters.pool_empty += 1;
+                        let text = format!("control_finish: Out of IP addresses on tunnel {peer_tunnel}!");
+                        self.log_limited(now, Topic::Limit, Level::Warning, text);
+                        return refuse(
+                            self,
+                            result::GENERAL_ERROR,
+                            error::RESOURCES,
+                            "No available IP address",
+                        );
+                    }
+                }
+            }
+            Section::Lac(l) => (call.local_ip, call.remote_ip) = (l.local_ip, l.remote_ip),
+        }
+        call.peer_session = peer_session;
+        call.serial = m.serial.unwrap_or(0);
+        call.calling_number.clone_from(&m.calling_number);
+        call.called_number.clone_from(&m.called_number);
+        self.add_call(call);
+        if let Some(t) = self.tunnels.get_mut(&tunnel) {
+            t.calls.insert(session);
+            t.by_peer_session.insert(peer_session, session);
+        }
+        Some(id)
+    }
+
+    pub(crate) fn add_call(&mut self, call: Call) {
+        self.timers.insert((call.since + CALL_SETUP, call.id.session, TimerReason::CallSetup));
+        self.calls.insert(call.id.session, Box::new(call));
+    }
+
+    /// A peer that asks for a call or answers one and then does not connect it: the call's address is wanted elsewhere.
+    pub(crate) fn call_setup_timeout(&mut self, now: Instant, session: u16) {
+        let overdue = |c: &&Call| !c.has_ppp() && now.since(c.since) >= CALL_SETUP;
+        let Some(id) = self.calls.get(&session).map(|c| &**c).filter(overdue).map(|c| c.id) else { return };
+        self.disconnect(id, result::GENERAL_ERROR, error::VENDOR, "The call was not connected in time");
+        self.flush(now, id.tunnel);
+        self.rearm(id.tunnel);
+    }
+
+    /// Our own address of a call from `local ip range`, where there is one; refuses the call when none is left.
+    pub(crate) fn lease_local(&mut self, now: Instant, id: CallId) -> bool {
+        let Some(t) = self.tunnels.get(&id.tunnel) else { return false };
+        let peer_tunnel = t.peer_id;
+        let Some(lns) = t.section.lns().filter(|l| !l.local_pool.is_empty()).cloned() else { return true };
+        let lease = self.leases.take(&lns.local_pool, None, None);
+        if let Some(c) = self.calls.get_mut(&id.session) {
+            (c.local_lease, c.local_ip) = (lease, lease);
+        }
+        if lease.is_none() {
+            self.counters.pool_empty += 1;
             let text = format!("get_local_addr: Out of local IP addresses on tunnel {peer_tunnel}!");
             self.log_limited(now, Topic::Limit, Level::Warning, text);
-            let text = "No available local IP addresses";
-            return self.disconnect(id, result::GENERAL_ERROR, error::RESOURCES, text);
+            self.disconnect(id, result::GENERAL_ERROR, error::RESOURCES, "No available local IP addresses");
+        }
+        lease.is_some()
+    }
+
+    pub(crate) fn iccn(&mut self, now: Instant, tunnel: u16, session: u16, m: Message) {
+        let Some(id) = self.awaiting(tunnel, session, CallState::ExpectIccn) else { return };
+        self.numbering(tunnel, session, &m);
+        if !self.lease_local(now, id) {
+            return;
         }
         if m.tx_speed.is_none() {
             self.log(Level::Debug, "control_finish: Warning: Peer did not specify transmit speed");
         }
-        self.out.push_back(Output::StartCall(CallStart {
-            call: id,
-            peer_tunnel,
-            peer_session,
-            path,
-            role: Role::Lns,
-            section: Section::Lns(lns),
-            number: None,
-            credentials: Credentials::default(),
-            send_numbers,
-            local_ip,
-            remote_ip,
-            calling_number,
-        }));
-        self.out.extend(early.into_iter().map(|frame| Output::Payload { call: id, frame }));
+        self.start_ppp(id);
+    }
+
+    /// The peer tells which characters its PPP wants escaped (RFC 2661 §6.14).
+    pub(crate) fn sli(&mut self, tunnel: u16, session: u16, m: &Message) {
+        let call = self.calls.get(&session).filter(|c| c.id.tunnel == tunnel && c.has_ppp()).map(|c| c.id);
+        if let (Some(call), Some((send_accm, recv_accm))) = (call, m.accm) {
+            self.event(Event::LinkInfo { call, send_accm, recv_accm });
+        }
     }
 
     pub(crate) fn call_started(&mut self, now: Instant, call: CallId, pid: u32) {
@@ -177,13 +202,17 @@ impl Endpoint {
         let Some(t) = self.tunnels.get(&call.tunnel) else { return };
         c.state = CallState::Up;
         c.pid = Some(pid);
-        let text = format!(
-            "Call established with {}, PID: {pid}, Local: {}, Remote: {}, Serial: {}",
-            t.path.peer.ip(),
-            call.session,
-            c.peer_session,
-            c.serial
-        );
+        let role = c.role;
+        let (ip, local, remote, serial) = (t.path.peer.ip(), call.session, c.peer_session, c.serial);
+        let text = match role {
+            Role::Lns => format!(
+                "Call established with {ip}, PID: {pid}, Local: {local}, Remote: {remote}, Serial: {serial}"
+            ),
+            Role::Lac => format!(
+                "Call established with {ip}, Local: {local}, Remote: {remote}, Serial: {serial} (ref=0/0)"
+            ),
+        };
+        self.event(Event::CallUp { call, role });
         self.log(Level::Notice, text);
         self.rearm(call.tunnel);
         self.flush(now, call.tunnel);

@@ -25,7 +25,7 @@ const FIRMWARE: u16 = 0x0690;
 /// The Vendor Name peers know xl2tpd by.
 const VENDOR: &[u8] = b"xelerance.com";
 /// Receive window where `tunnel rws` is absent.
-const DEFAULT_WINDOW: u16 = 4;
+pub(crate) const DEFAULT_WINDOW: u16 = 4;
 
 impl Endpoint {
     /// A control message for tunnel 0: only a well-formed SCCRQ with Ns 0 has any effect.
@@ -53,6 +53,9 @@ impl Endpoint {
             );
             return self.log_limited(now, Topic::Junk, Level::Debug, text);
         };
+        if self.lost_to_ours(now, &path, m.tie_breaker) {
+            return;
+        }
         let sccrq = digest(&[c.body]);
         let known = self.by_peer.get(&(path.key(), peer_id)).copied();
         if let Some(t) = known.and_then(|id| self.tunnels.get_mut(&id))
@@ -60,8 +63,9 @@ impl Endpoint {
         {
             // Our SCCRP was lost or is late: the same again, and no new state.
             let id = t.id;
+            t.credit = t.credit.saturating_add(allowance(&path, c.body.len()));
             let again = match t.state {
-                TunnelState::ExpectScccn => t.transport.repeat(),
+                TunnelState::ExpectScccn => t.sccrp_again(now),
                 _ => {
                     t.transport.acknowledge_again(0);
                     t.transport.flush(now)
@@ -89,22 +93,26 @@ impl Endpoint {
     /// Whether one more half-open tunnel fits.
     fn room_for(&mut self, now: Instant, path: &Path) -> bool {
         let limits = self.cfg.limits;
-        let all: usize = self.half_open.values().sum();
+        let all = self.half_open_all;
         let here = self.half_open.get(path.peer.ip()).copied().unwrap_or(0);
-        let limit = match () {
-            _ if here >= limits.half_open_per_peer => limits.half_open_per_peer,
-            _ if all >= limits.half_open => limits.half_open,
+        let c = &mut self.counters;
+        let (counter, limit) = match () {
+            _ if here >= limits.half_open_per_peer => {
+                (&mut c.limit_half_open_per_peer, limits.half_open_per_peer)
+            }
+            _ if all >= limits.half_open => (&mut c.limit_half_open, limits.half_open),
+            _ if self.tunnels.len() >= limits.tunnels => (&mut c.limit_tunnels, limits.tunnels),
             _ => return true,
         };
-        let text = format!(
-            "control_finish: Too many half-open tunnels ({limit}), ignoring SCCRQ of {}",
-            path.peer.ip()
-        );
+        *counter += 1;
+        let text =
+            format!("control_finish: Too many tunnels ({limit}), ignoring SCCRQ of {}", path.peer.ip());
         self.log_limited(now, Topic::Limit, Level::Warning, text);
         false
     }
 
     fn denied(&mut self, now: Instant, topic: Topic, path: &Path, why: &str) {
+        self.counters.denied += u64::from(topic == Topic::Clear);
         let sep = if why.is_empty() { "" } else { ": " };
         let text =
             format!("control_finish: Denied connection to unauthorized peer {}{sep}{why}", path.peer.ip());
@@ -129,7 +137,7 @@ impl Endpoint {
     fn open(&mut self, now: Instant, path: Path, c: Control<'_>, mut m: Message, o: Opening) {
         let Some(lns) = self.select_lns(*path.peer.ip()) else {
             self.denied(now, Topic::Denied, &path, "");
-            return self.refuse(path, o.peer_id, 4, 0, "No Authorization");
+            return self.refuse(path, c.body.len(), o.peer_id, 4, 0, "No Authorization");
         };
         let us = lns.hostname.clone().unwrap_or_else(|| self.cfg.hostname.clone());
         let them = m.host_name.clone().unwrap_or_default();
@@ -138,7 +146,7 @@ impl Endpoint {
             m = Message::decode(c.body, secret.as_ref());
         }
         if let Some((vendor, attribute)) = m.unknown_mandatory {
-            return self.refuse(path, o.peer_id, 2, 8, &cannot_handle(vendor, attribute));
+            return self.refuse(path, c.body.len(), o.peer_id, 2, 8, &cannot_handle(vendor, attribute));
         }
         if secret.is_none() && (lns.challenge || m.challenge.is_some()) {
             let text = format!("handle_challenge: no secret found for us='{us}' and them='{them}'");
@@ -149,10 +157,10 @@ impl Endpoint {
                 Level::Warning,
                 format!("control_finish: No secret for '{them}'"),
             );
-            return self.refuse(path, o.peer_id, 4, 0, "No secret on our side");
+            return self.refuse(path, c.body.len(), o.peer_id, 4, 0, "No secret on our side");
         }
         let Some(id) = self.free_tunnel_id() else {
-            return self.refuse(path, o.peer_id, 2, 4, "No tunnel IDs left");
+            return self.refuse(path, c.body.len(), o.peer_id, 2, 4, "No tunnel IDs left");
         };
         let response = match (&secret, &m.challenge) {
             (Some(s), Some(ch)) => Some(auth::response(Carrier::Sccrp, s, ch)),
@@ -160,59 +168,62 @@ impl Endpoint {
         };
         let challenge: Option<[u8; 16]> = lns.challenge.then(|| self.random());
         let window = lns.window.unwrap_or(DEFAULT_WINDOW);
-        // M only where RFC 2661 §4.4 has it: some peers refuse more.
-        let sccrp = Body::new(MessageType::SCCRP)
-            .must(attr::PROTOCOL_VERSION, &[1, 0])
-            .must(attr::FRAMING_CAPABILITIES, &[0, 0, 0, 3])
-            .must(attr::BEARER_CAPABILITIES, &[0, 0, 0, 0])
-            .may(attr::FIRMWARE_REVISION, &FIRMWARE.to_be_bytes())
-            .must(attr::HOST_NAME, us.as_bytes())
-            .may(attr::VENDOR_NAME, VENDOR)
-            .must(attr::ASSIGNED_TUNNEL_ID, &id.to_be_bytes())
-            .must(attr::RECEIVE_WINDOW_SIZE, &window.to_be_bytes())
-            .maybe(attr::CHALLENGE_RESPONSE, response.as_ref().map(|r| &r[..]))
-            .maybe(attr::CHALLENGE, challenge.as_ref().map(|c| &c[..]));
+        let credit = allowance(&path, c.body.len());
+        let build = |lean| {
+            introduction(MessageType::SCCRP, &us, id, window, lean)
+                .maybe(attr::CHALLENGE_RESPONSE, response.as_ref().map(|r| &r[..]))
+                .maybe(attr::CHALLENGE, challenge.as_ref().map(|c| &c[..]))
+                .done()
+        };
+        let mut sccrp = build(false);
+        if header::CONTROL_HEADER + sccrp.len() > credit {
+            sccrp = build(true);
+        }
         let retries = Retries { max: self.cfg.max_retries, cap: self.cfg.cap_backoff };
         let mut transport = Transport::new(o.peer_id, m.receive_window, window, retries);
         transport.received(0);
-        transport.push_limited(sccrp.done(), SCCRP_SENDS);
-        let tunnel = Tunnel {
-            id,
-            peer_id: o.peer_id,
-            path,
-            section: Section::Lns(lns),
-            state: TunnelState::ExpectScccn,
-            transport,
-            peer_host: them,
-            challenge,
-            secret,
-            sccrq: o.sccrq,
-            replaces: o.replaces,
-            calls: Default::default(),
-            by_peer_session: Default::default(),
-            retired: Default::default(),
-            since: now,
-            last_heard: now,
-            hello_sent: false,
-            forget_at: None,
-            armed: None,
-        };
-        self.tunnels.insert(id, tunnel);
+        let sends = if path.mark == 0 { 1 } else { SCCRP_SENDS };
+        let size = header::CONTROL_HEADER + sccrp.len();
+        transport.push_limited(sccrp, sends);
+        let state = TunnelState::ExpectScccn;
+        let mut tunnel = Tunnel::new(id, path, Section::Lns(lns), state, transport, now);
+        tunnel.peer_id = o.peer_id;
+        tunnel.peer_host = them;
+        tunnel.authenticated = response.is_some() || challenge.is_some();
+        tunnel.challenge = challenge;
+        tunnel.secret = secret;
+        tunnel.sync_framing = m.framing_caps.is_some_and(|c| c & 1 != 0);
+        tunnel.credit = credit;
+        tunnel.sccrp_size = size;
+        tunnel.sccrq = o.sccrq;
+        tunnel.replaces = o.replaces;
+        self.add_tunnel(tunnel);
+        self.half_open_all += 1;
         self.by_peer.insert((path.key(), o.peer_id), id);
         *self.half_open.entry(*path.peer.ip()).or_insert(0) += 1;
         self.debug_message(&m);
-        self.flush(now, id);
+        if let Some(t) = self.tunnels.get_mut(&id) {
+            let list = t.sccrp_again(now);
+            self.transmit(path, list);
+        }
         self.rearm(id);
     }
 
-    /// Answers an SCCRQ with a StopCCN and keeps nothing.
-    fn refuse(&mut self, path: Path, peer_id: u16, result: u16, error: u16, text: &str) {
+    /// Answers an SCCRQ of `asked` octets with a StopCCN and keeps nothing. Words are left out, or the answer, where
+    /// they are more than a stranger may have.
+    fn refuse(&mut self, path: Path, asked: usize, peer_id: u16, result: u16, error: u16, text: &str) {
+        self.counters.denied += 1;
         let id = u16::from_be_bytes(self.random()).max(1);
-        let body = Body::new(MessageType::STOPCCN)
-            .must(attr::ASSIGNED_TUNNEL_ID, &id.to_be_bytes())
-            .result(result, error, text)
-            .done();
-        self.transmit(path, vec![header::control(peer_id, 0, 0, 1, &body)]);
+        let answer = |text| {
+            let body = Body::new(MessageType::STOPCCN)
+                .must(attr::ASSIGNED_TUNNEL_ID, &id.to_be_bytes())
+                .result(result, error, text)
+                .done();
+            header::control(peer_id, 0, 0, 1, &body)
+        };
+        let allowed = allowance(&path, asked);
+        let fitting = [text, ""].into_iter().map(answer).find(|d| d.len() <= allowed);
+        self.transmit(path, fitting.into_iter().collect());
     }
 
     pub(crate) fn scccn(&mut self, now: Instant, id: u16, m: Message) {
@@ -242,8 +253,47 @@ impl Endpoint {
         );
         self.half_open_done(peer);
         self.log(Level::Notice, text);
+        self.announce(id);
         if let Some(old) = replaces {
             self.drop_silently(old);
+        }
+    }
+}
+
+/// What SCCRQ and SCCRP begin with. M only where RFC 2661 §4.4 has it: some peers refuse more.
+/// `lean` leaves out what a peer can do without.
+pub(crate) fn introduction(kind: MessageType, us: &str, id: u16, window: u16, lean: bool) -> Body {
+    let mut b =
+        Body::new(kind).must(attr::PROTOCOL_VERSION, &[1, 0]).must(attr::FRAMING_CAPABILITIES, &[0, 0, 0, 3]);
+    if !lean {
+        b = b
+            .must(attr::BEARER_CAPABILITIES, &[0, 0, 0, 0])
+            .may(attr::FIRMWARE_REVISION, &FIRMWARE.to_be_bytes());
+    }
+    b = b.must(attr::HOST_NAME, us.as_bytes());
+    if !lean {
+        b = b.may(attr::VENDOR_NAME, VENDOR);
+    }
+    b.must(attr::ASSIGNED_TUNNEL_ID, &id.to_be_bytes()).must(attr::RECEIVE_WINDOW_SIZE, &window.to_be_bytes())
+}
+
+/// How many octets may answer an SCCRQ with a body of `asked` octets. Who came through IPsec is who he says; anybody
+/// else may have forged the address, and whoever has it shall not get more than 1.2 times what was sent in its name.
+fn allowance(path: &Path, asked: usize) -> usize {
+    match path.mark {
+        0 => (header::CONTROL_HEADER + asked) * 6 / 5,
+        _ => usize::MAX,
+    }
+}
+
+impl Tunnel {
+    /// The SCCRP, for the first time or once more, as often as the peer's octets pay for it.
+    fn sccrp_again(&mut self, now: Instant) -> Vec<Vec<u8>> {
+        let Some(left) = self.credit.checked_sub(self.sccrp_size) else { return Vec::new() };
+        self.credit = left;
+        match self.transport.ns() {
+            0 => self.transport.flush(now),
+            _ => self.transport.repeat(),
         }
     }
 }

@@ -111,7 +111,25 @@ impl Endpoint {
     /// All tunnels that are not closed, with their calls.
     pub fn status(&self) -> Vec<TunnelStatus> {
         let open = |t: &&Tunnel| !matches!(t.state, TunnelState::Closing | TunnelState::Stopped);
-        self.tunnels.values().filter(open).map(|t| self.tunnel_status(t)).collect()
+        let mut list: Vec<_> =
+            self.tunnels.values().map(|t| &**t).filter(open).map(|t| self.tunnel_status(t)).collect();
+        list.sort_unstable_by_key(|t| t.id);
+        list
+    }
+
+    /// One tunnel, by our id.
+    pub fn tunnel(&self, id: u16) -> Option<TunnelStatus> {
+        self.tunnels.get(&id).map(|t| self.tunnel_status(t))
+    }
+
+    /// A call, by our session id.
+    pub fn call(&self, session: u16) -> Option<CallId> {
+        self.calls.get(&session).map(|c| c.id)
+    }
+
+    /// How many tunnels and calls there are, in whatever state.
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.tunnels.len(), self.calls.len())
     }
 
     fn tunnel_status(&self, t: &Tunnel) -> TunnelStatus {
@@ -130,7 +148,7 @@ impl Endpoint {
             called_number: c.called_number.clone(),
             rx: c.rx,
             tx: c.tx,
-            rx_lost: 0,
+            rx_lost: c.reorder.as_ref().map_or(0, |r| r.lost),
         });
         TunnelStatus {
             id: t.id,
@@ -150,13 +168,6 @@ impl Endpoint {
         }
     }
 
-    /// The `[lac]` sections.
-    pub fn lac_status(&self) -> Vec<LacStatus> {
-        let idle =
-            |name: &String| LacStatus { name: name.clone(), state: LacState::Idle, tunnel: None, redials: 0 };
-        self.cfg.lac.iter().map(|l| idle(&l.name)).collect()
-    }
-
     /// What happened since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -164,7 +175,7 @@ impl Endpoint {
 
     /// Whether a tunnel has this mark.
     pub fn has_mark(&self, mark: u32) -> bool {
-        self.tunnels.values().any(|t| t.path.mark == mark)
+        self.by_mark.contains_key(&mark)
     }
 
     /// Marks an address as in use by something that is not a call of this process (a pppd that has outlived the last

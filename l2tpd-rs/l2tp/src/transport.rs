@@ -114,6 +114,17 @@ impl Transport {
         self.queue.is_empty()
     }
 
+    /// The peer has answered: its tunnel id, and its window if it told one.
+    pub fn set_peer(&mut self, tunnel: u16, window: Option<u16>) {
+        self.peer_tunnel = tunnel;
+        self.peer_window = window.unwrap_or(4).clamp(1, 0x4000);
+    }
+
+    /// Whether a received Nr is one this side has earned: not older than the last, not of what was never sent.
+    pub fn plausible(&self, nr: u16) -> bool {
+        nr.wrapping_sub(self.una) <= self.in_flight
+    }
+
     /// Messages that are not acknowledged, those not sent yet included.
     pub fn unacknowledged(&self) -> usize {
         self.queue.len()
