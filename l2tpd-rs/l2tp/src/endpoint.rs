@@ -144,7 +144,12 @@ impl Endpoint {
 
     /// The next thing to do outside.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.out.pop_front()
+        let next = self.out.pop_front();
+        // What a burst has made large need not stay so.
+        if next.is_none() && self.out.capacity() > 1024 {
+            self.out.shrink_to(64);
+        }
+        next
     }
 
     /// When to call [`Endpoint::handle`] with [`Input::Timeout`], and why.

@@ -62,7 +62,7 @@ fn answer(outputs: &[Output]) -> Message {
 fn call(e: &mut Endpoint, path: Path) -> CallId {
     let sccrq = Body::new(MessageType::SCCRQ)
         .must(ASSIGNED_TUNNEL, &[0, 7])
-        .must(HOST_NAME, b"a client behind one NAT")
+        .must(HOST_NAME, b"one of the clients behind a NAT")
         .done();
     let tunnel = answer(&tell(e, path, (0, 0), 0, &sccrq)).assigned_tunnel.unwrap();
     tell(e, path, (tunnel, 0), 1, &Body::new(MessageType::SCCCN).done());
