@@ -21,6 +21,7 @@ use crate::conf::Config;
 use crate::control_pipe::ControlPipe;
 use crate::log::Log;
 use crate::protected::{self, Protected};
+use crate::resolver::Resolver;
 use crate::sa_watch::SaWatch;
 use crate::secrets::SecretFile;
 use crate::signals::Signals;
@@ -40,6 +41,7 @@ const TOKEN_UDP: u64 = 0;
 const TOKEN_SIGNALS: u64 = 1;
 const TOKEN_CONTROL: u64 = 2;
 const TOKEN_SAS: u64 = 3;
+const TOKEN_RESOLVER: u64 = 4;
 /// Calls have their generation plus this.
 const TOKEN_CALLS: u64 = 16;
 /// Sockets of tunnels in the kernel have our tunnel id plus this; no generation gets there.
@@ -58,6 +60,7 @@ pub struct Daemon {
     secrets: SecretFile,
     protected: Protected,
     sas: Option<SaWatch>,
+    resolver: Resolver,
     udp: Udp,
     epoll: Epoll,
     signals: Signals,
@@ -116,6 +119,8 @@ impl Daemon {
         watch(p.udp.as_fd(), TOKEN_UDP)?;
         watch(p.signals.as_fd(), TOKEN_SIGNALS)?;
         watch(p.control.as_fd(), TOKEN_CONTROL)?;
+        let resolver = Resolver::new()?;
+        watch(resolver.as_fd(), TOKEN_RESOLVER)?;
         let sas = SaWatch::open().and_then(|s| watch(s.as_fd(), TOKEN_SAS).map(|()| s).map_err(Into::into));
         if let Err(e) = &sas {
             p.log.info(&format!(
@@ -140,6 +145,7 @@ impl Daemon {
             secrets: SecretFile::new(p.secrets),
             protected: Protected::new(protected::FILE),
             sas: sas.ok(),
+            resolver,
             udp: p.udp,
             epoll,
             signals: p.signals,
@@ -175,6 +181,11 @@ impl Daemon {
                     token @ TOKEN_TUNNELS.. => self.receive(now, u16::try_from(token - TOKEN_TUNNELS).ok()),
                     TOKEN_SIGNALS => self.take_signals(now),
                     TOKEN_CONTROL => self.take_commands(now),
+                    TOKEN_RESOLVER => {
+                        for (dial, addrs) in self.resolver.take() {
+                            self.engine.handle(now, Input::Resolved { dial, addrs });
+                        }
+                    }
                     TOKEN_SAS => self.sas.iter_mut().for_each(|s| s.take(now)),
                     token => self.call_event(token - TOKEN_CALLS, e.events()),
                 }
@@ -266,7 +277,7 @@ impl Daemon {
                 Output::StopCall(call) => self.stop_call(now, call),
                 Output::Payload { call, frame } => self.calls.deliver(call, &frame),
                 Output::Event(e) => self.event(&e),
-                Output::Resolve { .. } => {}
+                Output::Resolve { dial, host } => self.resolver.ask(dial, host),
             }
         }
         self.run_starts(now);
@@ -311,8 +322,8 @@ impl Daemon {
             self.engine.handle(now, Input::Timeout);
         }
         if let Some(sas) = self.sas.as_mut().filter(|s| s.next_timer().is_some_and(|at| at <= now)) {
-            let marks: BTreeSet<u32> = self.engine.status().iter().map(|t| t.mark).collect();
-            for mark in sas.check(now, |m| marks.contains(&m)) {
+            let engine = &self.engine;
+            for mark in sas.check(now, |m| engine.has_mark(m)) {
                 self.engine.handle(now, Input::PathGone { mark });
             }
         }

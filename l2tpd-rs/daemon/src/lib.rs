@@ -18,6 +18,7 @@ pub mod ppp_db;
 pub mod pppd;
 pub mod protected;
 pub mod pty;
+pub mod resolver;
 pub mod sa_watch;
 pub mod secrets;
 pub mod show;

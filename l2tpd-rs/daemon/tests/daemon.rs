@@ -182,7 +182,11 @@ impl Lac {
 
     fn sccrq(&self) -> Body {
         Body::new(MessageType::SCCRQ)
+            .must(attr::PROTOCOL_VERSION, &[1, 0])
+            .must(attr::BEARER_CAPABILITIES, &[0; 4])
             .must(attr::HOST_NAME, b"lac")
+            // As long as a client's is: in clear an SCCRP is not larger than what has asked for it.
+            .may(attr::VENDOR_NAME, b"a vendor of clients")
             .must(attr::FRAMING_CAPABILITIES, &[0, 0, 0, 3])
             .must(attr::ASSIGNED_TUNNEL_ID, &self.tid.to_be_bytes())
     }

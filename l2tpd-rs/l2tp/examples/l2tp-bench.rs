@@ -2,7 +2,12 @@
 //! `cargo run --release -p l2tp-proto --example l2tp-bench`.
 //!
 //! One line a figure. A cost that is flat in the number of callers shows in the last two set-up lines being alike.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program that prints and may end at once")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a program that prints and may end at once"
+)]
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
