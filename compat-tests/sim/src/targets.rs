@@ -21,12 +21,13 @@ use crate::pair::{Pair, PairConfig};
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders and programs.
-pub const ALL: [(&str, Target); 10] = [
+pub const ALL: [(&str, Target); 11] = [
     ("feed_endpoint", feed_endpoint),
     ("hdlc", hdlc),
     ("ipsec_conf", ipsec_conf),
     ("ipsec_secrets", ipsec_secrets),
     ("isakmp_message", isakmp_message),
+    ("l2tp_connection", l2tp_connection),
     ("l2tp_feed_endpoint", l2tp_feed_endpoint),
     ("l2tp_message", l2tp_message),
     ("whack_request", whack_request),
@@ -101,6 +102,61 @@ pub fn l2tp_message(data: &[u8]) {
     if let Ok(l2tp_proto::header::Packet::Control(control)) = l2tp_proto::header::parse(data) {
         l2tp_proto::message::Message::decode(control.body, None);
         l2tp_proto::message::Message::decode(control.body, Some(&SecretBytes::from(&b"secret"[..])));
+    }
+}
+
+/// Message bodies to a LAC that dials, each with the numbers and ids it waits for, so that every one is processed; the
+/// secret is `secret`, hidden AVPs are uncovered with it. Then an hour passes.
+pub fn l2tp_connection(data: &[u8]) {
+    use l2tp_proto::header::{self, Packet};
+    let lac = l2tp_proto::LacConfig {
+        name: "isp".into(),
+        lns: vec![l2tp_proto::LnsAddress { host: "198.51.100.2".into(), port: 1701 }],
+        redial: true,
+        max_redials: Some(3),
+        hidden_bit: true,
+        sequencing: true,
+        accept_outgoing: true,
+        ..Default::default()
+    };
+    let config = l2tp_proto::EndpointConfig { lac: vec![lac.into()], ..Default::default() };
+    let mut entropy = Entropy::new(1, 1);
+    let fill = move |out: &mut [u8]| ike::EntropySource::fill(&mut entropy, out);
+    let secrets = l2tp_proto::SecretTable::parse("* * secret").0;
+    let mut engine = l2tp_proto::Endpoint::new(config, secrets, Box::new(fill));
+    let mut now = Instant::default();
+    let peer = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 2), 1701);
+    let path = l2tp_proto::Path { local: Ipv4Addr::new(192, 0, 2, 1), peer, mark: 0 };
+    engine.handle(now, l2tp_proto::Input::Dial { lac: "isp", number: None, credentials: Default::default() });
+    let (mut ns, mut seen) = (0u16, 0u16);
+    for piece in pieces(data).take(256) {
+        while let Some(o) = engine.poll_output() {
+            match o {
+                l2tp_proto::Output::Transmit { data, .. } => {
+                    if let Ok(Packet::Control(c)) = header::parse(&data) {
+                        seen = c.ns.wrapping_add(u16::from(!c.body.is_empty()));
+                    }
+                }
+                l2tp_proto::Output::StartCall(s) => {
+                    engine.handle(now, l2tp_proto::Input::CallStarted { call: s.call, pid: 1 });
+                }
+                _ => {}
+            }
+        }
+        let status = engine.status();
+        let Some(tunnel) = status.first() else { break };
+        // The first octet chooses between the tunnel and its call.
+        let (on_call, body) = piece.split_first().map_or((false, piece), |(c, b)| (c & 1 != 0, b));
+        let session = tunnel.calls.first().filter(|_| on_call).map_or(0, |c| c.id.session);
+        let datagram = header::control(tunnel.id, session, ns, seen, body);
+        ns = ns.wrapping_add(u16::from(!body.is_empty()));
+        engine.handle(now, l2tp_proto::Input::Datagram { path, refuse_clear: false, data: &datagram });
+    }
+    let end = now + Duration::from_secs(3600);
+    while let Some((at, _)) = engine.poll_timeout().filter(|(at, _)| *at <= end) {
+        now = now.max(at);
+        engine.handle(now, l2tp_proto::Input::Timeout);
+        while engine.poll_output().is_some() {}
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Args {
     pub foreground: bool,
     /// `-l`: log to syslog even then.
     pub syslog: bool,
+    /// `--check`: read the configuration, say what is wrong with it, and end.
+    pub check: bool,
     /// `-q`: type of service of what we send, 0 to 255.
     pub tos: u8,
 }
@@ -75,7 +77,7 @@ pub enum Asked {
 /// The usage, as printed on standard output.
 pub const USAGE: &str = "Usage: xl2tpd [-c <config file>] [-s <secret file>] [-p <pid file>]
               [-C <control file>] [-D] [-l] [-q <tos decimal value for control>]
-              [-v, --version]
+              [--check] [-v, --version]
 ";
 
 /// Reads the command line, `argv[0]` included.
@@ -90,11 +92,16 @@ pub fn parse<I: IntoIterator<Item = String>>(argv: I) -> Asked {
         control: "/var/run/xl2tpd/l2tp-control".into(),
         foreground: false,
         syslog: false,
+        check: false,
         tos: 0,
     };
     while let Some(word) = argv.next() {
         if word == "--version" {
             return Asked::Version;
+        }
+        if word == "--check" {
+            a.check = true;
+            continue;
         }
         let mut value = |slot: &mut String| match argv.next() {
             Some(v) => {

@@ -28,7 +28,12 @@ pub struct Request {
 
 /// Takes apart what one read brought.
 pub fn parse(bytes: &[u8]) -> Vec<Option<Request>> {
-    String::from_utf8_lossy(bytes).lines().filter(|l| !l.trim().is_empty()).map(request).collect()
+    String::from_utf8_lossy(bytes)
+        .split(['\n', '\0'])
+        .map(|l| l.trim_end_matches('\r'))
+        .filter(|l| !l.trim().is_empty())
+        .map(request)
+        .collect()
 }
 
 /// One command; `None` when an answer is asked for without saying where, or nothing follows.
@@ -46,7 +51,8 @@ fn request(line: &str) -> Option<Request> {
     Some(Request { reply, command, argument })
 }
 
-/// Writes an answer and removes the file, as xl2tpd does. An answer nobody reads is dropped.
+/// Writes an answer and removes the file, as xl2tpd does. An answer nobody reads is dropped, and so is what a FIFO
+/// does not hold; a plain file takes answers of any length.
 pub fn answer(path: &Path, text: &str) {
     // Without O_NONBLOCK a FIFO without a reader would hold us.
     let options = OpenOptions::new()
@@ -57,6 +63,10 @@ pub fn answer(path: &Path, text: &str) {
         .custom_flags(libc::O_NONBLOCK)
         .open(path);
     if let Ok(mut file) = options {
+        // Best effort: a FIFO holds 64 KiB unless it is told otherwise.
+        if let Ok(size) = i32::try_from(text.len()).map(|n| n.max(4096)) {
+            let _ = nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETPIPE_SZ(size));
+        }
         let _ = file.write_all(text.as_bytes());
         drop(file);
         let _ = fs::remove_file(path);

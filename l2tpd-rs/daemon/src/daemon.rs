@@ -4,6 +4,7 @@
 
 mod calls;
 mod commands;
+mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,7 +12,7 @@ use std::net::SocketAddrV4;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use l2tp_proto::{Endpoint, Input, Instant, Output, Path};
+use l2tp_proto::{Endpoint, Event, Input, Instant, Output, Path};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
@@ -20,12 +21,14 @@ use crate::conf::Config;
 use crate::control_pipe::ControlPipe;
 use crate::log::Log;
 use crate::protected::{self, Protected};
+use crate::resolver::Resolver;
 use crate::sa_watch::SaWatch;
 use crate::secrets::SecretFile;
 use crate::signals::Signals;
 use crate::time::now;
 use crate::udp::{BATCH, Udp};
 use calls::Calls;
+use start::Starts;
 
 /// Batches of datagrams a wake-up.
 const UDP_BATCHES: usize = 4;
@@ -38,8 +41,11 @@ const TOKEN_UDP: u64 = 0;
 const TOKEN_SIGNALS: u64 = 1;
 const TOKEN_CONTROL: u64 = 2;
 const TOKEN_SAS: u64 = 3;
+const TOKEN_RESOLVER: u64 = 4;
 /// Calls have their generation plus this.
 const TOKEN_CALLS: u64 = 16;
+/// Sockets of tunnels in the kernel have our tunnel id plus this; no generation gets there.
+const TOKEN_TUNNELS: u64 = 1 << 63;
 
 /// Where the settings came from and how to read them again.
 pub type Reload = Box<dyn Fn(&Log) -> Option<Config>>;
@@ -54,6 +60,7 @@ pub struct Daemon {
     secrets: SecretFile,
     protected: Protected,
     sas: Option<SaWatch>,
+    resolver: Resolver,
     udp: Udp,
     epoll: Epoll,
     signals: Signals,
@@ -61,9 +68,12 @@ pub struct Daemon {
     control_path: String,
     pid_file: String,
     calls: Calls,
+    starts: Starts,
     /// Datagrams to send at the end of the wake-up.
     outgoing: Vec<(Path, Vec<u8>)>,
     listen: SocketAddrV4,
+    /// Sections that came through the control FIFO: kind, name, options.
+    added: Vec<(&'static str, String, String)>,
     ending: Option<Instant>,
     /// Send errors are told once in this time.
     send_error_told: Option<Instant>,
@@ -109,6 +119,8 @@ impl Daemon {
         watch(p.udp.as_fd(), TOKEN_UDP)?;
         watch(p.signals.as_fd(), TOKEN_SIGNALS)?;
         watch(p.control.as_fd(), TOKEN_CONTROL)?;
+        let resolver = Resolver::new()?;
+        watch(resolver.as_fd(), TOKEN_RESOLVER)?;
         let sas = SaWatch::open().and_then(|s| watch(s.as_fd(), TOKEN_SAS).map(|()| s).map_err(Into::into));
         if let Err(e) = &sas {
             p.log.info(&format!(
@@ -118,6 +130,12 @@ impl Daemon {
         let listen =
             p.udp.local().unwrap_or(SocketAddrV4::new(p.conf.global.listen_addr, p.conf.global.port));
         let engine = Endpoint::new(p.conf.endpoint(&p.hostname), Default::default(), Box::new(os_random));
+        let starts = Starts::new(p.conf.global.force_userspace);
+        p.log.info(match (p.conf.global.force_userspace, starts.use_kernel) {
+            (true, _) => "Not looking for kernel support.",
+            (false, true) => "Using l2tp kernel support.",
+            (false, false) => "L2TP kernel support not detected: calls go through ptys.",
+        });
         Ok(Daemon {
             log: p.log,
             conf: p.conf,
@@ -127,6 +145,7 @@ impl Daemon {
             secrets: SecretFile::new(p.secrets),
             protected: Protected::new(protected::FILE),
             sas: sas.ok(),
+            resolver,
             udp: p.udp,
             epoll,
             signals: p.signals,
@@ -134,8 +153,10 @@ impl Daemon {
             control_path: args.control.clone(),
             pid_file: args.pid_file.clone(),
             calls: Calls::default(),
+            starts,
             outgoing: Vec::new(),
             listen,
+            added: Vec::new(),
             ending: None,
             send_error_told: None,
         })
@@ -156,9 +177,15 @@ impl Daemon {
             let now = now();
             for e in events.iter().take(n) {
                 match e.data() {
-                    TOKEN_UDP => self.receive(now),
+                    TOKEN_UDP => self.receive(now, None),
+                    token @ TOKEN_TUNNELS.. => self.receive(now, u16::try_from(token - TOKEN_TUNNELS).ok()),
                     TOKEN_SIGNALS => self.take_signals(now),
                     TOKEN_CONTROL => self.take_commands(now),
+                    TOKEN_RESOLVER => {
+                        for (dial, addrs) in self.resolver.take() {
+                            self.engine.handle(now, Input::Resolved { dial, addrs });
+                        }
+                    }
                     TOKEN_SAS => self.sas.iter_mut().for_each(|s| s.take(now)),
                     token => self.call_event(token - TOKEN_CALLS, e.events()),
                 }
@@ -174,6 +201,9 @@ impl Daemon {
     }
 
     fn timeout(&self) -> EpollTimeout {
+        if self.starts.is_waiting() {
+            return EpollTimeout::ZERO;
+        }
         let engine = self.engine.poll_timeout().map(|(at, _)| at);
         let sas = self.sas.as_ref().and_then(SaWatch::next_timer);
         let next = [engine, sas, self.calls.next_timer(), self.ending];
@@ -183,7 +213,8 @@ impl Daemon {
         u16::try_from(ms).unwrap_or(u16::MAX).into()
     }
 
-    fn receive(&mut self, now: Instant) {
+    /// Takes datagrams of the port, or of the socket of a tunnel in the kernel.
+    fn receive(&mut self, now: Instant, tunnel: Option<u16>) {
         if let Some((table, warnings)) = self.secrets.changed() {
             self.engine.set_secrets(table);
             for w in warnings {
@@ -193,7 +224,25 @@ impl Daemon {
         let (port, plain) = (self.listen.port(), self.conf.global.listen_plain);
         for _ in 0..UDP_BATCHES {
             let (engine, calls, protected) = (&mut self.engine, &mut self.calls, &mut self.protected);
-            let got = self.udp.receive(|mut path, data| {
+            let udp = match tunnel {
+                None => &mut self.udp,
+                Some(id) => match self.starts.kernel.udp(id) {
+                    Some(udp) => udp,
+                    None => return,
+                },
+            };
+            let (debug, log) = (self.conf.global.debug, &self.log);
+            let got = udp.receive(|mut path, data| {
+                if debug.network {
+                    let (ip, port) = (path.peer.ip(), path.peer.port());
+                    log.debug(&format!(
+                        "network_thread: recv packet from {ip}, port {port}, size = {}",
+                        data.len()
+                    ));
+                }
+                if debug.packet {
+                    log.debug(&crate::log::hex(data));
+                }
                 // The T bit tells control from data; data goes the short way.
                 let control = data.first().is_some_and(|b| b & 0x80 != 0);
                 let mask = protected.mask(now, path.local, port);
@@ -206,8 +255,10 @@ impl Daemon {
                 }
             });
             match got {
-                Ok(n) if n == BATCH => {}
+                Ok(n) if n == BATCH && tunnel.is_none() => {}
                 Ok(_) => break,
+                // What ICMP told about an earlier packet; the engine's own timers decide.
+                Err(e) if e.kind() == io::ErrorKind::ConnectionRefused && tunnel.is_some() => break,
                 Err(e) => {
                     self.log.warning(&format!("network_thread: recvfrom returned error {e}"));
                     break;
@@ -225,8 +276,11 @@ impl Daemon {
                 Output::StartCall(start) => self.start_call(now, start),
                 Output::StopCall(call) => self.stop_call(now, call),
                 Output::Payload { call, frame } => self.calls.deliver(call, &frame),
+                Output::Event(e) => self.event(&e),
+                Output::Resolve { dial, host } => self.resolver.ask(dial, host),
             }
         }
+        self.run_starts(now);
         for generation in self.calls.flush(&self.epoll) {
             self.collect(generation);
         }
@@ -249,13 +303,27 @@ impl Daemon {
         }
     }
 
+    fn event(&mut self, e: &Event) {
+        if let Event::TunnelMoved { tunnel, path } = e {
+            self.starts.kernel.moved(*tunnel, path.peer);
+        }
+        let debug = self.conf.global.debug;
+        let told = match e {
+            Event::TunnelUp { .. } | Event::TunnelMoved { .. } | Event::TunnelDown { .. } => debug.tunnel,
+            _ => debug.state,
+        };
+        if told {
+            self.log.debug(&format!("event: {e:?}"));
+        }
+    }
+
     fn timers(&mut self, now: Instant) {
         if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.engine.handle(now, Input::Timeout);
         }
         if let Some(sas) = self.sas.as_mut().filter(|s| s.next_timer().is_some_and(|at| at <= now)) {
-            let marks: BTreeSet<u32> = self.engine.status().iter().map(|t| t.mark).collect();
-            for mark in sas.check(now, |m| marks.contains(&m)) {
+            let engine = &self.engine;
+            for mark in sas.check(now, |m| engine.has_mark(m)) {
                 self.engine.handle(now, Input::PathGone { mark });
             }
         }
@@ -266,8 +334,8 @@ impl Daemon {
         for signal in self.signals.take() {
             match signal {
                 SIGCHLD => self.reap(now),
-                SIGUSR1 => self.dump(),
-                SIGHUP => self.reload(),
+                SIGUSR1 => self.dump(now),
+                SIGHUP => self.reload(now),
                 SIGTERM | SIGINT if self.ending.is_none() => {
                     self.log.crit(&format!("death_handler: Fatal signal {signal} received"));
                     self.ending = Some(now + GOODBYE);
@@ -278,7 +346,7 @@ impl Daemon {
         }
     }
 
-    fn reload(&mut self) {
+    fn reload(&mut self, now: Instant) {
         let Some(conf) = (self.reload)(&self.log) else {
             return self.log.warning("init: the configuration has an error, everything stays as it was");
         };
@@ -286,21 +354,9 @@ impl Daemon {
         if (global.listen_addr, global.port) != (self.conf.global.listen_addr, self.conf.global.port) {
             self.log.warning("init: listen-addr and port are taken up at the next start only");
         }
-        self.engine.reconfigure(conf.endpoint(&self.hostname));
-        self.conf = conf;
+        self.starts.use_kernel = !conf.global.force_userspace && crate::kernel::available();
+        self.take_over(now, conf);
         self.log.info("init: configuration read again; calls that stand are not touched");
-    }
-
-    fn dump(&self) {
-        let lines = crate::status::dump(
-            &self.engine.status(),
-            &self.conf,
-            self.engine.leased(),
-            self.calls.dropped(),
-        );
-        for l in lines {
-            self.log.warning(&l);
-        }
     }
 
     /// The end: pppds get a moment to run their ip-down scripts, then the files go.

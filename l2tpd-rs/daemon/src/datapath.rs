@@ -1,7 +1,7 @@
 //! Where the PPP frames of a call go.
 //!
-//! [`DataPath`] is all the loop knows of it. The one here is a pppd on a pty; the kernel's L2TP and a PPP engine in
-//! this process are others.
+//! [`DataPath`] is all the loop knows of it. The one here is a pppd on a pty; the kernel's L2TP is another
+//! ([`crate::kernel`]), and a PPP engine in this process would be a third.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -11,8 +11,12 @@ use l2tp_proto::hdlc;
 
 /// One call's PPP, as the event loop sees it. No method blocks.
 pub trait DataPath {
-    /// What to watch for readability and, while [`DataPath::wants_write`], for room.
-    fn fd(&self) -> BorrowedFd<'_>;
+    /// Its name in the status.
+    fn kind(&self) -> &'static str;
+
+    /// What to watch for readability and, while [`DataPath::wants_write`], for room; `None` where frames do not come
+    /// through this process.
+    fn fd(&self) -> Option<BorrowedFd<'_>>;
 
     /// Takes a frame from the peer; it may be lost when PPP does not keep up, and is counted then.
     fn deliver(&mut self, frame: &[u8]);
@@ -34,6 +38,19 @@ pub trait DataPath {
 
     /// Frames from the peer that were lost here.
     fn dropped(&self) -> u64;
+
+    /// What has gone through where the engine does not see it.
+    fn traffic(&self) -> Option<Traffic>;
+}
+
+/// Frames and octets of PPP; transmit is towards the peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "names say it")]
+pub struct Traffic {
+    pub tx_packets: u64,
+    pub tx_bytes: u64,
+    pub rx_packets: u64,
+    pub rx_bytes: u64,
 }
 
 /// Octets that may wait for a slow pppd; frames beyond are dropped.
@@ -80,8 +97,12 @@ impl PtyPath {
 }
 
 impl DataPath for PtyPath {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.master.as_fd()
+    fn kind(&self) -> &'static str {
+        "pty"
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.master.as_fd())
     }
 
     fn deliver(&mut self, frame: &[u8]) {
@@ -172,6 +193,10 @@ impl DataPath for PtyPath {
 
     fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    fn traffic(&self) -> Option<Traffic> {
+        None
     }
 }
 

@@ -4,17 +4,24 @@
 //! the loop blocks. The binaries are `xl2tpd` (`l2tpd` by its other name) and `xl2tpd-control`.
 
 pub mod args;
+pub mod check;
 pub mod conf;
 pub mod control_pipe;
 pub mod daemon;
 pub mod datapath;
+pub mod kernel;
 pub mod log;
+pub mod mtu;
+pub mod optfile;
 pub mod pidfile;
+pub mod ppp_db;
 pub mod pppd;
 pub mod protected;
 pub mod pty;
+pub mod resolver;
 pub mod sa_watch;
 pub mod secrets;
+pub mod show;
 pub mod signals;
 pub mod status;
 pub mod time;

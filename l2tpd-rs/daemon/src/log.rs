@@ -84,6 +84,15 @@ impl Log {
     }
 }
 
+/// Octets for `debug packet`, bounded.
+pub fn hex(data: &[u8]) -> String {
+    let mut out = format!("packet dump, {} octets:", data.len());
+    for b in data.iter().take(256) {
+        out.push_str(&format!(" {b:02x}"));
+    }
+    out
+}
+
 fn connect() -> Option<UnixDatagram> {
     let s = UnixDatagram::unbound().ok()?;
     s.set_nonblocking(true).ok()?;

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
             println!("\nxl2tpd version:  {VERSION}\n{}", args::USAGE);
             ExitCode::FAILURE
         }
+        Asked::Run(a) if a.check => check(&a),
         Asked::Run(a) => run(&a),
     }
 }
@@ -64,11 +65,13 @@ fn load(a: &Args, log: &Log) -> Option<(Config, String)> {
             }
             Some((c, file))
         }
-        Err(e) => {
-            for line in e.to_string().lines() {
-                log.crit(line);
+        Err(list) => {
+            for e in list {
+                for line in e.to_string().lines() {
+                    log.crit(line);
+                }
+                log.crit(&e.old_form());
             }
-            log.crit(&e.old_form());
             None
         }
     }
@@ -87,6 +90,17 @@ fn secrets_file(a: &Args, conf: &Config, file: &str) -> String {
         (None, None) if usual.contains(&file) => beside(file),
         (None, None) => beside(usual[0]),
     }
+}
+
+/// `--check`: all errors and warnings on standard error, and nothing else happens.
+fn check(a: &Args) -> ExitCode {
+    let log = Log::stderr(a.name.ident());
+    let Some((conf, file)) = load(a, &log) else { return ExitCode::FAILURE };
+    for w in l2tpd::check::warnings(&conf, &secrets_file(a, &conf, &file)) {
+        log.warning(&format!("{file}: {w}"));
+    }
+    log.info(&format!("{file}: no errors"));
+    ExitCode::SUCCESS
 }
 
 fn run(a: &Args) -> ExitCode {
@@ -140,12 +154,11 @@ fn serve(a: &Args, log: &Log, conf: Config, file: &str, udp: Udp) -> Result<Daem
     let control = ControlPipe::create(&a.control)
         .map_err(|e| format!("open_controlfd: Unable to open {} for reading. ({e})", a.control))?;
     let hostname = nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default();
-    log.info("Not looking for kernel support.");
+    log.info(&match conf.global.saref {
+        true => format!("Setting SAref IP_IPSEC_REFINFO number to {}", conf.global.saref_number),
+        false => "Not looking for kernel SAref support.".into(),
+    });
     log.info(&format!("xl2tpd version {VERSION} started on {hostname} PID:{}", std::process::id()));
-    if !conf.lac.is_empty() {
-        let names = conf.lac.join(", ");
-        log.warning(&format!("init: [lac] sections ({names}) are read, but this version does not dial"));
-    }
     if !udp.marks {
         log.warning(
             "init: the kernel does not tell marks (SO_RCVMARK): one IPsec client per address and port",

@@ -2,27 +2,70 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use l2tp_proto::CallStart;
+use l2tp_proto::{CallStart, Role, SecretBytes};
 
-/// The arguments xl2tpd gives pppd for a call it has accepted, without `argv[0]`, in its order.
+/// How pppd reaches the call.
+#[derive(Debug)]
+pub enum Link {
+    /// A tty, by name and open.
+    Tty(String, OwnedFd),
+    /// A session socket of the kernel's L2TP.
+    Kernel(OwnedFd),
+}
+
+/// The number of the descriptor `pppol2tp` gets, and the one of `passwordfd`.
+const SESSION_FD: i32 = 3;
+const PASSWORD_FD: i32 = 4;
+
+/// The arguments xl2tpd gives pppd, without `argv[0]`, in its order.
 ///
 /// ```text
-///   TTY passive nodetach LOCAL:REMOTE [refuse-pap] [refuse-chap] [auth [require-pap] [require-chap] [login]]
-///   [name NAME] [debug] [file FILE] [ipparam PEER]
+///   TTY | plugin pppol2tp.so pppol2tp FD [pppol2tp_lns_mode pppol2tp_tunnel_id N pppol2tp_session_id N]
+///   passive nodetach [file /var/l2tp/NUMBER.options] [defaultroute] LOCAL:REMOTE [refuse-pap] [refuse-chap]
+///   [auth [require-pap] [require-chap] [login]] [name NAME] [debug] [plugin passwordfd.so passwordfd FD]
+///   [mtu N mru N] [file FILE] [ipparam PEER]
 /// ```
-pub fn arguments(tty: &str, c: &CallStart) -> Vec<String> {
-    let p = &c.lns.ppp;
+///
+/// `mtu` and `mru` are not xl2tpd's: they stand before `file`, so that a file that has them wins.
+pub fn arguments(link: &Link, c: &CallStart, mtu: Option<u16>) -> Vec<String> {
+    let p = c.section.ppp();
+    let mut v: Vec<String> = Vec::new();
+    let mut put = |words: &[&str]| v.extend(words.iter().map(|w| (*w).to_string()));
+    match link {
+        Link::Tty(name, _) => put(&[name]),
+        Link::Kernel(_) => {
+            put(&["plugin", "pppol2tp.so", "pppol2tp", &SESSION_FD.to_string()]);
+            if c.role == Role::Lns {
+                let (tunnel, session) = (c.call.tunnel.to_string(), c.call.session.to_string());
+                put(&["pppol2tp_lns_mode", "pppol2tp_tunnel_id", &tunnel, "pppol2tp_session_id", &session]);
+            }
+        }
+    }
+    put(&["passive", "nodetach"]);
+    // The number is the user's or the peer's word: it must not lead out of the folder.
+    if let Some(n) = c.number.as_ref().filter(|_| c.role == Role::Lac) {
+        let name: String = n.chars().filter(|c| c.is_ascii_alphanumeric() || "+*#-".contains(*c)).collect();
+        put(&["file", &format!("/var/l2tp/{name}.options")]);
+    }
+    let lac = c.section.lac();
+    if lac.is_some_and(|l| l.defaultroute) {
+        put(&["defaultroute"]);
+    }
     let local = c.local_ip.map(|a| a.to_string()).unwrap_or_default();
-    let remote = c.remote_ip.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED);
-    let mut v = vec![tty.to_string(), "passive".into(), "nodetach".into(), format!("{local}:{remote}")];
+    let remote = match (c.remote_ip, c.role) {
+        (Some(a), _) => a.to_string(),
+        (None, Role::Lns) => "0.0.0.0".into(),
+        (None, Role::Lac) => String::new(),
+    };
+    put(&[&format!("{local}:{remote}")]);
     let mut flag = |yes: bool, word: &str| {
         if yes {
-            v.push(word.into());
+            put(&[word]);
         }
     };
     flag(p.refuse_pap, "refuse-pap");
@@ -31,46 +74,97 @@ pub fn arguments(tty: &str, c: &CallStart) -> Vec<String> {
     flag(p.require_auth && p.require_pap, "require-pap");
     flag(p.require_auth && p.require_chap, "require-chap");
     flag(p.require_auth && p.login, "login");
-    let mut pair = |word: &str, value: Option<&str>| {
-        if let Some(value) = value {
-            v.extend([word.to_string(), value.to_string()]);
-        }
-    };
-    pair("name", p.name.as_deref());
-    if p.debug {
-        v.push("debug".into());
+    if let Some(name) = c.credentials.user.as_ref().or(p.name.as_ref()) {
+        put(&["name", name]);
     }
-    let mut pair = |word: &str, value: Option<&str>| {
-        if let Some(value) = value {
-            v.extend([word.to_string(), value.to_string()]);
-        }
-    };
-    pair("file", p.file.as_deref());
-    let peer = c.path.peer.ip().to_string();
-    pair("ipparam", p.pass_peer.then_some(&peer));
+    if p.debug {
+        put(&["debug"]);
+    }
+    if c.credentials.password.is_some() {
+        put(&["plugin", "passwordfd.so", "passwordfd", &PASSWORD_FD.to_string()]);
+    }
+    if let Some(n) = mtu.map(|n| n.to_string()) {
+        put(&["mtu", &n, "mru", &n]);
+    }
+    if let Some(file) = &p.file {
+        put(&["file", file]);
+    }
+    if p.pass_peer {
+        put(&["ipparam", &c.path.peer.ip().to_string()]);
+    }
     v
 }
 
-/// Starts pppd with the tty as its standard input and output; returns its process id. It dies with this process
-/// (`PR_SET_PDEATHSIG`) and has to be reaped by process id.
+/// A pppd that runs, and what it says on its standard error.
+#[derive(Debug)]
+pub struct Started {
+    /// Process id; to be reaped by it.
+    pub pid: u32,
+    /// Standard error; does not block.
+    pub words: File,
+}
+
+fn pipe() -> io::Result<(File, File)> {
+    let mut fds = [0; 2];
+    // SAFETY: the array has room for the two descriptors.
+    if unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: both were just opened and belong to nobody else.
+    Ok(unsafe { (File::from_raw_fd(fds[0]), File::from_raw_fd(fds[1])) })
+}
+
+/// The read end of a pipe that holds the password and nothing else.
+fn password_pipe(password: &SecretBytes) -> io::Result<File> {
+    let (read, mut write) = pipe()?;
+    // Far below what a pipe holds, so it cannot block.
+    let bytes = password.expose();
+    write.write_all(bytes.get(..bytes.len().min(1024)).unwrap_or(bytes))?;
+    Ok(read)
+}
+
+/// Starts pppd: tty or nothing as its standard input and output, the descriptors its arguments name, no others. It
+/// dies with this process (`PR_SET_PDEATHSIG`).
 ///
 /// # Errors
 /// The kernel's: no such program, no memory, no processes left.
-pub fn start(program: &str, args: &[String], tty: OwnedFd, calling_number: Option<&str>) -> io::Result<u32> {
-    let tty = File::from(tty);
+pub fn start(program: &str, args: &[String], link: Link, c: &CallStart) -> io::Result<Started> {
+    let (words, stderr) = pipe()?;
+    nix::fcntl::fcntl(&words, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
     let mut command = Command::new(program);
-    command
-        .args(args.iter().map(OsString::from))
-        .stdin(tty.try_clone()?)
-        .stdout(tty)
-        .stderr(Stdio::inherit());
-    if let Some(n) = calling_number {
+    command.args(args.iter().map(OsString::from)).stderr(stderr);
+    let session = match link {
+        Link::Tty(_, tty) => {
+            let tty = File::from(tty);
+            command.stdin(tty.try_clone()?).stdout(tty);
+            None
+        }
+        Link::Kernel(session) => {
+            command.stdin(Stdio::null()).stdout(Stdio::null());
+            Some(session)
+        }
+    };
+    let password = c.credentials.password.as_ref().map(password_pipe).transpose()?;
+    if let Some(n) = &c.calling_number {
         command.env("CALLER_ID", n);
     }
     let parent = std::process::id();
+    let from = [session.as_ref().map(AsRawFd::as_raw_fd), password.as_ref().map(AsRawFd::as_raw_fd)];
     let before_exec = move || {
-        // SAFETY: two plain system calls, both allowed between fork and exec.
+        // SAFETY: plain system calls, all allowed between fork and exec.
         unsafe {
+            // Out of the way of the two numbers first; dup2 clears close-on-exec.
+            let mut high = [-1; 2];
+            for (h, fd) in high.iter_mut().zip(from) {
+                if let Some(fd) = fd {
+                    *h = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 10);
+                }
+            }
+            for (h, to) in high.into_iter().zip([SESSION_FD, PASSWORD_FD]) {
+                if h >= 0 && libc::dup2(h, to) < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) != 0 {
                 return Err(io::Error::last_os_error());
             }
@@ -83,47 +177,59 @@ pub fn start(program: &str, args: &[String], tty: OwnedFd, calling_number: Optio
     };
     // SAFETY: the closure allocates nothing and takes no lock.
     unsafe { command.pre_exec(before_exec) };
-    Ok(command.spawn()?.id())
+    Ok(Started { pid: command.spawn()?.id(), words })
+}
+
+/// Longest line of a pppd that is kept, and lines a pppd may say.
+const LINE: usize = 400;
+const LINES: u32 = 50;
+
+/// What a pppd says on its standard error, line by line and bounded.
+#[derive(Debug)]
+pub struct Words {
+    pipe: File,
+    line: Vec<u8>,
+    said: u32,
+}
+
+impl Words {
+    /// Nothing said yet.
+    pub fn new(pipe: File) -> Self {
+        Words { pipe, line: Vec::new(), said: 0 }
+    }
+
+    /// The lines that are whole by now; with `last` the rest too.
+    pub fn take(&mut self, last: bool) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut buffer = [0; 1024];
+        // A bound on what one wake-up does; the pipe keeps the rest.
+        for _ in 0..8 {
+            let Ok(n @ 1..) = self.pipe.read(&mut buffer) else { break };
+            for &b in &buffer[..n] {
+                match b {
+                    b'\n' => self.end_line(&mut out),
+                    _ if self.line.len() < LINE => self.line.push(b),
+                    _ => {}
+                }
+            }
+        }
+        if last {
+            self.end_line(&mut out);
+        }
+        out
+    }
+
+    fn end_line(&mut self, out: &mut Vec<String>) {
+        let line = std::mem::take(&mut self.line);
+        let text: String =
+            String::from_utf8_lossy(&line).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        if !text.trim().is_empty() && self.said < LINES {
+            self.said += 1;
+            out.push(text.trim().to_string());
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::conf;
-    use l2tp_proto::{CallId, Path};
-    use std::sync::Arc;
-
-    fn args(text: &str, assign: bool) -> String {
-        let lns = Arc::new(conf::load("x", &format!("[lns default]\n{text}")).unwrap().default_lns.unwrap());
-        let local_ip = lns.local_ip;
-        let path = Path { local: [192, 0, 2, 1].into(), peer: "203.0.113.10:1701".parse().unwrap(), mark: 0 };
-        let call = CallId { tunnel: 1, session: 2, generation: 3 };
-        let remote_ip = assign.then_some([192, 168, 1, 128].into());
-        arguments("/dev/pts/3", &CallStart { call, path, lns, local_ip, remote_ip, calling_number: None })
-            .join(" ")
-    }
-
-    #[test]
-    fn the_howtos_section_gives_xl2tpds_command_line() {
-        let text = "ip range = 192.168.1.128-192.168.1.254\nlocal ip = 192.168.1.99\nrequire chap = yes\n\
-                    refuse pap = yes\nrequire authentication = yes\nname = LinuxVPNserver\nppp debug = yes\n\
-                    pppoptfile = /etc/ppp/options.l2tpd\nlength bit = yes\n";
-        assert_eq!(
-            args(text, true),
-            "/dev/pts/3 passive nodetach 192.168.1.99:192.168.1.128 refuse-pap auth require-chap name LinuxVPNserver \
-             debug file /etc/ppp/options.l2tpd"
-        );
-    }
-
-    #[test]
-    fn everything_and_nothing() {
-        assert_eq!(args("require pap = yes\n", false), "/dev/pts/3 passive nodetach :0.0.0.0");
-        let all = "refuse authentication = yes\nrequire auth = yes\nrequire pap = yes\nrequire chap = yes\n\
-                   unix auth = yes\npass peer = yes\n";
-        assert_eq!(
-            args(all, false),
-            "/dev/pts/3 passive nodetach :0.0.0.0 refuse-pap refuse-chap auth require-pap require-chap login ipparam \
-             203.0.113.10"
-        );
-    }
-}
+#[path = "pppd/tests.rs"]
+mod tests;

@@ -12,6 +12,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// Datagrams a system call.
 pub const BATCH: usize = 32;
+/// Datagrams a system call of a socket for one peer, which gets control messages only.
+const SMALL_BATCH: usize = 4;
 /// The longest datagram taken; longer ones are cut by the kernel and then refused for their length field.
 const MAX_DATAGRAM: usize = 4096;
 /// Octets for the control messages of a datagram: address and mark, with headers.
@@ -39,7 +41,11 @@ pub struct SendError {
     pub error: io::Error,
 }
 
-fn set_int(socket: &Socket, level: i32, option: i32, value: i32) -> io::Result<()> {
+/// Sets an option that is a number.
+///
+/// # Errors
+/// The kernel's.
+pub fn set_int(socket: &impl AsRawFd, level: i32, option: i32, value: i32) -> io::Result<()> {
     // SAFETY: the descriptor is open, the pointer and the length describe `value`.
     let r = unsafe {
         libc::setsockopt(
@@ -70,6 +76,30 @@ impl Udp {
         // A burst of callers at once: best effort, the system's limit holds.
         let _ = socket.set_recv_buffer_size(1 << 20);
         Ok(Udp { socket, buffers: vec![[0; MAX_DATAGRAM]; BATCH], marks })
+    }
+
+    /// A socket of the same port for one peer: what that peer sends from now on arrives here. It is the kernel's for
+    /// data, whose UDP checksum may be left out (RFC 2661 §8.1).
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn connected(path: &Path, port: u16) -> io::Result<Self> {
+        let mut udp = Udp::bind(SocketAddrV4::new(path.local, port), 0)?;
+        udp.buffers.truncate(SMALL_BATCH);
+        set_int(&udp.socket, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1)?;
+        if path.mark != 0 {
+            udp.socket.set_mark(path.mark)?;
+        }
+        udp.socket.connect(&path.peer.into())?;
+        Ok(udp)
+    }
+
+    /// Connects to another address of the same peer.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn reconnect(&self, peer: SocketAddrV4) -> io::Result<()> {
+        self.socket.connect(&peer.into())
     }
 
     /// The address and port the socket has.

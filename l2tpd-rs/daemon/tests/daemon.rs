@@ -182,7 +182,11 @@ impl Lac {
 
     fn sccrq(&self) -> Body {
         Body::new(MessageType::SCCRQ)
+            .must(attr::PROTOCOL_VERSION, &[1, 0])
+            .must(attr::BEARER_CAPABILITIES, &[0; 4])
             .must(attr::HOST_NAME, b"lac")
+            // As long as a client's is: in clear an SCCRP is not larger than what has asked for it.
+            .may(attr::VENDOR_NAME, b"a vendor of clients")
             .must(attr::FRAMING_CAPABILITIES, &[0, 0, 0, 3])
             .must(attr::ASSIGNED_TUNNEL_ID, &self.tid.to_be_bytes())
     }
@@ -320,11 +324,11 @@ fn a_reload_keeps_calls_and_an_error_changes_nothing() {
     lac.dial(7);
     d.expect("Call established");
     let good = fs::read_to_string(d.at("conf")).unwrap();
-    fs::write(d.at("conf"), format!("{good}ip  range = 1.1.1.1\n")).unwrap();
+    fs::write(d.at("conf"), format!("{good}ip rang = 1.1.1.1\n")).unwrap();
     d.signal("-HUP");
-    let place = d.expect("Unknown field 'ip  range'");
+    let place = d.expect("Unknown field 'ip rang'");
     assert!(place.contains("conf:10:1: Unknown field"), "{place}");
-    d.expect("parse_config: line 10: Unknown field 'ip  range'");
+    d.expect("parse_config: line 10: Unknown field 'ip rang'");
     d.expect("everything stays as it was");
     fs::write(d.at("conf"), good.replace("10.9.8.2-9", "10.9.8.77")).unwrap();
     d.signal("-HUP");
@@ -343,7 +347,7 @@ fn the_control_pipe_answers_and_a_writer_that_stays_stops_nobody() {
     let mut lac = Lac::new(d.addr, 1);
     let session = lac.dial(7);
     d.expect("Call established");
-    assert!(d.command("c somewhere").starts_with("01 Not supported yet"));
+    assert_eq!(d.command("c somewhere"), "01 No such tunnel 'somewhere'\n");
     assert!(d.command("q").starts_with("01 Unknown command q"));
     assert!(d.command("y other").starts_with("01 Error: Could not find lns"));
     assert_eq!(d.command(&format!("h {session}")), "00 OK\n");

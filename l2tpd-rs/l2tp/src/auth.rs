@@ -74,6 +74,18 @@ pub fn hide(attribute: u16, secret: &SecretBytes, vector: &[u8], value: &[u8], p
     out
 }
 
+/// A number for a list of byte strings, the same in every process: tells repetitions and callers apart, and is no
+/// proof of anything.
+pub(crate) fn digest(parts: &[&[u8]]) -> u64 {
+    let mut h = Md5::new();
+    for p in parts {
+        h.update(u64::try_from(p.len()).unwrap_or(u64::MAX).to_be_bytes());
+        h.update(p);
+    }
+    let d: [u8; 16] = h.finalize().into();
+    d.iter().take(8).fold(0, |n, &b| n << 8 | u64::from(b))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

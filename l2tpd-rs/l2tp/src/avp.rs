@@ -23,10 +23,16 @@ pub mod attr {
     pub const CHALLENGE_RESPONSE: u16 = 13;
     pub const ASSIGNED_SESSION_ID: u16 = 14;
     pub const CALL_SERIAL_NUMBER: u16 = 15;
+    pub const MINIMUM_BPS: u16 = 16;
+    pub const MAXIMUM_BPS: u16 = 17;
+    pub const BEARER_TYPE: u16 = 18;
+    pub const FRAMING_TYPE: u16 = 19;
     pub const CALLED_NUMBER: u16 = 21;
     pub const CALLING_NUMBER: u16 = 22;
     pub const TX_CONNECT_SPEED: u16 = 24;
+    pub const ACCM: u16 = 35;
     pub const RANDOM_VECTOR: u16 = 36;
+    pub const RX_CONNECT_SPEED: u16 = 38;
     /// The highest attribute RFC 2661 defines.
     pub const LAST: u16 = 39;
     pub const SEQUENCING_REQUIRED: u16 = 39;

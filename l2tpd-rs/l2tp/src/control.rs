@@ -1,228 +1,21 @@
-//! The control connection: set-up (RFC 2661 §5.1) and the dispatch of its messages. Its end is in `teardown`.
-
-use std::hash::{DefaultHasher, Hasher};
-use std::net::Ipv4Addr;
-use std::sync::Arc;
+//! The control connection: the dispatch of its messages. Its set-up is in `setup`, its end in `teardown`.
 
 use ipsec_types::Instant;
 
-use crate::auth::{self, Carrier};
-use crate::avp::attr;
-use crate::config::LnsConfig;
 use crate::endpoint::Endpoint;
 use crate::header::{self, Control};
-use crate::io::{Level, Path};
+use crate::io::{Event, Level, Path};
 use crate::limit::Topic;
-use crate::message::{Body, Message, MessageType};
-use crate::pool;
-use crate::transport::{Retries, Transport, Verdict};
-use crate::tunnel::{Tunnel, TunnelState};
-
-/// An SCCRP is sent this often before the peer has shown with its SCCCN that it is where it says.
-const SCCRP_SENDS: u32 = 2;
-/// The Firmware Revision xl2tpd has always sent.
-const FIRMWARE: u16 = 0x0690;
-/// The Vendor Name peers know xl2tpd by.
-const VENDOR: &[u8] = b"xelerance.com";
-/// Receive window where `tunnel rws` is absent.
-const DEFAULT_WINDOW: u16 = 4;
-
-fn digest(b: &[u8]) -> u64 {
-    let mut h = DefaultHasher::new();
-    h.write(b);
-    h.finish()
-}
+use crate::message::{Message, MessageType};
+use crate::transport::Verdict;
+use crate::tunnel::TunnelState;
 
 impl Endpoint {
-    /// A control message for tunnel 0: only a well-formed SCCRQ with Ns 0 has any effect.
-    pub(crate) fn first_contact(&mut self, now: Instant, path: Path, refuse_clear: bool, c: Control<'_>) {
-        let m = Message::decode(c.body, None);
-        if c.session != 0 || c.ns != 0 || m.kind != Some(MessageType::SCCRQ) {
-            let text = format!(
-                "network_thread: unable to find call or tunnel to handle packet.  call = {}, tunnel = 0 Dumping.",
-                c.session
-            );
-            return self.log_limited(now, Topic::Junk, Level::Debug, text);
-        }
-        if refuse_clear {
-            return self.denied(
-                now,
-                Topic::Clear,
-                &path,
-                "SCCRQ came in clear, not through IPsec (listen-plain = no)",
-            );
-        }
-        let Some(peer_id) = m.assigned_tunnel.filter(|id| *id != 0) else {
-            let text = format!(
-                "control_finish: Peer at {} did not specify its assigned tunnel ID.  Ignoring.",
-                path.peer.ip()
-            );
-            return self.log_limited(now, Topic::Junk, Level::Debug, text);
-        };
-        let sccrq = digest(c.body);
-        let known = self.by_peer.get(&(path.key(), peer_id)).copied();
-        if let Some(t) = known.and_then(|id| self.tunnels.get_mut(&id))
-            && t.sccrq == sccrq
-        {
-            // Our SCCRP was lost or is late: the same again, and no new state.
-            let id = t.id;
-            let again = match t.state {
-                TunnelState::ExpectScccn => t.transport.repeat(),
-                _ => {
-                    t.transport.acknowledge_again(0);
-                    t.transport.flush(now)
-                }
-            };
-            self.transmit(path, again);
-            let text = format!("control_finish: Peer requested tunnel {peer_id} twice, ignoring second one.");
-            self.log_limited(now, Topic::Duplicate, Level::Debug, text);
-            return self.rearm(id);
-        }
-        // Another SCCRQ with the id of an established tunnel: the peer has started anew. The old tunnel stays until
-        // the SCCCN of the new one shows that the SCCRQ really came from there.
-        let old = known.and_then(|id| self.tunnels.get(&id));
-        if old.is_some_and(|t| t.state == TunnelState::ExpectScccn) {
-            let text = format!("control_finish: Peer requested tunnel {peer_id} twice, ignoring second one.");
-            return self.log_limited(now, Topic::Duplicate, Level::Debug, text);
-        }
-        let replaces = old.filter(|t| t.state == TunnelState::Established).map(|t| t.id);
-        if !self.room_for(now, &path) {
-            return;
-        }
-        self.open(now, path, c, m, Opening { peer_id, sccrq, replaces });
-    }
-
-    /// Whether one more half-open tunnel fits.
-    fn room_for(&mut self, now: Instant, path: &Path) -> bool {
-        let limits = self.cfg.limits;
-        let all: usize = self.half_open.values().sum();
-        let here = self.half_open.get(path.peer.ip()).copied().unwrap_or(0);
-        let limit = match () {
-            _ if here >= limits.half_open_per_peer => limits.half_open_per_peer,
-            _ if all >= limits.half_open => limits.half_open,
-            _ => return true,
-        };
-        let text = format!(
-            "control_finish: Too many half-open tunnels ({limit}), ignoring SCCRQ of {}",
-            path.peer.ip()
-        );
-        self.log_limited(now, Topic::Limit, Level::Warning, text);
-        false
-    }
-
-    fn denied(&mut self, now: Instant, topic: Topic, path: &Path, why: &str) {
-        let sep = if why.is_empty() { "" } else { ": " };
-        let text =
-            format!("control_finish: Denied connection to unauthorized peer {}{sep}{why}", path.peer.ip());
-        self.log_limited(now, topic, Level::Notice, text);
-    }
-
-    /// The section that serves a peer: named ones in reverse file order, then the default.
-    fn select_lns(&self, peer: Ipv4Addr) -> Option<Arc<LnsConfig>> {
-        let allowed = |l: &&Arc<LnsConfig>| pool::verdict(&l.lac, peer) == Some(true);
-        let named = self.cfg.lns.iter().rev().find(allowed);
-        let default = self.cfg.default_lns.iter().find(|l| !self.cfg.access_control || allowed(l));
-        named.or(default).cloned()
-    }
-
-    /// ```text
-    ///   LAC                                            LNS
-    ///   SCCRQ: version, host name, tunnel id,
-    ///          window, [challenge]            ──►
-    ///                        ◄──  SCCRP: version, host name, tunnel id, window, [response], [challenge]
-    ///   SCCCN: [response]                     ──►
-    /// ```
-    fn open(&mut self, now: Instant, path: Path, c: Control<'_>, mut m: Message, o: Opening) {
-        let Some(lns) = self.select_lns(*path.peer.ip()) else {
-            self.denied(now, Topic::Denied, &path, "");
-            return self.refuse(path, o.peer_id, 4, 0, "No Authorization");
-        };
-        let us = lns.hostname.clone().unwrap_or_else(|| self.cfg.hostname.clone());
-        let them = m.host_name.clone().unwrap_or_default();
-        let secret = self.secrets.lookup(&us, &them).cloned();
-        if m.still_hidden && secret.is_some() {
-            m = Message::decode(c.body, secret.as_ref());
-        }
-        if let Some((vendor, attribute)) = m.unknown_mandatory {
-            return self.refuse(path, o.peer_id, 2, 8, &cannot_handle(vendor, attribute));
-        }
-        if secret.is_none() && (lns.challenge || m.challenge.is_some()) {
-            let text = format!("handle_challenge: no secret found for us='{us}' and them='{them}'");
-            self.log_limited(now, Topic::Denied, Level::Debug, text);
-            self.log_limited(
-                now,
-                Topic::Denied,
-                Level::Warning,
-                format!("control_finish: No secret for '{them}'"),
-            );
-            return self.refuse(path, o.peer_id, 4, 0, "No secret on our side");
-        }
-        let Some(id) = self.free_tunnel_id() else {
-            return self.refuse(path, o.peer_id, 2, 4, "No tunnel IDs left");
-        };
-        let response = match (&secret, &m.challenge) {
-            (Some(s), Some(ch)) => Some(auth::response(Carrier::Sccrp, s, ch)),
-            _ => None,
-        };
-        let challenge: Option<[u8; 16]> = lns.challenge.then(|| self.random());
-        let window = lns.window.unwrap_or(DEFAULT_WINDOW);
-        // M only where RFC 2661 §4.4 has it: some peers refuse more.
-        let sccrp = Body::new(MessageType::SCCRP)
-            .must(attr::PROTOCOL_VERSION, &[1, 0])
-            .must(attr::FRAMING_CAPABILITIES, &[0, 0, 0, 3])
-            .must(attr::BEARER_CAPABILITIES, &[0, 0, 0, 0])
-            .may(attr::FIRMWARE_REVISION, &FIRMWARE.to_be_bytes())
-            .must(attr::HOST_NAME, us.as_bytes())
-            .may(attr::VENDOR_NAME, VENDOR)
-            .must(attr::ASSIGNED_TUNNEL_ID, &id.to_be_bytes())
-            .must(attr::RECEIVE_WINDOW_SIZE, &window.to_be_bytes())
-            .maybe(attr::CHALLENGE_RESPONSE, response.as_ref().map(|r| &r[..]))
-            .maybe(attr::CHALLENGE, challenge.as_ref().map(|c| &c[..]));
-        let retries = Retries { max: self.cfg.max_retries, cap: self.cfg.cap_backoff };
-        let mut transport = Transport::new(o.peer_id, m.receive_window, window, retries);
-        transport.received(0);
-        transport.push_limited(sccrp.done(), SCCRP_SENDS);
-        let tunnel = Tunnel {
-            id,
-            peer_id: o.peer_id,
-            path,
-            lns,
-            state: TunnelState::ExpectScccn,
-            transport,
-            peer_host: them,
-            challenge,
-            secret,
-            sccrq: o.sccrq,
-            replaces: o.replaces,
-            calls: Default::default(),
-            by_peer_session: Default::default(),
-            retired: Default::default(),
-            last_heard: now,
-            hello_sent: false,
-            forget_at: None,
-            armed: None,
-        };
-        self.tunnels.insert(id, tunnel);
-        self.by_peer.insert((path.key(), o.peer_id), id);
-        *self.half_open.entry(*path.peer.ip()).or_insert(0) += 1;
-        self.debug_message(&m);
-        self.flush(now, id);
-        self.rearm(id);
-    }
-
-    /// Answers an SCCRQ with a StopCCN and keeps nothing.
-    fn refuse(&mut self, path: Path, peer_id: u16, result: u16, error: u16, text: &str) {
-        let id = u16::from_be_bytes(self.random()).max(1);
-        let body = Body::new(MessageType::STOPCCN)
-            .must(attr::ASSIGNED_TUNNEL_ID, &id.to_be_bytes())
-            .result(result, error, text)
-            .done();
-        self.transmit(path, vec![header::control(peer_id, 0, 0, 1, &body)]);
-    }
-
     /// A control message for a tunnel of ours.
     pub(crate) fn control(&mut self, now: Instant, path: Path, refuse_clear: bool, c: Control<'_>) {
+        self.follow(now, &path, &c);
         let Some(t) = self.tunnels.get_mut(&c.tunnel).filter(|t| t.path.key() == path.key()) else {
+            self.counters.unknown_tunnel += 1;
             if !refuse_clear {
                 self.acknowledge_stray_stopccn(path, c);
             }
@@ -242,6 +35,7 @@ impl Endpoint {
         t.last_heard = now;
         for session in t.transport.acknowledge(now, c.nr) {
             t.retired.remove(&session);
+            self.retired.remove(&session);
         }
         if t.transport.is_idle() {
             t.hello_sent = false;
@@ -265,6 +59,43 @@ impl Endpoint {
         let m = Message::decode(c.body, None);
         if let (Some(MessageType::STOPCCN), Some(peer_id @ 1..)) = (m.kind, m.assigned_tunnel) {
             self.transmit(path, vec![header::control(peer_id, 0, c.nr, c.ns.wrapping_add(1), &[])]);
+        }
+    }
+
+    /// Takes a peer's new address or port when it has proved to be the same.
+    ///
+    /// A server may answer an SCCRQ from another port (RFC 2661 §8.1), and through an SA whose mark we could not know:
+    /// any answer from its address will do. Later only the other end of the same pair of IPsec SAs is believed, with
+    /// the right numbers, when its NAT has moved it.
+    fn follow(&mut self, now: Instant, path: &Path, c: &Control<'_>) {
+        let Some(t) = self
+            .tunnels
+            .get_mut(&c.tunnel)
+            .filter(|t| t.path.key() != path.key() || t.path.local != path.local)
+        else {
+            return;
+        };
+        let first = t.state == TunnelState::ExpectSccrp
+            && t.path.peer.ip() == path.peer.ip()
+            && t.transport.plausible(c.nr)
+            && c.ns == 0;
+        if first {
+            return self.set_path(c.tunnel, *path);
+        }
+        let proved = t.state == TunnelState::Established
+            && t.path.key() != path.key()
+            && t.path.mark != 0
+            && t.path.mark == path.mark
+            && !c.body.is_empty()
+            && t.transport.judge(c.ns) == Verdict::Next
+            && t.transport.plausible(c.nr);
+        if proved {
+            let (old, id) = (t.path.peer, t.id);
+            self.counters.moved += 1;
+            let text = format!("network_thread: peer of tunnel {id} has moved from {old} to {}", path.peer);
+            self.log_limited(now, Topic::Moved, Level::Notice, text);
+            self.set_path(c.tunnel, *path);
+            self.event(Event::TunnelMoved { tunnel: id, path: *path });
         }
     }
 
@@ -303,7 +134,7 @@ impl Endpoint {
         self.calls.get(&session).filter(|c| c.id.tunnel == id).map_or(0, |c| c.peer_session)
     }
 
-    fn debug_message(&mut self, m: &Message) {
+    pub(crate) fn debug_message(&mut self, m: &Message) {
         if let (true, Some(k)) = (self.cfg.debug_avp, m.kind) {
             self.log(Level::Debug, format!("message_type_avp: message type is {} ({})", k.0, k.name()));
         }
@@ -335,29 +166,29 @@ impl Endpoint {
             _ => {}
         }
         // RFC 2661 §4.1: an unknown mandatory AVP ends the call the message is about, or else the tunnel.
-        if let Some((vendor, attribute)) = m.unknown_mandatory {
+        if let Some((vendor, attribute)) = m.unknown_mandatory
+            && !(kind == MessageType::SCCRP && m.still_hidden)
+        {
             let text = cannot_handle(vendor, attribute);
             return match kind {
                 MessageType::SCCRQ | MessageType::SCCRP | MessageType::SCCCN | MessageType::HELLO => {
                     self.close_tunnel(now, id, 2, 8, &text)
                 }
+                // An answer about a call that is gone costs nothing.
                 _ => self.refuse_call(now, id, session, m.assigned_session, 2, 8, &text),
             };
         }
         match kind {
             MessageType::SCCCN => self.scccn(now, id, m),
-            MessageType::HELLO | MessageType::WEN | MessageType::SLI => {}
+            MessageType::SCCRP => self.sccrp(now, id, m, body),
+            MessageType::HELLO | MessageType::WEN => {}
+            MessageType::SLI => self.sli(id, session, &m),
             MessageType::ICRQ => self.icrq(now, id, m),
+            MessageType::ICRP => self.icrp(id, session, &m),
             MessageType::ICCN => self.iccn(now, id, session, m),
-            MessageType::OCRQ => self.refuse_call(
-                now,
-                id,
-                session,
-                m.assigned_session,
-                5,
-                0,
-                "This tunnel cannot accept calls",
-            ),
+            MessageType::OCRQ => self.ocrq(now, id, m),
+            MessageType::OCRP => self.ocrp(id, session, &m),
+            MessageType::OCCN => self.occn(id, session, &m),
             _ if !kind.known() && m.kind_mandatory => {
                 // RFC 2661 §4.4.1.
                 let text = format!("message type {} cannot be handled", kind.0);
@@ -373,48 +204,9 @@ impl Endpoint {
             }
         }
     }
-
-    fn scccn(&mut self, now: Instant, id: u16, m: Message) {
-        let Some(t) = self.tunnels.get_mut(&id) else { return };
-        if t.state != TunnelState::ExpectScccn {
-            return;
-        }
-        let peer = *t.path.peer.ip();
-        if let Some(challenge) = t.challenge.take() {
-            let good = match (&t.secret, &m.challenge_response) {
-                (Some(s), Some(r)) => auth::verify(Carrier::Scccn, s, &challenge, r),
-                _ => false,
-            };
-            if !good {
-                let text = format!("control_finish: Invalid authentication for host '{}'", t.peer_host);
-                self.log(Level::Debug, text);
-                return self.close_tunnel(now, id, 4, 0, "Invalid challenge authentication");
-            }
-        }
-        t.state = TunnelState::Established;
-        let replaces = t.replaces.take();
-        let text = format!(
-            "Connection established to {peer}, {}.  Local: {id}, Remote: {} (ref=0/0).  LNS session is '{}'",
-            t.path.peer.port(),
-            t.peer_id,
-            t.lns.name
-        );
-        self.half_open_done(peer);
-        self.log(Level::Notice, text);
-        if let Some(old) = replaces {
-            self.drop_silently(old);
-        }
-    }
 }
 
-/// What an SCCRQ that may open a tunnel is remembered by.
-struct Opening {
-    peer_id: u16,
-    sccrq: u64,
-    replaces: Option<u16>,
-}
-
-fn cannot_handle(vendor: u16, attribute: u16) -> String {
+pub(crate) fn cannot_handle(vendor: u16, attribute: u16) -> String {
     match vendor {
         0 => format!("mandatory attribute {attribute} cannot be handled"),
         v => format!("mandatory attribute {attribute} of vendor {v} cannot be handled"),

@@ -1,19 +1,21 @@
 //! The engine's only entry point: indexes, dispatch and timers.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::Arc;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ipsec_types::Instant;
 
-use crate::call::{Call, CallState, Counter, EARLY_FRAMES};
-use crate::config::{EndpointConfig, LnsConfig};
+use crate::call::Call;
+use crate::config::EndpointConfig;
 use crate::header::{self, Packet};
-use crate::io::{CallId, Entropy, Input, Level, Output, Path, PeerKey, TimerReason};
+use crate::io::{DialId, Entropy, Event, Input, Level, Output, Path, PeerKey, TimerReason};
+use crate::lac::{Lac, News};
 use crate::limit::{LogLimiter, Topic};
 use crate::pool::Leases;
 use crate::secrets::SecretTable;
+use crate::status::Counters;
+use crate::table::IdTable;
 use crate::transport::Expiry;
 use crate::tunnel::{Tunnel, TunnelState};
 
@@ -21,54 +23,43 @@ use crate::tunnel::{Tunnel, TunnelState};
 /// (RFC 2661 §5.7).
 pub(crate) const FORGET_AFTER: Duration = Duration::from_secs(31);
 
-/// An LNS: all its tunnels and calls.
+/// All tunnels and calls of a daemon, of both roles.
 pub struct Endpoint {
     pub(crate) cfg: EndpointConfig,
     pub(crate) secrets: SecretTable,
     entropy: Box<dyn Entropy>,
-    /// By our id, which is random: ordered, so that a run can be repeated.
-    pub(crate) tunnels: BTreeMap<u16, Tunnel>,
+    /// By our id.
+    pub(crate) tunnels: IdTable<Tunnel>,
     /// By our session id, unique in all tunnels.
-    pub(crate) calls: BTreeMap<u16, Call>,
+    pub(crate) calls: IdTable<Call>,
+    /// Session ids of ended calls whose CDN is not acknowledged, of all tunnels.
+    pub(crate) retired: BTreeSet<u16>,
     /// Calls that have ended before their PPP has: generation to the peer's session id. As many as there are pppds.
     pub(crate) ended: BTreeMap<u64, u16>,
     /// By the peer's identity and its tunnel id, which it chooses; an ordered map has no bad keys.
     pub(crate) by_peer: BTreeMap<(PeerKey, u16), u16>,
     /// Half-open tunnels by address.
     pub(crate) half_open: BTreeMap<Ipv4Addr, usize>,
-    timers: BTreeSet<(Instant, u16, TimerReason)>,
+    /// Of all addresses.
+    pub(crate) half_open_all: usize,
+    /// Tunnels by the mark of their SAs, those with one.
+    pub(crate) by_mark: BTreeMap<u32, BTreeSet<u16>>,
+    /// Tunnels whose SCCRQ is not answered.
+    pub(crate) dialling: BTreeSet<u16>,
+    /// The dials, by a number of their own, and the sections' among them by name in small letters.
+    pub(crate) lacs: BTreeMap<u16, Lac>,
+    pub(crate) lac_names: BTreeMap<String, u16>,
+    pub(crate) resolving: BTreeMap<DialId, u16>,
+    pub(crate) next_dial: u64,
+    pub(crate) news: VecDeque<News>,
+    pub(crate) next_serial: u32,
+    /// The id is that of a tunnel, for [`TimerReason::Redial`] of a dial, for [`TimerReason::Reorder`] of a call.
+    pub(crate) timers: BTreeSet<(Instant, u16, TimerReason)>,
     pub(crate) leases: Leases,
     pub(crate) out: VecDeque<Output>,
     limiter: LogLimiter,
+    pub(crate) counters: Counters,
     next_generation: u64,
-}
-
-/// A tunnel as status output shows it.
-#[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "fields say what they are")]
-pub struct TunnelStatus {
-    pub id: u16,
-    pub peer_id: u16,
-    pub peer: SocketAddrV4,
-    pub mark: u32,
-    pub lns: Arc<LnsConfig>,
-    pub established: bool,
-    pub ns: u16,
-    pub nr: u16,
-    pub calls: Vec<CallStatus>,
-}
-
-/// A call as status output shows it.
-#[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "fields say what they are")]
-pub struct CallStatus {
-    pub id: CallId,
-    pub peer_session: u16,
-    pub serial: u32,
-    pub pid: Option<u32>,
-    pub remote_ip: Option<Ipv4Addr>,
-    pub rx: Counter,
-    pub tx: Counter,
 }
 
 impl Endpoint {
@@ -78,15 +69,26 @@ impl Endpoint {
             cfg,
             secrets,
             entropy,
-            tunnels: BTreeMap::new(),
-            calls: BTreeMap::new(),
+            tunnels: IdTable::default(),
+            calls: IdTable::default(),
+            retired: BTreeSet::new(),
             ended: BTreeMap::new(),
             by_peer: BTreeMap::new(),
             half_open: BTreeMap::new(),
+            half_open_all: 0,
+            by_mark: BTreeMap::new(),
+            dialling: BTreeSet::new(),
+            lacs: BTreeMap::new(),
+            lac_names: BTreeMap::new(),
+            resolving: BTreeMap::new(),
+            next_dial: 0,
+            news: VecDeque::new(),
+            next_serial: 0,
             timers: BTreeSet::new(),
             leases: Leases::default(),
             out: VecDeque::new(),
             limiter: LogLimiter::default(),
+            counters: Counters::default(),
             next_generation: 0,
         }
     }
@@ -109,35 +111,45 @@ impl Endpoint {
             Input::CallStarted { call, pid } => self.call_started(now, call, pid),
             Input::CallEnded { call, end } => self.call_ended(now, call, end),
             Input::HangUp(call) => self.hang_up(now, call),
-            Input::CloseTunnel { tunnel, text } => {
-                if let Some(t) = self.tunnels.get(&tunnel) {
-                    let text_log = format!(
-                        "Disconnecting from {}, Local: {}, Remote: {}",
-                        t.path.peer.ip(),
-                        t.id,
-                        t.peer_id
-                    );
-                    self.log(Level::Info, text_log);
-                    self.close_tunnel(now, tunnel, 1, 0, text);
+            Input::CloseTunnel { tunnel, text } => self.goodbye(now, tunnel, text),
+            Input::CallUser { call, user } => {
+                if let Some(c) = self.calls.get_mut(&call.session).filter(|c| c.id == call) {
+                    c.user = Some(user);
                 }
             }
+            Input::Autodial => self.autodial(now),
+            Input::Dial { lac, number, credentials } => self.dial(now, lac, number, credentials),
+            Input::OpenTunnel(to) => self.open_bare(now, to),
+            Input::PlaceCall { tunnel, number, credentials } => {
+                self.place_call(now, tunnel, None, number, credentials);
+            }
+            Input::Resolved { dial, addrs } => self.resolved(now, dial, &addrs),
+            Input::DisconnectLac { lac } => self.disconnect_lac(now, lac),
             Input::PathGone { mark } => self.path_gone(mark),
             Input::Shutdown => {
-                let ids: Vec<(u16, TunnelState)> = self.tunnels.values().map(|t| (t.id, t.state)).collect();
+                self.forget_dials();
+                let mut ids: Vec<_> = self.tunnels.values().map(|t| (t.id, t.state)).collect();
+                ids.sort_unstable_by_key(|(id, _)| *id);
                 for (id, state) in ids {
                     match state {
                         // Nobody has shown that he is there.
-                        TunnelState::ExpectScccn => self.remove_tunnel(id),
+                        TunnelState::ExpectScccn | TunnelState::ExpectSccrp => self.remove_tunnel(id),
                         _ => self.close_tunnel(now, id, 6, 0, "Server closing"),
                     }
                 }
             }
         }
+        self.take_news(now);
     }
 
     /// The next thing to do outside.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.out.pop_front()
+        let next = self.out.pop_front();
+        // What a burst has made large need not stay so.
+        if next.is_none() && self.out.capacity() > 1024 {
+            self.out.shrink_to(64);
+        }
+        next
     }
 
     /// When to call [`Endpoint::handle`] with [`Input::Timeout`], and why.
@@ -150,63 +162,6 @@ impl Endpoint {
         self.tunnels.values().all(|t| t.state == TunnelState::Stopped)
     }
 
-    /// Finds the call a data message belongs to, counts it, and returns its frame. `None` for everything else.
-    pub fn demux<'a>(&mut self, now: Instant, path: &Path, data: &'a [u8]) -> Option<(CallId, &'a [u8])> {
-        let Ok(Packet::Data(d)) = header::parse(data) else { return None };
-        let t = self.tunnels.get_mut(&d.tunnel).filter(|t| t.path.key() == path.key())?;
-        let c = self.calls.get_mut(&d.session).filter(|c| c.id.tunnel == d.tunnel)?;
-        t.last_heard = now;
-        if c.state == CallState::ExpectIccn {
-            if c.early.len() < EARLY_FRAMES {
-                c.early.push(d.payload.to_vec());
-            }
-            return None;
-        }
-        c.rx.add(d.payload.len());
-        Some((c.id, d.payload))
-    }
-
-    /// Appends the data message that carries `frame` to the peer; returns its way, `None` when the call is gone.
-    pub fn encapsulate(&mut self, call: CallId, frame: &[u8], out: &mut Vec<u8>) -> Option<Path> {
-        let c = self.calls.get_mut(&call.session).filter(|c| c.id == call)?;
-        let t = self.tunnels.get(&call.tunnel)?;
-        c.tx.add(frame.len());
-        header::put_data(out, t.peer_id, c.peer_session, t.lns.length_bit, c.data_ns, frame);
-        if let Some(ns) = &mut c.data_ns {
-            *ns = ns.wrapping_add(1);
-        }
-        Some(t.path)
-    }
-
-    /// All tunnels that are not closed, with their calls.
-    pub fn status(&self) -> Vec<TunnelStatus> {
-        let open = |t: &&Tunnel| matches!(t.state, TunnelState::ExpectScccn | TunnelState::Established);
-        self.tunnels.values().filter(open).map(|t| self.tunnel_status(t)).collect()
-    }
-
-    fn tunnel_status(&self, t: &Tunnel) -> TunnelStatus {
-        let calls = t.calls.iter().filter_map(|s| self.calls.get(s)).map(|c| CallStatus {
-            id: c.id,
-            peer_session: c.peer_session,
-            serial: c.serial,
-            pid: c.pid,
-            remote_ip: c.remote_ip,
-            rx: c.rx,
-            tx: c.tx,
-        });
-        TunnelStatus {
-            id: t.id,
-            peer_id: t.peer_id,
-            peer: t.path.peer,
-            mark: t.path.mark,
-            lns: t.lns.clone(),
-            established: t.state == TunnelState::Established,
-            ns: t.transport.ns(),
-            nr: t.transport.nr(),
-            calls: calls.collect(),
-        }
-    }
-
     /// How many addresses are given to callers.
     pub fn leased(&self) -> usize {
         self.leases.len()
@@ -217,9 +172,11 @@ impl Endpoint {
             Ok(Packet::Control(c)) if c.tunnel == 0 => self.first_contact(now, path, refuse_clear, c),
             Ok(Packet::Control(c)) => self.control(now, path, refuse_clear, c),
             Ok(Packet::Data(_)) => {
+                let at = self.out.len();
                 if let Some((call, frame)) = self.demux(now, &path, data) {
+                    // Before the ones that waited for it.
                     let frame = frame.to_vec();
-                    self.out.push_back(Output::Payload { call, frame });
+                    self.out.insert(at, Output::Payload { call, frame });
                 }
             }
             Err(e) => {
@@ -228,6 +185,7 @@ impl Endpoint {
                     path.peer.ip(),
                     path.peer.port()
                 );
+                self.counters.junk += 1;
                 self.log_limited(now, Topic::Junk, Level::Debug, text);
             }
         }
@@ -239,13 +197,34 @@ impl Endpoint {
                 break;
             }
             self.timers.pop_first();
+            match why {
+                TimerReason::Redial => {
+                    self.redial(now, id);
+                    continue;
+                }
+                TimerReason::Reorder => {
+                    self.reorder_timeout(now, id);
+                    continue;
+                }
+                TimerReason::CallSetup => {
+                    self.call_setup_timeout(now, id);
+                    continue;
+                }
+                _ => {}
+            }
             if let Some(t) = self.tunnels.get_mut(&id) {
                 t.armed = None;
             }
             match why {
                 TimerReason::Retransmit => self.retransmit(now, id),
                 TimerReason::Hello => self.hello(now, id),
-                TimerReason::Forget => self.remove_tunnel(id),
+                TimerReason::Forget => {
+                    if self.tunnels.get(&id).is_some_and(|t| t.state == TunnelState::ExpectSccrp) {
+                        self.tunnel_down(id, "no answer", true);
+                    }
+                    self.remove_tunnel(id);
+                }
+                TimerReason::Redial | TimerReason::Reorder | TimerReason::CallSetup => {}
             }
             self.rearm(id);
         }
@@ -259,6 +238,7 @@ impl Endpoint {
         match t.transport.expire(now) {
             Expiry::Resend(list) => {
                 let path = t.path;
+                self.counters.retransmissions += list.len() as u64;
                 self.transmit(path, list);
             }
             Expiry::GivenUp => self.give_up(now, id),
@@ -270,8 +250,11 @@ impl Endpoint {
         let Some(t) = self.tunnels.get_mut(&id) else { return };
         let hello = (t.state == TunnelState::Established && !t.hello_sent)
             .then(|| (t.last_heard + self.cfg.hello_interval, TimerReason::Hello));
-        let forget = t.forget_at.map(|at| (at, TimerReason::Forget));
         let resend = t.transport.deadline().map(|at| (at, TimerReason::Retransmit));
+        // A peer that acknowledges our SCCRP or SCCRQ and then says nothing.
+        let half_open = matches!(t.state, TunnelState::ExpectScccn | TunnelState::ExpectSccrp);
+        let forget_at = t.forget_at.or((half_open && resend.is_none()).then(|| t.since + FORGET_AFTER));
+        let forget = forget_at.map(|at| (at, TimerReason::Forget));
         let next = [hello, forget, resend].into_iter().flatten().min();
         if t.armed == next {
             return;
@@ -285,14 +268,51 @@ impl Endpoint {
         t.armed = next;
     }
 
+    pub(crate) fn add_tunnel(&mut self, t: Tunnel) {
+        if t.path.mark != 0 {
+            self.by_mark.entry(t.path.mark).or_default().insert(t.id);
+        }
+        self.tunnels.insert(t.id, Box::new(t));
+    }
+
+    fn unmark(&mut self, id: u16, mark: u32) {
+        if let Some(set) = self.by_mark.get_mut(&mark) {
+            set.remove(&id);
+            if set.is_empty() {
+                self.by_mark.remove(&mark);
+            }
+        }
+    }
+
+    /// Gives a tunnel another way to its peer.
+    pub(crate) fn set_path(&mut self, id: u16, path: Path) {
+        let Some(t) = self.tunnels.get_mut(&id) else { return };
+        let (old, peer_id) = (std::mem::replace(&mut t.path, path), t.peer_id);
+        if old.mark != path.mark {
+            self.unmark(id, old.mark);
+            if path.mark != 0 {
+                self.by_mark.entry(path.mark).or_default().insert(id);
+            }
+        }
+        if self.by_peer.get(&(old.key(), peer_id)) == Some(&id) {
+            self.by_peer.remove(&(old.key(), peer_id));
+            self.by_peer.insert((path.key(), peer_id), id);
+        }
+    }
+
     /// Forgets a tunnel whose calls have ended.
     pub(crate) fn remove_tunnel(&mut self, id: u16) {
+        self.tunnel_down(id, "", false);
         let Some(t) = self.tunnels.remove(&id) else { return };
         if let Some((at, why)) = t.armed {
             self.timers.remove(&(at, id, why));
         }
         if t.state == TunnelState::ExpectScccn {
             self.half_open_done(*t.path.peer.ip());
+        }
+        self.unmark(id, t.path.mark);
+        for session in &t.retired {
+            self.retired.remove(session);
         }
         let key = (t.path.key(), t.peer_id);
         if self.by_peer.get(&key) == Some(&id) {
@@ -303,6 +323,7 @@ impl Endpoint {
     pub(crate) fn half_open_done(&mut self, addr: Ipv4Addr) {
         if let Some(n) = self.half_open.get_mut(&addr) {
             *n -= 1;
+            self.half_open_all -= 1;
             if *n == 0 {
                 self.half_open.remove(&addr);
             }
@@ -319,6 +340,10 @@ impl Endpoint {
 
     pub(crate) fn transmit(&mut self, path: Path, list: Vec<Vec<u8>>) {
         self.out.extend(list.into_iter().map(|data| Output::Transmit { path, data }));
+    }
+
+    pub(crate) fn event(&mut self, e: Event) {
+        self.out.push_back(Output::Event(e));
     }
 
     pub(crate) fn log(&mut self, level: Level, text: impl Into<String>) {
@@ -353,9 +378,7 @@ impl Endpoint {
     /// A session id that is not 0, not in use and not waiting for the acknowledgement of its CDN.
     pub(crate) fn free_session_id(&mut self) -> Option<u16> {
         let start = u16::from_be_bytes(self.random());
-        let free = |id: &u16| {
-            *id != 0 && !self.calls.contains_key(id) && !self.tunnels.values().any(|t| t.retired.contains(id))
-        };
+        let free = |id: &u16| *id != 0 && !self.calls.contains_key(id) && !self.retired.contains(id);
         (0..=u16::MAX).map(|i| start.wrapping_add(i)).find(free)
     }
 }

@@ -1,9 +1,11 @@
 //! What crosses the boundary of the engine: [`Input`] in, [`Output`] out. Plain data.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::LnsConfig;
+use ipsec_types::SecretBytes;
+
+use crate::config::{LnsAddress, Section};
 
 /// Source of all randomness: ids and challenges.
 pub trait Entropy {
@@ -94,9 +96,63 @@ pub enum Input<'a> {
         /// [`Path::mark`] of the tunnels; nothing happens for 0.
         mark: u32,
     },
+    /// The user PPP has authenticated, for the status.
+    CallUser {
+        /// Which.
+        call: CallId,
+        /// Who.
+        user: String,
+    },
+    /// Dial every `[lac]` section with `autodial` that is not dialled (at the start, after a reload).
+    Autodial,
+    /// Dial a `[lac]` section: open a tunnel if it has none, and place a call. Its count of redials starts anew.
+    Dial {
+        /// The section's name, in any case of letters.
+        lac: &'a str,
+        /// Outgoing call (OCRQ) to this number instead of an incoming one.
+        number: Option<String>,
+        /// From the control pipe.
+        credentials: Credentials,
+    },
+    /// Open a tunnel that belongs to no section, and place no call on it.
+    OpenTunnel(LnsAddress),
+    /// Place a call on a tunnel that we have opened.
+    PlaceCall {
+        /// Our tunnel id.
+        tunnel: u16,
+        /// As in [`Input::Dial`].
+        number: Option<String>,
+        /// As in [`Input::Dial`].
+        credentials: Credentials,
+    },
+    /// The answer to [`Output::Resolve`].
+    Resolved {
+        /// As it was asked.
+        dial: DialId,
+        /// In order of preference; empty when there is no such host.
+        addrs: Vec<Ipv4Addr>,
+    },
+    /// End a `[lac]` section's tunnel and calls, or its attempts to have them, and do not redial.
+    DisconnectLac {
+        /// The section's name, in any case of letters.
+        lac: &'a str,
+    },
     /// Close every tunnel: the daemon ends.
     Shutdown,
 }
+
+/// What the control pipe gives along with a dial, for pppd.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// pppd's `name`, instead of the section's.
+    pub user: Option<String>,
+    /// For pppd's `passwordfd`.
+    pub password: Option<SecretBytes>,
+}
+
+/// Names one attempt to reach a server; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DialId(pub u64);
 
 /// How PPP ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +193,87 @@ pub enum Output {
         /// The frame.
         frame: Vec<u8>,
     },
+    /// Look a host name up, without keeping anybody waiting, and answer with [`Input::Resolved`].
+    Resolve {
+        /// To be given back.
+        dial: DialId,
+        /// Name or dotted quad.
+        host: String,
+    },
+    /// Something a watcher or a data path wants to know; nothing needs to be done.
+    Event(Event),
+}
+
+/// What has become of tunnels, calls and dials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A control connection stands.
+    TunnelUp {
+        /// Our tunnel id.
+        tunnel: u16,
+        /// The peer's.
+        peer_tunnel: u16,
+        /// The peer's way.
+        path: Path,
+    },
+    /// The peer's address or port has changed, which it has proved.
+    TunnelMoved {
+        /// Our tunnel id.
+        tunnel: u16,
+        /// The new way.
+        path: Path,
+    },
+    /// A tunnel of a [`Event::TunnelUp`] is over.
+    TunnelDown {
+        /// Our tunnel id.
+        tunnel: u16,
+        /// Why, for people.
+        words: String,
+    },
+    /// PPP of a call runs.
+    CallUp {
+        /// Which.
+        call: CallId,
+        /// Ours.
+        role: Role,
+    },
+    /// A call for which PPP was asked for is over.
+    CallDown {
+        /// Which.
+        call: CallId,
+        /// Why, for people.
+        words: String,
+    },
+    /// The ACCM of a LAC (RFC 2661 §6.14), which a PPP that escapes by itself has to heed.
+    LinkInfo {
+        /// Which.
+        call: CallId,
+        /// For what we send.
+        send_accm: u32,
+        /// For what we receive.
+        recv_accm: u32,
+    },
+    /// A `[lac]` section will be dialled again.
+    Redial {
+        /// The section's name.
+        lac: String,
+        /// After this.
+        wait: Duration,
+    },
+    /// A `[lac]` section is given up: no `redial`, or `max redials` reached.
+    GivenUp {
+        /// The section's name.
+        lac: String,
+    },
+}
+
+/// Our part in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// The peer called, we serve: addresses come from the pool.
+    Lns,
+    /// We called.
+    Lac,
 }
 
 /// What PPP of a new call needs.
@@ -144,10 +281,22 @@ pub enum Output {
 pub struct CallStart {
     /// Which.
     pub call: CallId,
+    /// The peer's tunnel id.
+    pub peer_tunnel: u16,
+    /// The peer's session id.
+    pub peer_session: u16,
     /// The peer's way.
     pub path: Path,
-    /// The section that serves it.
-    pub lns: Arc<LnsConfig>,
+    /// Our part.
+    pub role: Role,
+    /// The section that serves or has placed it.
+    pub section: Section,
+    /// The number of an outgoing call that we have placed.
+    pub number: Option<String>,
+    /// From the control pipe.
+    pub credentials: Credentials,
+    /// We number our data messages.
+    pub send_numbers: bool,
     /// Our PPP address.
     pub local_ip: Option<Ipv4Addr>,
     /// The peer's PPP address; `None` when it is not assigned here.
@@ -177,4 +326,10 @@ pub enum TimerReason {
     Hello,
     /// A closed tunnel need not answer repetitions any more.
     Forget,
+    /// A `[lac]` section is to be dialled again.
+    Redial,
+    /// A numbered data message is missing for too long.
+    Reorder,
+    /// A call is asked for and not connected.
+    CallSetup,
 }

@@ -15,31 +15,46 @@
 //! * **Call** (session): one PPP link inside a tunnel, opened by ICRQ, ICRP, ICCN.
 //! * **ZLB**: a control header without a message, which acknowledges only.
 //!
-//! Only the LNS role is here; the words of the log lines are xl2tpd's, because people and programs search for them.
+//! Both roles are here, with incoming and outgoing calls; the words of the log lines are xl2tpd's, because people and programs search for them.
 #![forbid(unsafe_code)]
 
 pub mod auth;
 pub mod avp;
+mod body;
 pub mod call;
 pub mod config;
 mod control;
+mod data;
+mod dial;
 pub mod endpoint;
+mod hangup;
 pub mod hdlc;
 pub mod header;
 pub mod io;
+mod lac;
 mod limit;
 pub mod message;
 mod path_gone;
+mod place;
 pub mod pool;
+pub mod reorder;
 pub mod secrets;
 mod sessions;
+mod setup;
+pub mod status;
+mod table;
 mod teardown;
 pub mod transport;
 mod tunnel;
 
-pub use config::{EndpointConfig, Limits, LnsConfig, PppOptions};
-pub use endpoint::{CallStatus, Endpoint, TunnelStatus};
-pub use io::{CallEnd, CallId, CallStart, Entropy, Input, Level, Output, Path, TimerReason};
+pub use call::Counter;
+pub use config::{EndpointConfig, LacConfig, Limits, LnsAddress, LnsConfig, PppOptions, Section};
+pub use endpoint::Endpoint;
+pub use io::{
+    CallEnd, CallId, CallStart, Credentials, DialId, Entropy, Event, Input, Level, Output, Path, Role,
+    TimerReason,
+};
 pub use ipsec_types::{Instant, SecretBytes};
 pub use pool::{AddrRange, RangeRule};
 pub use secrets::SecretTable;
+pub use status::{CallStatus, Counters, LacState, LacStatus, TunnelStatus};

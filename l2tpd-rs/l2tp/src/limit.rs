@@ -15,6 +15,7 @@ pub(crate) enum Topic {
     Limit,
     Duplicate,
     Order,
+    Moved,
 }
 
 /// Lines of one topic at once.

@@ -10,7 +10,8 @@
 use ipsec_types::SecretBytes;
 
 use crate::auth;
-use crate::avp::{self, Avp, AvpError, Avps, attr};
+use crate::avp::{Avp, AvpError, Avps, attr};
+pub use crate::body::Body;
 
 /// A control message type (RFC 2661 §3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,7 +81,8 @@ pub struct Message {
     pub kind: Option<MessageType>,
     pub kind_mandatory: bool,
     pub result: Option<ResultCode>,
-    pub tie_breaker: Option<Vec<u8>>,
+    pub framing_caps: Option<u32>,
+    pub tie_breaker: Option<u64>,
     pub host_name: Option<String>,
     pub vendor_name: Option<String>,
     pub assigned_tunnel: Option<u16>,
@@ -92,6 +94,9 @@ pub struct Message {
     pub called_number: Option<String>,
     pub calling_number: Option<String>,
     pub tx_speed: Option<u32>,
+    pub rx_speed: Option<u32>,
+    /// Send and receive ACCM.
+    pub accm: Option<(u32, u32)>,
     pub sequencing_required: bool,
     /// First mandatory AVP that is not known here, (vendor, attribute).
     pub unknown_mandatory: Option<(u16, u16)>,
@@ -101,9 +106,11 @@ pub struct Message {
     pub still_hidden: bool,
 }
 
-/// Replaces what must not reach a log (control characters, non-ASCII) and cuts at 100 characters.
+/// Replaces what must not reach a log (control characters, non-ASCII), drops the NULs some clients end their strings
+/// with, and cuts at 100 characters.
 pub fn printable(b: &[u8]) -> String {
-    b.iter().take(100).map(|&c| if (0x20..0x7f).contains(&c) { char::from(c) } else { '.' }).collect()
+    let end = b.iter().rposition(|&c| c != 0).map_or(0, |n| n + 1);
+    b[..end].iter().take(100).map(|&c| if (0x20..0x7f).contains(&c) { char::from(c) } else { '.' }).collect()
 }
 
 fn u16_of(v: &[u8]) -> Option<u16> {
@@ -195,10 +202,17 @@ impl Message {
                 self.result = result_of(v);
                 self.result.is_some()
             }
-            attr::TIE_BREAKER => {
-                self.tie_breaker = (v.len() == 8).then(|| v.to_vec());
-                self.tie_breaker.is_some()
+            attr::TIE_BREAKER => put_some(&mut self.tie_breaker, v.try_into().ok().map(u64::from_be_bytes)),
+            attr::FRAMING_CAPABILITIES => put_some(&mut self.framing_caps, u32_of(v)),
+            attr::ACCM => {
+                // Two octets reserved before the two maps.
+                let maps = v.get(2..10).filter(|_| v.len() == 10);
+                put_some(
+                    &mut self.accm,
+                    maps.and_then(|m| Some((u32_of(m.get(..4)?)?, u32_of(m.get(4..)?)?))),
+                )
             }
+            attr::RX_CONNECT_SPEED => put_some(&mut self.rx_speed, u32_of(v)),
             attr::HOST_NAME => {
                 self.host_name = Some(printable(v));
                 true
@@ -232,8 +246,8 @@ impl Message {
                 self.sequencing_required = true;
                 true
             }
-            // Known, and without influence on an LNS that negotiates PPP afresh: capabilities, bearer, speeds,
-            // proxy LCP and authentication, ACCM, call errors, private group.
+            // Known, and without influence on one who negotiates PPP afresh: bearer, proxy LCP and authentication, call
+            // errors, private group.
             _ => true,
         };
         if !ok {
@@ -248,60 +262,10 @@ fn put_some<T>(slot: &mut Option<T>, v: Option<T>) -> bool {
     ok
 }
 
-/// Builds the body of a control message.
-#[derive(Debug)]
-pub struct Body(Vec<u8>);
-
-impl Body {
-    /// Starts a message of this type; the Message Type AVP is always mandatory here.
-    pub fn new(kind: MessageType) -> Self {
-        let mut b = Vec::with_capacity(96);
-        avp::put(&mut b, true, 0, attr::MESSAGE_TYPE, &kind.0.to_be_bytes());
-        Body(b)
-    }
-
-    /// Adds an AVP with the M bit.
-    #[must_use]
-    pub fn must(mut self, attribute: u16, value: &[u8]) -> Self {
-        avp::put(&mut self.0, true, 0, attribute, value);
-        self
-    }
-
-    /// Adds an AVP without the M bit: one a peer may skip.
-    #[must_use]
-    pub fn may(mut self, attribute: u16, value: &[u8]) -> Self {
-        avp::put(&mut self.0, false, 0, attribute, value);
-        self
-    }
-
-    /// Adds an AVP with the M bit when there is a value.
-    #[must_use]
-    pub fn maybe(self, attribute: u16, value: Option<&[u8]>) -> Self {
-        match value {
-            Some(v) => self.must(attribute, v),
-            None => self,
-        }
-    }
-
-    /// Adds a Result Code: result, error, words.
-    #[must_use]
-    pub fn result(self, code: u16, error: u16, text: &str) -> Self {
-        let mut v = Vec::with_capacity(4 + text.len());
-        v.extend_from_slice(&code.to_be_bytes());
-        v.extend_from_slice(&error.to_be_bytes());
-        v.extend_from_slice(text.as_bytes());
-        self.must(attr::RESULT_CODE, &v)
-    }
-
-    /// The finished body.
-    pub fn done(self) -> Vec<u8> {
-        self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::avp;
     use proptest::prelude::*;
 
     fn decode(b: Body) -> Message {

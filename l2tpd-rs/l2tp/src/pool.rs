@@ -1,6 +1,6 @@
 //! Address ranges of `xl2tpd.conf` and the addresses given to callers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 /// An inclusive range of IPv4 addresses.
@@ -33,35 +33,103 @@ pub fn verdict(rules: &[RangeRule], addr: Ipv4Addr) -> Option<bool> {
     rules.iter().rev().find(|r| r.range.contains(addr)).map(|r| r.allow)
 }
 
+/// Addresses as disjoint ranges that do not touch, first to last: the next free one is found without walking those in
+/// use.
+#[derive(Debug, Default)]
+struct RangeSet(BTreeMap<u32, u32>);
+
+impl RangeSet {
+    fn holding(&self, n: u32) -> Option<(u32, u32)> {
+        self.0.range(..=n).next_back().map(|(&a, &b)| (a, b)).filter(|&(_, b)| n <= b)
+    }
+
+    fn insert(&mut self, n: u32) {
+        if self.holding(n).is_some() {
+            return;
+        }
+        let (mut start, mut end) = (n, n);
+        if let Some((a, _)) = n.checked_sub(1).and_then(|p| self.holding(p)) {
+            start = a;
+        }
+        if let Some((a, b)) = n.checked_add(1).and_then(|p| self.holding(p)) {
+            self.0.remove(&a);
+            end = b;
+        }
+        self.0.insert(start, end);
+    }
+
+    fn remove(&mut self, n: u32) {
+        let Some((a, b)) = self.holding(n) else { return };
+        self.0.remove(&a);
+        if a < n {
+            self.0.insert(a, n - 1);
+        }
+        if n < b {
+            self.0.insert(n + 1, b);
+        }
+    }
+}
+
+/// How many callers' last addresses are kept.
+const REMEMBERED: usize = 65_536;
+
 /// The addresses in use, one set for all LNS sections as in xl2tpd.
 #[derive(Debug, Default)]
-pub struct Leases(BTreeSet<Ipv4Addr>);
+pub struct Leases {
+    given: BTreeSet<Ipv4Addr>,
+    held: BTreeSet<Ipv4Addr>,
+    /// Both.
+    used: RangeSet,
+    /// Callers to their last address, and when they had it.
+    last: BTreeMap<u64, (Ipv4Addr, u64)>,
+    /// The same by time, to forget the oldest.
+    order: BTreeMap<u64, u64>,
+    clock: u64,
+}
 
 impl Leases {
-    /// Takes the lowest free address: `ip range` lines in file order, addresses ascending, skipping those a later
-    /// line takes away, those in use, and `reserved` (our own address).
-    pub fn take(&mut self, rules: &[RangeRule], reserved: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
+    /// Takes an address: the one `caller` had last if it is free and still in the ranges, else the lowest free one:
+    /// `ip range` lines in file order, addresses ascending, skipping those a later line takes away, those in use, and
+    /// `reserved` (our own address).
+    pub fn take(
+        &mut self,
+        rules: &[RangeRule],
+        reserved: Option<Ipv4Addr>,
+        caller: Option<u64>,
+    ) -> Option<Ipv4Addr> {
+        let again = caller.and_then(|c| self.last.get(&c)).map(|&(a, _)| a);
+        let again = again.filter(|&a| {
+            Some(a) != reserved && verdict(rules, a) == Some(true) && self.used.holding(a.into()).is_none()
+        });
+        let addr = again.or_else(|| self.lowest(rules, reserved))?;
+        self.given.insert(addr);
+        self.used.insert(addr.into());
+        if let Some(c) = caller {
+            self.remember(c, addr);
+        }
+        Some(addr)
+    }
+
+    fn lowest(&self, rules: &[RangeRule], reserved: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
         for (i, rule) in rules.iter().enumerate().filter(|(_, r)| r.allow) {
             let later = rules.get(i + 1..).unwrap_or(&[]);
             let mut n = u32::from(rule.range.start);
             let end = u32::from(rule.range.end);
             while n <= end {
                 let addr = Ipv4Addr::from(n);
-                // A range taken away is stepped over at once: it may be as large as the address space.
+                // What is in use or taken away is stepped over at once: it may be as large as the address space.
+                let mut last = n;
                 if let Some(no) = later.iter().rev().find(|r| r.range.contains(addr)).filter(|r| !r.allow) {
-                    let skip = no.range.end;
                     // A later `ip range` may give part of it back; look at each of its addresses in that case.
                     if !later.iter().any(|r| r.allow && overlaps(&r.range, &no.range)) {
-                        match u32::from(skip).checked_add(1) {
-                            Some(next) => n = next,
-                            None => break,
-                        }
-                        continue;
+                        last = u32::from(no.range.end);
                     }
-                } else if Some(addr) != reserved && self.0.insert(addr) {
+                } else if let Some((_, b)) = self.used.holding(n) {
+                    last = b;
+                } else if Some(addr) != reserved {
                     return Some(addr);
                 }
-                match n.checked_add(1) {
+                match last.checked_add(1) {
                     Some(next) => n = next,
                     None => break,
                 }
@@ -72,17 +140,56 @@ impl Leases {
 
     /// Gives an address back; true when it was in use.
     pub fn give_back(&mut self, addr: Ipv4Addr) -> bool {
-        self.0.remove(&addr)
+        let was = self.given.remove(&addr);
+        self.settle(addr);
+        was
     }
 
-    /// How many are in use.
+    /// Keeps an address from being given away.
+    pub fn hold(&mut self, addr: Ipv4Addr) {
+        self.held.insert(addr);
+        self.used.insert(addr.into());
+    }
+
+    /// Undoes [`Leases::hold`].
+    pub fn unhold(&mut self, addr: Ipv4Addr) {
+        self.held.remove(&addr);
+        self.settle(addr);
+    }
+
+    fn settle(&mut self, addr: Ipv4Addr) {
+        if !self.given.contains(&addr) && !self.held.contains(&addr) {
+            self.used.remove(addr.into());
+        }
+    }
+
+    /// Notes which address a caller has; the caller longest unseen is forgotten beyond a bound.
+    pub fn remember(&mut self, caller: u64, addr: Ipv4Addr) {
+        self.clock += 1;
+        if let Some((_, at)) = self.last.insert(caller, (addr, self.clock)) {
+            self.order.remove(&at);
+        }
+        self.order.insert(self.clock, caller);
+        if self.last.len() > REMEMBERED
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.last.remove(&oldest);
+        }
+    }
+
+    /// Callers and their last addresses.
+    pub fn remembered(&self) -> impl Iterator<Item = (u64, Ipv4Addr)> + '_ {
+        self.last.iter().map(|(&c, &(a, _))| (c, a))
+    }
+
+    /// How many are given away.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.given.len()
     }
 
-    /// Whether none is in use.
+    /// Whether none is given away.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.given.is_empty()
     }
 }
 
@@ -93,6 +200,7 @@ fn overlaps(a: &AddrRange, b: &AddrRange) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn rule(allow: bool, a: &str, b: &str) -> RangeRule {
         RangeRule { range: AddrRange { start: a.parse().unwrap(), end: b.parse().unwrap() }, allow }
@@ -100,18 +208,18 @@ mod tests {
 
     fn drain(rules: &[RangeRule]) -> Vec<u8> {
         let mut l = Leases::default();
-        std::iter::from_fn(|| l.take(rules, None)).map(|a| a.octets()[3]).collect()
+        std::iter::from_fn(|| l.take(rules, None, None)).map(|a| a.octets()[3]).collect()
     }
 
     #[test]
     fn the_lowest_free_address_wins_and_is_reused_at_once() {
         let r = [rule(true, "10.0.0.2", "10.0.0.4")];
         let mut l = Leases::default();
-        assert_eq!(l.take(&r, None), Some(Ipv4Addr::new(10, 0, 0, 2)));
-        assert_eq!(l.take(&r, None), Some(Ipv4Addr::new(10, 0, 0, 3)));
+        assert_eq!(l.take(&r, None, None), Some(Ipv4Addr::new(10, 0, 0, 2)));
+        assert_eq!(l.take(&r, None, None), Some(Ipv4Addr::new(10, 0, 0, 3)));
         assert!(l.give_back(Ipv4Addr::new(10, 0, 0, 2)));
         assert!(!l.give_back(Ipv4Addr::new(10, 0, 0, 2)));
-        assert_eq!(l.take(&r, None), Some(Ipv4Addr::new(10, 0, 0, 2)));
+        assert_eq!(l.take(&r, None, None), Some(Ipv4Addr::new(10, 0, 0, 2)));
     }
 
     #[test]
@@ -126,8 +234,8 @@ mod tests {
     fn our_own_address_is_never_given_away() {
         let mut l = Leases::default();
         let r = [rule(true, "10.0.0.1", "10.0.0.2")];
-        assert_eq!(l.take(&r, Some(Ipv4Addr::new(10, 0, 0, 1))), Some(Ipv4Addr::new(10, 0, 0, 2)));
-        assert_eq!(l.take(&r, Some(Ipv4Addr::new(10, 0, 0, 1))), None);
+        assert_eq!(l.take(&r, Some(Ipv4Addr::new(10, 0, 0, 1)), None), Some(Ipv4Addr::new(10, 0, 0, 2)));
+        assert_eq!(l.take(&r, Some(Ipv4Addr::new(10, 0, 0, 1)), None), None);
     }
 
     #[test]
@@ -144,5 +252,60 @@ mod tests {
         let r = [rule(true, "10.0.0.1", "10.0.0.9"), rule(false, "10.0.0.5", "10.0.0.5")];
         let v = |a: &str| verdict(&r, a.parse().unwrap());
         assert_eq!([v("10.0.0.1"), v("10.0.0.5"), v("10.0.0.10")], [Some(true), Some(false), None]);
+    }
+
+    #[test]
+    fn a_caller_gets_the_address_it_had_while_that_is_free_and_in_the_ranges() {
+        let r = [rule(true, "10.0.0.1", "10.0.0.9")];
+        let mut l = Leases::default();
+        let [a, b] = [1, 2].map(|c| l.take(&r, None, Some(c)).unwrap());
+        l.give_back(a);
+        l.give_back(b);
+        assert_eq!(l.take(&r, None, Some(2)), Some(b), "not the lowest");
+        assert_ne!(l.take(&r, None, Some(2)), Some(b), "in use: a second call gets another");
+        let narrow = [r[0], rule(false, "10.0.0.1", "10.0.0.1")];
+        assert_ne!(l.take(&narrow, None, Some(1)), Some(a));
+    }
+
+    #[test]
+    fn a_held_address_is_not_given_away_until_it_is_released() {
+        let r = [rule(true, "10.0.0.1", "10.0.0.2")];
+        let mut l = Leases::default();
+        l.hold(Ipv4Addr::new(10, 0, 0, 1));
+        assert_eq!(l.take(&r, None, None), Some(Ipv4Addr::new(10, 0, 0, 2)));
+        assert_eq!(l.take(&r, None, None), None);
+        l.unhold(Ipv4Addr::new(10, 0, 0, 1));
+        assert_eq!(l.take(&r, None, None), Some(Ipv4Addr::new(10, 0, 0, 1)));
+        l.hold(Ipv4Addr::new(10, 0, 0, 1));
+        assert!(l.give_back(Ipv4Addr::new(10, 0, 0, 1)));
+        assert_eq!(l.take(&r, None, None), None, "held though given back");
+    }
+
+    #[test]
+    fn only_so_many_callers_are_remembered() {
+        let mut l = Leases::default();
+        for c in 0..REMEMBERED as u64 + 10 {
+            l.remember(c, Ipv4Addr::from(c as u32));
+        }
+        assert_eq!(l.remembered().count(), REMEMBERED);
+        assert_eq!(l.remembered().next().map(|(c, _)| c), Some(10));
+    }
+
+    proptest! {
+        /// The range set says what a plain set says.
+        #[test]
+        fn the_lowest_free_address_is_that_of_a_walk(acts in proptest::collection::vec((any::<bool>(), 0u8..30), 0..80)) {
+            let r = [rule(true, "10.0.0.0", "10.0.0.29")];
+            let (mut l, mut plain) = (Leases::default(), BTreeSet::new());
+            for (take, n) in acts {
+                if take {
+                    let want = (0..30).find(|n| !plain.contains(n));
+                    plain.extend(want);
+                    prop_assert_eq!(l.take(&r, None, None).map(|a| a.octets()[3]), want);
+                } else {
+                    prop_assert_eq!(l.give_back(Ipv4Addr::new(10, 0, 0, n)), plain.remove(&n));
+                }
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Incoming calls (RFC 2661 §5.2): ICRQ, ICRP, ICCN, CDN.
+//! Incoming calls (RFC 2661 §5.2): ICRQ, ICRP, ICCN. Their end is in `hangup`.
 //!
 //! ```text
 //!   LAC                                            LNS
@@ -7,34 +7,32 @@
 //!   ICCN: speed, framing                   ──►           pppd is started
 //! ```
 
+use std::time::Duration;
+
 use ipsec_types::Instant;
 
+use crate::auth::digest;
 use crate::avp::attr;
-use crate::call::{Call, CallState, Counter};
+use crate::call::{Call, CallState};
+use crate::config::Section;
 use crate::endpoint::Endpoint;
-use crate::io::{CallEnd, CallId, CallStart, Level, Output};
+use crate::hangup::{error, result};
+use crate::io::{CallId, Event, Level, Role, TimerReason};
 use crate::limit::Topic;
-use crate::message::{Body, Message, MessageType};
+use crate::message::{Message, MessageType};
 use crate::tunnel::TunnelState;
 
-/// Result codes of a CDN (RFC 2661 §4.4.2).
-mod result {
-    pub(super) const LOST_CARRIER: u16 = 1;
-    pub(super) const GENERAL_ERROR: u16 = 2;
-    pub(super) const ADMINISTRATIVE: u16 = 3;
-    pub(super) const NO_FACILITIES_NOW: u16 = 4;
-}
-/// General error codes (RFC 2661 §4.4.2).
-mod error {
-    pub(super) const NONE: u16 = 0;
-    pub(super) const RESOURCES: u16 = 4;
-    pub(super) const VENDOR: u16 = 6;
-}
+/// How long ICRQ to ICCN, or OCRQ to OCCN, may take: long enough for a number to be dialled.
+const CALL_SETUP: Duration = Duration::from_secs(60);
 
 impl Endpoint {
+    /// The call is connected, or over.
+    pub(crate) fn call_is_set_up(&mut self, since: Instant, session: u16) {
+        self.timers.remove(&(since + CALL_SETUP, session, TimerReason::CallSetup));
+    }
+
     pub(crate) fn icrq(&mut self, now: Instant, tunnel: u16, m: Message) {
         let Some(t) = self.tunnels.get(&tunnel) else { return };
-        let (lns, path, peer_tunnel) = (t.lns.clone(), t.path, t.peer_id);
         if t.state != TunnelState::Established {
             let text = format!("control_finish: ICRQ before tunnel {tunnel} is established, ignoring it.");
             return self.log_limited(now, Topic::Junk, Level::Debug, text);
@@ -45,117 +43,158 @@ impl Endpoint {
             );
             return self.log_limited(now, Topic::Junk, Level::Warning, text);
         };
-        if t.by_peer_session.contains_key(&peer_session) {
-            let text =
-                format!("control_finish: Peer requested call {peer_session} twice, ignoring second one.");
-            return self.log_limited(now, Topic::Duplicate, Level::Debug, text);
-        }
-        let limit = self.cfg.limits.calls_per_tunnel;
-        if t.calls.len() >= limit {
-            let text = format!(
-                "control_finish: Too many calls on tunnel {tunnel} from {} ({limit})",
-                path.peer.ip()
-            );
-            self.log_limited(now, Topic::Limit, Level::Warning, text);
-            let text = "Too many calls on this tunnel";
+        if t.section.lns().is_none() {
+            let text = "This tunnel cannot accept calls";
             return self.send_cdn_without_call(
                 tunnel,
                 peer_session,
-                result::NO_FACILITIES_NOW,
+                result::NO_FACILITIES,
                 error::NONE,
                 text,
             );
         }
-        let remote_ip = match lns.no_assign {
-            true => None,
-            false => match self.leases.take(&lns.pool, lns.local_ip) {
-                Some(a) => Some(a),
-                None => {
-                    let text = format!("control_finish: Out of IP addresses on tunnel {peer_tunnel}!");
-                    self.log_limited(now, Topic::Limit, Level::Warning, text);
-                    let text = "No available IP address";
-                    return self.send_cdn_without_call(
-                        tunnel,
-                        peer_session,
-                        result::GENERAL_ERROR,
-                        error::RESOURCES,
-                        text,
-                    );
-                }
-            },
-        };
-        let Some(session) = self.free_session_id() else {
-            self.leases_back([remote_ip, None]);
-            let text = "No session IDs left";
-            return self.send_cdn_without_call(
-                tunnel,
-                peer_session,
-                result::GENERAL_ERROR,
-                error::RESOURCES,
-                text,
-            );
-        };
-        let id = CallId { tunnel, session, generation: self.generation() };
-        let call = Call {
-            id,
-            peer_session,
-            state: CallState::ExpectIccn,
-            serial: m.serial.unwrap_or(0),
-            remote_ip,
-            local_lease: None,
-            calling_number: m.calling_number,
-            data_ns: None,
-            early: Vec::new(),
-            pid: None,
-            rx: Counter::default(),
-            tx: Counter::default(),
-        };
-        self.calls.insert(session, call);
+        let Some(id) = self.accept(now, tunnel, peer_session, &m) else { return };
+        let icrp = self
+            .call_body(tunnel, MessageType::ICRP)
+            .secret(attr::ASSIGNED_SESSION_ID, &id.session.to_be_bytes());
         if let Some(t) = self.tunnels.get_mut(&tunnel) {
-            t.calls.insert(session);
-            t.by_peer_session.insert(peer_session, session);
-            let icrp = Body::new(MessageType::ICRP).must(attr::ASSIGNED_SESSION_ID, &session.to_be_bytes());
             t.transport.push(peer_session, icrp.done());
         }
     }
 
-    pub(crate) fn iccn(&mut self, now: Instant, tunnel: u16, session: u16, m: Message) {
-        let Some(c) = self.calls.get_mut(&session).filter(|c| c.id.tunnel == tunnel) else { return };
-        let Some(t) = self.tunnels.get(&tunnel) else { return };
-        if c.state != CallState::ExpectIccn {
-            return;
-        }
-        let (lns, path, peer_tunnel) = (t.lns.clone(), t.path, t.peer_id);
-        let local_ip = match lns.local_pool.is_empty() {
-            true => lns.local_ip,
-            false => {
-                c.local_lease = self.leases.take(&lns.local_pool, None);
-                c.local_lease
-            }
+    /// Whether one more call fits.
+    pub(crate) fn room_for_call(&mut self, now: Instant, tunnel: u16) -> bool {
+        let limits = self.cfg.limits;
+        let Some(t) = self.tunnels.get(&tunnel) else { return false };
+        let ip = *t.path.peer.ip();
+        let text = if t.calls.len() >= limits.calls_per_tunnel {
+            self.counters.limit_calls_per_tunnel += 1;
+            format!(
+                "control_finish: Too many calls on tunnel {tunnel} from {ip} ({})",
+                limits.calls_per_tunnel
+            )
+        } else if self.calls.len() >= limits.calls {
+            self.counters.limit_calls += 1;
+            format!("control_finish: Too many calls ({}), refusing one from {ip}", limits.calls)
+        } else {
+            return true;
         };
-        c.state = CallState::Starting;
-        // RFC 2661 §4.4.4: a peer that requires sequence numbers gets them.
-        c.data_ns = m.sequencing_required.then_some(0);
-        let (id, remote_ip, calling_number) = (c.id, c.remote_ip, c.calling_number.clone());
-        let early = std::mem::take(&mut c.early);
-        if !lns.local_pool.is_empty() && local_ip.is_none() {
+        self.log_limited(now, Topic::Limit, Level::Warning, text);
+        false
+    }
+
+    /// Makes a call of a request of the peer, with an address; refuses it with a CDN when that cannot be.
+    pub(crate) fn accept(
+        &mut self,
+        now: Instant,
+        tunnel: u16,
+        peer_session: u16,
+        m: &Message,
+    ) -> Option<CallId> {
+        let t = self.tunnels.get(&tunnel)?;
+        let (section, peer_tunnel) = (t.section.clone(), t.peer_id);
+        if t.by_peer_session.contains_key(&peer_session) {
+            let text =
+                format!("control_finish: Peer requested call {peer_session} twice, ignoring second one.");
+            self.log_limited(now, Topic::Duplicate, Level::Debug, text);
+            return None;
+        }
+        let caller = caller_key(&t.peer_host, m.calling_number.as_deref());
+        let refuse = |e: &mut Self, code, error, text| {
+            e.send_cdn_without_call(tunnel, peer_session, code, error, text);
+            None
+        };
+        if !self.room_for_call(now, tunnel) {
+            return refuse(self, result::NO_FACILITIES_NOW, error::NONE, "Too many calls");
+        }
+        let Some(session) = self.free_session_id() else {
+            return refuse(self, result::GENERAL_ERROR, error::RESOURCES, "No session IDs left");
+        };
+        let id = CallId { tunnel, session, generation: self.generation() };
+        let mut call = Call::new(id, Role::Lns, CallState::ExpectIccn, now);
+        match &section {
+            Section::Lns(l) => {
+                call.local_ip = l.local_ip;
+                if !l.no_assign {
+                    call.remote_lease = self.leases.take(&l.pool, l.local_ip, caller);
+                    call.remote_ip = call.remote_lease;
+                    if call.remote_ip.is_none() {
+                        self.counters.pool_empty += 1;
+                        let text = format!("control_finish: Out of IP addresses on tunnel {peer_tunnel}!");
+                        self.log_limited(now, Topic::Limit, Level::Warning, text);
+                        return refuse(
+                            self,
+                            result::GENERAL_ERROR,
+                            error::RESOURCES,
+                            "No available IP address",
+                        );
+                    }
+                }
+            }
+            Section::Lac(l) => (call.local_ip, call.remote_ip) = (l.local_ip, l.remote_ip),
+        }
+        call.peer_session = peer_session;
+        call.serial = m.serial.unwrap_or(0);
+        call.calling_number.clone_from(&m.calling_number);
+        call.called_number.clone_from(&m.called_number);
+        self.add_call(call);
+        if let Some(t) = self.tunnels.get_mut(&tunnel) {
+            t.calls.insert(session);
+            t.by_peer_session.insert(peer_session, session);
+        }
+        Some(id)
+    }
+
+    pub(crate) fn add_call(&mut self, call: Call) {
+        self.timers.insert((call.since + CALL_SETUP, call.id.session, TimerReason::CallSetup));
+        self.calls.insert(call.id.session, Box::new(call));
+    }
+
+    /// A peer that asks for a call or answers one and then does not connect it: the call's address is wanted elsewhere.
+    pub(crate) fn call_setup_timeout(&mut self, now: Instant, session: u16) {
+        let overdue = |c: &&Call| !c.has_ppp() && now.since(c.since) >= CALL_SETUP;
+        let Some(id) = self.calls.get(&session).map(|c| &**c).filter(overdue).map(|c| c.id) else { return };
+        self.disconnect(id, result::GENERAL_ERROR, error::VENDOR, "The call was not connected in time");
+        self.flush(now, id.tunnel);
+        self.rearm(id.tunnel);
+    }
+
+    /// Our own address of a call from `local ip range`, where there is one; refuses the call when none is left.
+    pub(crate) fn lease_local(&mut self, now: Instant, id: CallId) -> bool {
+        let Some(t) = self.tunnels.get(&id.tunnel) else { return false };
+        let peer_tunnel = t.peer_id;
+        let Some(lns) = t.section.lns().filter(|l| !l.local_pool.is_empty()).cloned() else { return true };
+        let lease = self.leases.take(&lns.local_pool, None, None);
+        if let Some(c) = self.calls.get_mut(&id.session) {
+            (c.local_lease, c.local_ip) = (lease, lease);
+        }
+        if lease.is_none() {
+            self.counters.pool_empty += 1;
             let text = format!("get_local_addr: Out of local IP addresses on tunnel {peer_tunnel}!");
             self.log_limited(now, Topic::Limit, Level::Warning, text);
-            let text = "No available local IP addresses";
-            return self.disconnect(id, result::GENERAL_ERROR, error::RESOURCES, text);
+            self.disconnect(id, result::GENERAL_ERROR, error::RESOURCES, "No available local IP addresses");
+        }
+        lease.is_some()
+    }
+
+    pub(crate) fn iccn(&mut self, now: Instant, tunnel: u16, session: u16, m: Message) {
+        let Some(id) = self.awaiting(tunnel, session, CallState::ExpectIccn) else { return };
+        self.numbering(tunnel, session, &m);
+        if !self.lease_local(now, id) {
+            return;
         }
         if m.tx_speed.is_none() {
             self.log(Level::Debug, "control_finish: Warning: Peer did not specify transmit speed");
         }
-        self.out.push_back(Output::StartCall(CallStart {
-            call: id,
-            path,
-            lns,
-            local_ip,
-            remote_ip,
-            calling_number,
-        }));
-        self.out.extend(early.into_iter().map(|frame| Output::Payload { call: id, frame }));
+        self.start_ppp(id);
+    }
+
+    /// The peer tells which characters its PPP wants escaped (RFC 2661 §6.14).
+    pub(crate) fn sli(&mut self, tunnel: u16, session: u16, m: &Message) {
+        let call = self.calls.get(&session).filter(|c| c.id.tunnel == tunnel && c.has_ppp()).map(|c| c.id);
+        if let (Some(call), Some((send_accm, recv_accm))) = (call, m.accm) {
+            self.event(Event::LinkInfo { call, send_accm, recv_accm });
+        }
     }
 
     pub(crate) fn call_started(&mut self, now: Instant, call: CallId, pid: u32) {
@@ -163,189 +202,28 @@ impl Endpoint {
         let Some(t) = self.tunnels.get(&call.tunnel) else { return };
         c.state = CallState::Up;
         c.pid = Some(pid);
-        let text = format!(
-            "Call established with {}, PID: {pid}, Local: {}, Remote: {}, Serial: {}",
-            t.path.peer.ip(),
-            call.session,
-            c.peer_session,
-            c.serial
-        );
+        let role = c.role;
+        let (ip, local, remote, serial) = (t.path.peer.ip(), call.session, c.peer_session, c.serial);
+        let text = match role {
+            Role::Lns => format!(
+                "Call established with {ip}, PID: {pid}, Local: {local}, Remote: {remote}, Serial: {serial}"
+            ),
+            Role::Lac => format!(
+                "Call established with {ip}, Local: {local}, Remote: {remote}, Serial: {serial} (ref=0/0)"
+            ),
+        };
+        self.event(Event::CallUp { call, role });
         self.log(Level::Notice, text);
         self.rearm(call.tunnel);
         self.flush(now, call.tunnel);
     }
-
-    pub(crate) fn call_ended(&mut self, now: Instant, call: CallId, end: CallEnd) {
-        let standing = self.calls.get(&call.session).filter(|c| c.id == call).map(|c| c.peer_session);
-        let Some(peer_session) = self.ended.remove(&call.generation).or(standing) else { return };
-        match &end {
-            CallEnd::Exit(n) => {
-                self.log(
-                    Level::Debug,
-                    format!("child_handler : pppd exited for call {peer_session} with code {n}"),
-                );
-                if let Some(words) = exit_words(*n) {
-                    self.log(Level::Notice, format!("child_handler : call {}: {words}", call.session));
-                }
-            }
-            CallEnd::Signal(n) => {
-                self.log(Level::Debug, format!("pppd terminated for call {peer_session} by signal {n}"));
-            }
-            CallEnd::NotStarted(why) => self.log(Level::Warning, format!("start_pppd: {why}")),
-        }
-        if standing.is_none() {
-            return;
-        }
-        let (code, error, text) = cdn_reason(&end);
-        self.disconnect(call, code, error, text);
-        // Its PPP has ended already.
-        self.ended.remove(&call.generation);
-        self.flush(now, call.tunnel);
-        self.rearm(call.tunnel);
-    }
-
-    pub(crate) fn hang_up(&mut self, now: Instant, call: CallId) {
-        if self.calls.get(&call.session).is_some_and(|c| c.id == call) {
-            self.disconnect(call, result::ADMINISTRATIVE, error::NONE, "Goodbye!");
-            self.flush(now, call.tunnel);
-            self.rearm(call.tunnel);
-        }
-    }
-
-    /// The peer hangs a call up. The header names it, or on session 0 the Assigned Session ID AVP does; some peers
-    /// put our id there instead of theirs.
-    pub(crate) fn cdn(&mut self, now: Instant, tunnel: u16, session: u16, m: Message) {
-        let Some(t) = self.tunnels.get(&tunnel) else { return };
-        let ip = *t.path.peer.ip();
-        let named =
-            m.assigned_session.and_then(|s| t.by_peer_session.get(&s).copied().or(t.calls.get(&s).copied()));
-        let session = if t.calls.contains(&session) { Some(session) } else { named.filter(|_| session == 0) };
-        let r = m.result.unwrap_or_default();
-        self.note_swapped(&r);
-        let Some(c) = session.and_then(|s| self.calls.get(&s)) else {
-            let text = format!("control_finish: CDN for an unknown call on tunnel {tunnel}, ignoring it.");
-            return self.log_limited(now, Topic::Junk, Level::Debug, text);
-        };
-        let (id, serial) = (c.id, c.serial);
-        self.log(
-            Level::Info,
-            format!("control_finish: Connection closed to {ip}, serial {serial} ({})", r.text),
-        );
-        self.release(id);
-    }
-
-    /// Refuses what a message asks for a call, or ends that call.
-    #[expect(clippy::too_many_arguments, reason = "the fields of a CDN and where it goes")]
-    pub(crate) fn refuse_call(
-        &mut self,
-        _now: Instant,
-        tunnel: u16,
-        session: u16,
-        peer_session: Option<u16>,
-        code: u16,
-        error: u16,
-        text: &str,
-    ) {
-        let known = self.calls.get(&session).filter(|c| c.id.tunnel == tunnel).map(|c| c.id);
-        match (known, peer_session) {
-            (Some(id), _) => self.disconnect(id, code, error, text),
-            (None, Some(p)) if p != 0 => self.send_cdn_without_call(tunnel, p, code, error, text),
-            _ => {}
-        }
-    }
-
-    /// Tells the peer that there will be no call; the id we would have given it is one that is free.
-    fn send_cdn_without_call(&mut self, tunnel: u16, peer_session: u16, code: u16, error: u16, text: &str) {
-        let Some(session) = self.free_session_id() else { return };
-        self.push_cdn(tunnel, session, peer_session, code, error, text);
-    }
-
-    fn push_cdn(&mut self, tunnel: u16, session: u16, peer_session: u16, code: u16, error: u16, text: &str) {
-        let Some(t) = self.tunnels.get_mut(&tunnel) else { return };
-        let body = Body::new(MessageType::CDN)
-            .result(code, error, text)
-            .must(attr::ASSIGNED_SESSION_ID, &session.to_be_bytes())
-            .done();
-        t.retired.insert(session);
-        t.transport.push_last(peer_session, body, session);
-    }
-
-    /// Ends a call and tells the peer.
-    fn disconnect(&mut self, id: CallId, code: u16, error: u16, text: &str) {
-        let Some(peer_session) = self.calls.get(&id.session).map(|c| c.peer_session) else { return };
-        self.release(id);
-        self.push_cdn(id.tunnel, id.session, peer_session, code, error, text);
-    }
-
-    /// Ends all calls of a tunnel without telling the peer, which knows or will be told with a StopCCN.
-    pub(crate) fn end_calls(&mut self, tunnel: u16) {
-        let calls: Vec<u16> =
-            self.tunnels.get(&tunnel).map(|t| t.calls.iter().copied().collect()).unwrap_or_default();
-        for id in calls.iter().filter_map(|s| self.calls.get(s)).map(|c| c.id).collect::<Vec<_>>() {
-            self.release(id);
-        }
-    }
-
-    /// The one place where a call ends: its addresses go back, its PPP is stopped, its ids are free.
-    fn release(&mut self, id: CallId) {
-        let Some(c) = self.calls.remove(&id.session) else { return };
-        if let Some(t) = self.tunnels.get_mut(&id.tunnel) {
-            t.calls.remove(&id.session);
-            t.by_peer_session.remove(&c.peer_session);
-            let ip = *t.path.peer.ip();
-            self.log(Level::Info, format!("call_close: Call {} to {ip} disconnected", id.session));
-        }
-        self.leases_back([c.remote_ip, c.local_lease]);
-        if c.state != CallState::ExpectIccn {
-            self.ended.insert(id.generation, c.peer_session);
-            self.out.push_back(Output::StopCall(id));
-        }
-    }
-
-    fn leases_back(&mut self, addrs: [Option<std::net::Ipv4Addr>; 2]) {
-        for a in addrs.into_iter().flatten() {
-            self.leases.give_back(a);
-        }
-    }
 }
 
-/// What a pppd exit status means, in words (pppd(8), EXIT STATUS); `None` for an orderly end.
-fn exit_words(code: i32) -> Option<&'static str> {
-    Some(match code {
-        0 | 5 | 16 => return None,
-        1 => "pppd had a fatal error; its own log says which",
-        2 => "pppd did not like its options; see the pppoptfile and pppd's own log",
-        3 => "pppd is not allowed to run: it is not root",
-        4 => "the kernel has no PPP support (modprobe ppp_generic, /dev/ppp)",
-        6 => "pppd could not lock the tty",
-        7 => "pppd could not open the tty",
-        8 => "pppd's connect script failed",
-        9 => "pppd's pty command failed",
-        10 => "PPP negotiation failed: no network protocol came up",
-        11 => "authentication failed: the peer did not prove who it is",
-        12 => "the link was idle for too long",
-        13 => "the link was up for as long as it may be",
-        14 => "the peer is to be called back",
-        15 => "the peer does not answer PPP echo requests any more",
-        17 => "the link is looped back",
-        18 => "pppd's init script failed",
-        19 => "authentication failed: the peer did not accept ours",
-        20 => "the traffic limit was reached",
-        21 => "too many authentication attempts",
-        _ => "pppd ended for a reason this version does not know",
-    })
-}
-
-fn cdn_reason(end: &CallEnd) -> (u16, u16, &'static str) {
-    match end {
-        CallEnd::Exit(0 | 5 | 10 | 14 | 15 | 16 | 17) | CallEnd::Signal(_) => {
-            (result::LOST_CARRIER, error::NONE, "")
-        }
-        CallEnd::Exit(11 | 19) => (result::ADMINISTRATIVE, error::NONE, "PPP authentication failed"),
-        CallEnd::Exit(12) => (result::ADMINISTRATIVE, error::NONE, "Idle timeout"),
-        CallEnd::Exit(13 | 20 | 21) => (result::ADMINISTRATIVE, error::NONE, "Limit reached"),
-        CallEnd::Exit(_) | CallEnd::NotStarted(_) => {
-            (result::GENERAL_ERROR, error::VENDOR, "PPP could not be started")
-        }
+/// What a caller is known by from one call to the next. Before PPP nothing better is known than what it calls itself.
+fn caller_key(host: &str, number: Option<&str>) -> Option<u64> {
+    let number = number.unwrap_or("");
+    if number.is_empty() && matches!(host, "" | "anonymous" | "localhost") {
+        return None;
     }
+    Some(digest(&[host.as_bytes(), number.as_bytes()]))
 }

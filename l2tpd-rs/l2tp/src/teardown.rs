@@ -10,7 +10,8 @@ use ipsec_types::Instant;
 
 use crate::avp::attr;
 use crate::endpoint::{Endpoint, FORGET_AFTER};
-use crate::io::Level;
+use crate::io::{Event, Level};
+use crate::lac::News;
 use crate::limit::Topic;
 use crate::message::{Body, Message, MessageType, ResultCode};
 use crate::tunnel::TunnelState;
@@ -25,9 +26,37 @@ impl Endpoint {
             t.path.peer.ip(),
             t.path.peer.port()
         );
-        self.end_calls(id);
+        self.end_calls(id, "the peer has started anew");
         self.log(Level::Info, text);
+        self.tunnel_down(id, "the peer has started anew", false);
         self.remove_tunnel(id);
+    }
+
+    /// A tunnel is over, of whatever state and whoever's doing: those who were told of it are told. `retry`: another
+    /// address of the server may do better.
+    pub(crate) fn tunnel_down(&mut self, id: u16, words: &str, retry: bool) {
+        let Some(t) = self.tunnels.get_mut(&id) else { return };
+        self.dialling.remove(&id);
+        let slot = t.lac.take();
+        self.news.extend(slot.map(|slot| News::TunnelOver { slot, tunnel: id, retry }));
+        if std::mem::take(&mut t.announced) {
+            self.event(Event::TunnelDown { tunnel: id, words: words.into() });
+        }
+    }
+
+    /// Closes a tunnel because the administrator says so.
+    pub(crate) fn goodbye(&mut self, now: Instant, tunnel: u16, text: &str) {
+        let Some(t) = self.tunnels.get(&tunnel) else { return };
+        // We have no id of the peer's before its SCCRP.
+        let dialling = t.peer_id == 0;
+        let line = format!("Disconnecting from {}, Local: {}, Remote: {}", t.path.peer.ip(), t.id, t.peer_id);
+        self.log(Level::Info, line);
+        if dialling {
+            // The peer may not even exist, and its id is not known: there is nobody to tell.
+            self.tunnel_down(tunnel, text, false);
+            return self.remove_tunnel(tunnel);
+        }
+        self.close_tunnel(now, tunnel, 1, 0, text);
     }
 
     pub(crate) fn stopccn(&mut self, now: Instant, id: u16, m: Message) {
@@ -42,8 +71,14 @@ impl Endpoint {
                 r.text
             ),
         );
-        self.end_calls(id);
+        let words = format!("closed by the peer: {} ({})", r.code, r.text);
+        self.end_calls(id, &words);
+        self.tunnel_down(id, &words, true);
         let Some(t) = self.tunnels.get_mut(&id) else { return };
+        // A refusal in answer to our SCCRQ comes before we know the peer's id, which the acknowledgement needs.
+        if let (0, Some(p)) = (t.peer_id, m.assigned_tunnel) {
+            t.transport.set_peer(p, None);
+        }
         t.transport.abandon();
         // A peer that never showed an SCCCN gets its acknowledgement and nothing is kept for it.
         t.forget_at = Some(if state == TunnelState::ExpectScccn { now } else { now + FORGET_AFTER });
@@ -75,7 +110,8 @@ impl Endpoint {
             Level::Info,
             format!("Connection {peer_id} closed to {}, port {} ({text})", path.peer.ip(), path.peer.port()),
         );
-        self.end_calls(id);
+        self.end_calls(id, text);
+        self.tunnel_down(id, text, true);
         let body = Body::new(MessageType::STOPCCN)
             .must(attr::ASSIGNED_TUNNEL_ID, &id.to_be_bytes())
             .result(result, error, text)
@@ -86,6 +122,7 @@ impl Endpoint {
         let Some(t) = self.tunnels.get_mut(&id) else { return };
         for session in t.transport.drop_unsent() {
             t.retired.remove(&session);
+            self.retired.remove(&session);
         }
         t.state = TunnelState::Closing;
         t.transport.push(0, body);
@@ -134,11 +171,16 @@ impl Endpoint {
         if unverified {
             return self.remove_tunnel(id);
         }
+        if state == TunnelState::ExpectSccrp {
+            self.tunnel_down(id, "no answer", true);
+            return self.remove_tunnel(id);
+        }
         self.log(
             Level::Info,
             format!("Connection {peer_id} closed to {}, port {} (Timeout)", path.peer.ip(), path.peer.port()),
         );
-        self.end_calls(id);
+        self.end_calls(id, "the peer does not answer");
+        self.tunnel_down(id, "the peer does not answer", true);
         // The peer is told once, in case only our half of the way was dead, and not waited for.
         let body = Body::new(MessageType::STOPCCN)
             .must(attr::ASSIGNED_TUNNEL_ID, &id.to_be_bytes())

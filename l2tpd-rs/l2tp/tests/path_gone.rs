@@ -11,6 +11,7 @@ use l2tp_proto::{
     SecretTable,
 };
 
+const HOST_NAME: u16 = 7;
 const ASSIGNED_TUNNEL: u16 = 9;
 const ASSIGNED_SESSION: u16 = 14;
 
@@ -59,7 +60,10 @@ fn answer(outputs: &[Output]) -> Message {
 
 /// Opens a tunnel and a call over it.
 fn call(e: &mut Endpoint, path: Path) -> CallId {
-    let sccrq = Body::new(MessageType::SCCRQ).must(ASSIGNED_TUNNEL, &[0, 7]).done();
+    let sccrq = Body::new(MessageType::SCCRQ)
+        .must(ASSIGNED_TUNNEL, &[0, 7])
+        .must(HOST_NAME, b"one of the clients behind a NAT")
+        .done();
     let tunnel = answer(&tell(e, path, (0, 0), 0, &sccrq)).assigned_tunnel.unwrap();
     tell(e, path, (tunnel, 0), 1, &Body::new(MessageType::SCCCN).done());
     let icrq = Body::new(MessageType::ICRQ).must(ASSIGNED_SESSION, &[0, 8]).done();

@@ -2,12 +2,9 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
 
 const DEFAULT_PIPE: &str = "/var/run/xl2tpd/l2tp-control";
 const REPLY_DIR: &str = "/var/run/xl2tpd";
@@ -35,6 +32,8 @@ const COMMANDS: &[(&str, char)] = &[
     ("disconnect", 'd'),
     ("remove", 'r'),
     ("status", 's'),
+    ("show", 'i'),
+    ("kick", 'k'),
 ];
 
 const USAGE: &str = "Usage: xl2tpd-control [-c <PATH>] [-d] <command> <name> [<options>]
@@ -42,6 +41,9 @@ const USAGE: &str = "Usage: xl2tpd-control [-c <PATH>] [-d] <command> <name> [<o
   -d        print the answer
 Commands: add-lac connect-lac disconnect-lac remove-lac status-lac
           add-lns remove-lns status-lns available
+          status --json        everything there is, in one line of JSON
+          show tunnels|calls|pool|counters
+          kick <user>|<call>   end calls
 ";
 
 /// Joins the arguments of `add-*` as the daemon wants them: `key=value;key=value`.
@@ -92,6 +94,14 @@ fn main() -> ExitCode {
         eprintln!("xl2tpd-control: error: no such command {verb}");
         return ExitCode::from(ARGUMENTS);
     };
+    // What is asked for to be seen is printed; xl2tpd's own tool prints nothing without -d.
+    let (letter, print) = match (letter, rest) {
+        ('s', [word]) if word == "--json" => return ask(&pipe, Show::Body, "j"),
+        ('s', _) => ('s', Show::Whole),
+        ('i', _) => ('i', Show::Body),
+        (other, _) => (other, if show { Show::Whole } else { Show::Nothing }),
+    };
+    let print = if show { Show::Debug } else { print };
     let argument = match rest.split_first() {
         Some((name, more)) if matches!(letter, 'a' | 'z') => format!("{name} {}", options(more)),
         Some(_) => rest.join(" "),
@@ -101,7 +111,7 @@ fn main() -> ExitCode {
             return ExitCode::from(ARGUMENTS);
         }
     };
-    ask(&pipe, show, &format!("{letter} {argument}"))
+    ask(&pipe, print, &format!("{letter} {argument}"))
 }
 
 fn usage() -> ExitCode {
@@ -109,16 +119,20 @@ fn usage() -> ExitCode {
     ExitCode::from(ARGUMENTS)
 }
 
-fn ask(pipe: &str, show: bool, command: &str) -> ExitCode {
+/// Where an answer is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Show {
+    Nothing,
+    /// `-d`: standard error.
+    Debug,
+    /// Standard output.
+    Whole,
+    /// Standard output, without its first line when that is `00 OK`.
+    Body,
+}
+
+fn ask(pipe: &str, show: Show, command: &str) -> ExitCode {
     let reply = format!("{REPLY_DIR}/xl2tpd-control-{}.out", std::process::id());
-    let _ = fs::remove_file(&reply);
-    let made = fs::create_dir_all(REPLY_DIR).map_err(|e| e.to_string());
-    if let Err(e) =
-        made.and_then(|()| mkfifo(reply.as_str(), Mode::S_IRUSR | Mode::S_IWUSR).map_err(|e| e.to_string()))
-    {
-        eprintln!("xl2tpd-control: error: {reply}: {e}");
-        return ExitCode::from(NO_DAEMON);
-    }
     let answer = exchange(pipe, &reply, command);
     let _ = fs::remove_file(&reply);
     let answer = match answer {
@@ -128,29 +142,31 @@ fn ask(pipe: &str, show: bool, command: &str) -> ExitCode {
             return ExitCode::from(NO_DAEMON);
         }
     };
-    if show {
-        eprint!("xl2tpd-control: command response: {answer}");
+    match show {
+        Show::Debug => eprint!("xl2tpd-control: command response: {answer}"),
+        Show::Whole => print!("{answer}"),
+        Show::Body => print!("{}", answer.strip_prefix("00 OK\n").unwrap_or(&answer)),
+        Show::Nothing => {}
     }
     let digits: String = answer.chars().take_while(char::is_ascii_digit).collect();
     ExitCode::from(digits.parse().unwrap_or(NO_ANSWER))
 }
 
-/// Opens the answer's end first, so that the daemon finds a reader, then sends and waits.
+/// Sends the command and waits for the answer. It comes in a plain file, which holds answers of any length and makes
+/// nobody wait for a reader; the daemon removes its name when it is whole.
 fn exchange(pipe: &str, reply: &str, command: &str) -> std::io::Result<String> {
-    let open = |write: bool, path: &str| {
-        OpenOptions::new().read(!write).write(write).custom_flags(libc::O_NONBLOCK).open(path)
-    };
-    let mut answer = open(false, reply)?;
-    open(true, pipe)?.write_all(format!("@{reply} {command}\n").as_bytes())?;
-    let (mut text, start) = (Vec::new(), Instant::now());
-    let mut buffer = [0; 4096];
-    while start.elapsed() < PATIENCE {
-        match answer.read(&mut buffer) {
-            // Before the daemon opens the FIFO, and after it has closed it.
-            Ok(0) if !text.is_empty() => break,
-            Ok(n) if n > 0 => text.extend_from_slice(&buffer[..n]),
-            _ => std::thread::sleep(Duration::from_millis(5)),
-        }
+    let mut pipe = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(pipe)?;
+    fs::create_dir_all(REPLY_DIR)?;
+    let _ = fs::remove_file(reply);
+    let mut answer = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(reply)?;
+    // No newline: to xl2tpd's daemons the write is the command.
+    pipe.write_all(format!("@{reply} {command}").as_bytes())?;
+    drop(pipe);
+    let start = Instant::now();
+    while answer.metadata()?.nlink() > 0 && start.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(2));
     }
+    let mut text = Vec::new();
+    answer.read_to_end(&mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }

@@ -2,10 +2,11 @@
 //!
 //! * `parse` takes lines apart (grammar `xl2tpd.pest`), knowing no keyword;
 //! * `keywords` is the table of keywords, their sections and types;
-//! * `build` gives lines their meaning; `range` reads addresses and ranges.
+//! * `build` puts lines into sections, `apply` gives values their meaning; `range` reads addresses and ranges.
 //!
 //! Every error names file, line and column, shows the line, says what was expected, and carries xl2tpd's own words.
 
+mod apply;
 mod build;
 mod diag;
 mod keywords;
@@ -15,9 +16,9 @@ mod range;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use l2tp_proto::{EndpointConfig, LnsConfig};
+use l2tp_proto::{EndpointConfig, LacConfig, Limits, LnsConfig};
 
-pub use build::load;
+pub use build::{extend, load};
 pub use diag::ConfError;
 
 /// Everything the file says.
@@ -29,8 +30,10 @@ pub struct Config {
     pub lns: Vec<LnsConfig>,
     /// `[lns default]`.
     pub default_lns: Option<LnsConfig>,
-    /// Names of the `[lac X]` sections.
-    pub lac: Vec<String>,
+    /// Named `[lac X]` sections in file order.
+    pub lac: Vec<LacConfig>,
+    /// `[lac default]`: its `lns` is that of sections without one.
+    pub default_lac: Option<LacConfig>,
     /// Things that are accepted and have no effect, or look like a mistake.
     pub warnings: Vec<String>,
 }
@@ -54,8 +57,33 @@ pub struct Global {
     pub listen_plain: Option<bool>,
     /// `pppd`.
     pub pppd: String,
-    /// `debug avp`.
-    pub debug_avp: bool,
+    /// `hello interval`, seconds.
+    pub hello_interval: u32,
+    /// `force userspace`: no call uses the kernel's L2TP.
+    pub force_userspace: bool,
+    /// `ipsec saref`; said in the log only.
+    pub saref: bool,
+    /// `saref refinfo`; said in the log only.
+    pub saref_number: u32,
+    /// `max tunnels` and its like.
+    pub limits: Limits,
+    /// `debug ...`.
+    pub debug: Debug,
+}
+
+/// The `debug` keywords.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Debug {
+    /// A line for every control message.
+    pub avp: bool,
+    /// A line for every datagram received.
+    pub network: bool,
+    /// All octets of every datagram received.
+    pub packet: bool,
+    /// A line when a call comes up or ends.
+    pub state: bool,
+    /// A line when a tunnel comes up, moves or ends.
+    pub tunnel: bool,
 }
 
 impl Default for Global {
@@ -69,7 +97,12 @@ impl Default for Global {
             cap_backoff: 0,
             listen_plain: None,
             pppd: "/usr/sbin/pppd".into(),
-            debug_avp: false,
+            hello_interval: 60,
+            force_userspace: false,
+            saref: false,
+            saref_number: 30,
+            limits: Limits::default(),
+            debug: Debug::default(),
         }
     }
 }
@@ -84,8 +117,10 @@ impl Config {
             access_control: self.global.access_control,
             max_retries: self.global.max_retries,
             cap_backoff: Duration::from_secs(self.global.cap_backoff.into()),
-            debug_avp: self.global.debug_avp,
-            ..EndpointConfig::default()
+            hello_interval: Duration::from_secs(self.global.hello_interval.into()),
+            lac: self.lac.iter().cloned().map(Into::into).collect(),
+            debug_avp: self.global.debug.avp,
+            limits: self.global.limits,
         }
     }
 }

@@ -20,7 +20,7 @@ length bit = yes
 ";
 
 fn err(text: &str) -> ConfError {
-    load("x.conf", text).unwrap_err()
+    load("x.conf", text).unwrap_err().remove(0)
 }
 
 #[test]
@@ -48,16 +48,20 @@ fn networkmanagers_file_loads() {
                 pppoptfile = /run/x\nautodial = yes\ntunnel rws = 8\ntx bps = 100000000\nrx bps = 100000000\n";
     let c = load("x", text).unwrap();
     assert!(c.global.access_control && c.global.port == 0 && c.default_lns.is_none());
-    assert_eq!(c.lac, ["l2tp"]);
+    let l = &c.lac[0];
+    assert_eq!(
+        (l.name.as_str(), l.lns[0].port, l.autodial, l.window, l.tx_bps),
+        ("l2tp", 1701, true, Some(8), 100_000_000)
+    );
 }
 
 #[test]
 fn errors_have_a_place_the_line_and_the_old_words() {
-    let e = err("[lns default]\n  ip  range = 10.0.0.2-10.0.0.9\n");
-    assert_eq!(e.old_form(), "parse_config: line 2: Unknown field 'ip  range'");
+    let e = err("[lns default]\n  ip rang = 10.0.0.2-10.0.0.9\n");
+    assert_eq!(e.old_form(), "parse_config: line 2: Unknown field 'ip rang'");
     assert_eq!(
         e.to_string(),
-        "x.conf:2:3: Unknown field 'ip  range'\n      ip  range = 10.0.0.2-10.0.0.9\n      ^ expected a keyword of \
+        "x.conf:2:3: Unknown field 'ip rang'\n      ip rang = 10.0.0.2-10.0.0.9\n      ^ expected a keyword of \
          xl2tpd.conf(5); did you mean 'ip range'?"
     );
 }
@@ -67,12 +71,14 @@ fn each_kind_of_error_in_xl2tpds_words() {
     for (text, place, words) in [
         ("port = 1\n", (1, 1), "data 'port = 1' occurs with no context"),
         ("[lns x\n", (1, 1), "No closing bracket"),
-        ("[ global ]\n", (1, 2), "unknown context ''"),
+        ("[ other ]\n", (1, 2), "unknown context ''"),
         ("[lnsx]\n", (1, 2), "unknown context 'lnsx'"),
-        ("[global]\n# hash\n", (2, 1), "line too long or no '=' in data"),
-        ("[global]\n# hash = x\n", (2, 1), "Unknown field '# hash'"),
+        ("[global]\nhash\n", (2, 1), "line too long or no '=' in data"),
+        ("[global]\nhash = x\n", (2, 1), "Unknown field 'hash'"),
+        ("[lac x]\nlns = a:b\n", (2, 7), "'a:b' is no server"),
+        ("[lns x]\nip range = 1.1.1.1-9, 2.2.2.9-2.2.2.1\n", (2, 23), "start is greater than end!"),
         ("[global]\nip range = 1.1.1.1\n", (2, 1), "'ip range' not valid in this context"),
-        ("[lns x]\nchallenge = on\n", (2, 13), "challenge must be 'yes' or 'no'"),
+        ("[lns x]\nchallenge = maybe\n", (2, 13), "challenge must be 'yes' or 'no'"),
         ("[lns x]\nip range = 1.1.1.9-1.1.1.2\n", (2, 12), "start is greater than end!"),
         ("[lns x]\nlocal ip = 1.1\n", (2, 12), "set_ip: host '1.1' not found"),
         ("[lns x]\ntunnel rws = 0\n", (2, 14), "receive window size for tunnels must be at least 1"),
@@ -87,6 +93,42 @@ fn each_kind_of_error_in_xl2tpds_words() {
         let e = err(text);
         assert_eq!(((e.line, e.column), e.old.as_str()), (place, words), "{text}");
     }
+}
+
+#[test]
+fn all_errors_come_in_one_run() {
+    let e = load("x", "[global]\nport = 1\nnothing\n[lnsx]\nip range = 1\n[lns a]\nauth = yes\nmtu = 9\n")
+        .unwrap_err();
+    let got: Vec<_> = e.iter().map(|e| (e.line, e.old.as_str())).collect();
+    let want = [
+        (3, "line too long or no '=' in data"),
+        (4, "unknown context 'lnsx'"),
+        (7, "Unknown field 'auth'"),
+        (8, "Unknown field 'mtu'"),
+    ];
+    assert_eq!(got, want);
+    assert!(e[3].expected.contains("belongs into the pppoptfile"));
+}
+
+#[test]
+fn what_the_old_reader_dies_on_is_read_with_a_warning() {
+    let text = "# a comment\n# port = 7\n[ global ]\nport = 1702 # ours\naccess control = on\n[lns default]\n\
+                ip  range = 10.0.0.2-4, 10.0.0.8\nlac=1.1.1.1,2.2.2.2-9\nflow bits = no\nhostname = a # b\n[lac v]\nlns = a, b:99\n";
+    let c = load("x", text).unwrap();
+    assert_eq!(c.warnings.len(), 10, "{:#?}", c.warnings);
+    assert_eq!(c.warnings[0], "x:1:1: '#' starts no comment in this file; the line is not read (write ';')");
+    assert!(c.global.port == 1702 && c.global.access_control);
+    let l = c.default_lns.unwrap();
+    assert_eq!((l.pool.len(), l.lac.len(), l.hostname.as_deref()), (2, 2, Some("a # b")));
+    let v: Vec<_> = c.lac[0].lns.iter().map(|s| (s.host.as_str(), s.port)).collect();
+    assert_eq!(v, [("a", 1701), ("b", 99)]);
+}
+
+#[test]
+fn lac_default_gives_its_servers_and_nothing_else() {
+    let c = load("x", "[lac default]\nlns = d\nautodial = yes\n[lac a]\n[lac b]\nlns = e\n").unwrap();
+    assert_eq!((c.lac[0].lns[0].host.as_str(), c.lac[1].lns[0].host.as_str()), ("d", "e"));
+    assert!(!c.lac[0].autodial && c.warnings[0].contains("has no effect: [lac default]"), "{:?}", c.warnings);
 }
 
 #[test]

@@ -3,37 +3,44 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use l2tp_proto::{CallEnd, CallId, CallStart, Input, Instant};
+use l2tp_proto::{CallEnd, CallId, CallStart, Input, Instant, Level};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::{ByGeneration, Daemon, TOKEN_CALLS, Timers};
-use crate::datapath::{DataPath, PtyPath};
+use crate::datapath::{DataPath, Traffic};
 use crate::log::Log;
-use crate::{pppd, pty};
+use crate::pppd::Words;
 
 /// Octets taken from one pppd a wake-up.
 const BUDGET: usize = 64 * 1024;
 /// How long frames are held for a pppd that says nothing first (`silent`).
-const GATE: Duration = Duration::from_secs(1);
+pub(super) const GATE: Duration = Duration::from_secs(1);
 /// How long a pppd may take to end by itself when the peer has hung up. The peer may have said so in PPP, too, and a
 /// pppd that ends of its own tells with its exit status why, which one that gets a signal does not.
 const GRACE: Duration = Duration::from_millis(300);
 /// How long a pppd may take to end after SIGTERM, and after it has closed its tty.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A pppd in the kernel's path that ends this soon with exit status 2 did not like an option that it takes on a tty.
+const TOO_SOON: Duration = Duration::from_secs(3);
+/// pppd's exit status for an option it does not know.
+const OPTION_ERROR: i32 = 2;
 
-struct Running {
-    id: CallId,
-    pid: u32,
-    path: Box<dyn DataPath>,
-    /// What epoll watches for; `None` after a hang-up of the tty.
-    watched: Option<EpollFlags>,
+pub(super) struct Running {
+    pub(super) start: CallStart,
+    pub(super) pid: u32,
+    pub(super) path: Box<dyn DataPath>,
+    /// What epoll watches for; `None` after a hang-up of the tty, and where there is none.
+    pub(super) watched: Option<EpollFlags>,
     /// When frames stop being held back.
-    gate: Option<Instant>,
+    pub(super) gate: Option<Instant>,
     /// Something was delivered in this wake-up.
-    dirty: bool,
+    pub(super) dirty: bool,
+    /// pppd's standard error.
+    pub(super) words: Words,
+    pub(super) since: Instant,
 }
 
 /// All data paths, and all pppds that have not been reaped.
@@ -71,6 +78,20 @@ impl Calls {
 
     pub(super) fn dropped(&self) -> u64 {
         self.dropped + self.running.values().map(|r| r.path.dropped()).sum::<u64>()
+    }
+
+    pub(super) fn insert(&mut self, r: Running) {
+        let call = r.start.call;
+        self.by_pid.insert(r.pid, call);
+        if let Some(at) = r.gate {
+            self.gates.insert((at, call.generation));
+        }
+        self.running.insert(call.generation, r);
+    }
+
+    /// Name of a call's data path, and what went through it unseen by the engine.
+    pub(super) fn path_of(&self, generation: u64) -> Option<(&'static str, Option<Traffic>)> {
+        self.running.get(&generation).map(|r| (r.path.kind(), r.path.traffic()))
     }
 
     pub(super) fn deliver(&mut self, call: CallId, frame: &[u8]) {
@@ -197,7 +218,7 @@ impl Running {
         }
         if want != old {
             let mut event = EpollEvent::new(want, generation + TOKEN_CALLS);
-            if epoll.modify(self.path.fd(), &mut event).is_ok() {
+            if self.path.fd().is_some_and(|fd| epoll.modify(fd, &mut event).is_ok()) {
                 self.watched = Some(want);
             }
         }
@@ -205,46 +226,9 @@ impl Running {
 }
 
 impl Daemon {
-    pub(super) fn start_call(&mut self, now: Instant, start: CallStart) {
-        let (call, generation) = (start.call, start.call.generation);
-        let started = pty::open().map_err(|e| format!("unable to open a pty: {e}")).and_then(|p| {
-            let args = pppd::arguments(&p.name, &start);
-            self.log.debug("start_pppd: I'm running: ");
-            let program = &self.conf.global.pppd;
-            for a in std::iter::once(program).chain(&args) {
-                self.log.debug(&format!("\"{a}\" "));
-            }
-            let path = PtyPath::new(p.master);
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, generation + TOKEN_CALLS);
-            self.epoll.add(path.fd(), event).map_err(|e| format!("unable to watch the pty: {e}"))?;
-            let pid = pppd::start(program, &args, p.slave, start.calling_number.as_deref())
-                .map_err(|e| format!("Exec of {program} failed! ({e})"))?;
-            Ok((pid, path))
-        });
-        let (pid, path) = match started {
-            Ok(s) => s,
-            Err(why) => {
-                let end = CallEnd::NotStarted(why);
-                return self.engine.handle(now, Input::CallEnded { call, end });
-            }
-        };
-        let gate = now + GATE;
-        let running = Running {
-            id: call,
-            pid,
-            path: Box::new(path),
-            watched: Some(EpollFlags::EPOLLIN),
-            gate: Some(gate),
-            dirty: false,
-        };
-        self.calls.running.insert(generation, running);
-        self.calls.by_pid.insert(pid, call);
-        self.calls.gates.insert((gate, generation));
-        self.engine.handle(now, Input::CallStarted { call, pid });
-    }
-
     /// The call is over: pppd gets a moment, then a signal and a hang-up.
     pub(super) fn stop_call(&mut self, now: Instant, call: CallId) {
+        self.cancel_start(call.generation);
         let Some(r) = self.calls.running.get_mut(&call.generation) else { return };
         r.path.open_gate();
         let pid = r.pid;
@@ -269,7 +253,7 @@ impl Daemon {
     /// Takes frames from a pppd to the peer.
     pub(super) fn collect(&mut self, generation: u64) {
         let Some(r) = self.calls.running.get_mut(&generation) else { return };
-        let (engine, outgoing, call) = (&mut self.engine, &mut self.outgoing, r.id);
+        let (engine, outgoing, call) = (&mut self.engine, &mut self.outgoing, r.start.call);
         let alive = r.path.collect(BUDGET, &mut |frame| {
             let mut datagram = Vec::with_capacity(frame.len() + 12);
             if let Some(path) = engine.encapsulate(call, frame, &mut datagram) {
@@ -281,7 +265,9 @@ impl Daemon {
         }
         // pppd has closed its tty. It will end soon, and its exit code is worth waiting for.
         if r.watched.take().is_some() {
-            let _ = self.epoll.delete(r.path.fd());
+            if let Some(fd) = r.path.fd() {
+                let _ = self.epoll.delete(fd);
+            }
             let pid = r.pid;
             self.calls.end_by(pid, crate::time::now() + PATIENCE, Signal::SIGTERM);
         }
@@ -301,7 +287,21 @@ impl Daemon {
             // Its last frames, an LCP Terminate-Request for one, are still in the pty.
             self.collect(call.generation);
             self.calls.forget_pid(pid);
-            self.calls.remove(call.generation);
+            let Some(mut r) = self.calls.remove(call.generation) else {
+                self.engine.handle(now, Input::CallEnded { call, end });
+                continue;
+            };
+            for line in r.words.take(true) {
+                self.log.line(Level::Notice, &format!("pppd[{pid}]: {line}"));
+            }
+            if r.path.kind() == "kernel" {
+                self.starts.kernel.close(call.tunnel);
+                if end == CallEnd::Exit(OPTION_ERROR) && now.since(r.since) < TOO_SOON {
+                    let why = "its pppd does not know an option there".to_string();
+                    self.start_now(now, r.start, false, Some(why));
+                    continue;
+                }
+            }
             self.engine.handle(now, Input::CallEnded { call, end });
         }
     }

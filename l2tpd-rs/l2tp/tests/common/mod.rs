@@ -15,8 +15,8 @@ use l2tp_proto::avp::attr;
 use l2tp_proto::header::{self, Control, Packet};
 use l2tp_proto::message::{Body, Message, MessageType};
 use l2tp_proto::{
-    AddrRange, CallId, CallStart, Endpoint, EndpointConfig, Input, Instant, LnsConfig, Output, Path,
-    RangeRule, SecretTable,
+    AddrRange, CallId, CallStart, DialId, Endpoint, EndpointConfig, Event, Input, Instant, LnsConfig, Output,
+    Path, RangeRule, SecretTable,
 };
 
 pub(crate) fn lns() -> LnsConfig {
@@ -48,6 +48,8 @@ pub(crate) struct World {
     pub(crate) stopped: Vec<CallId>,
     pub(crate) sent: Vec<(Path, Vec<u8>)>,
     pub(crate) frames: Vec<(CallId, Vec<u8>)>,
+    pub(crate) lookups: Vec<(DialId, String)>,
+    pub(crate) events: Vec<Event>,
     pub(crate) refuse_clear: bool,
 }
 
@@ -74,6 +76,8 @@ impl World {
             stopped: Vec::new(),
             sent: Vec::new(),
             frames: Vec::new(),
+            lookups: Vec::new(),
+            events: Vec::new(),
             refuse_clear: false,
         }
     }
@@ -87,6 +91,8 @@ impl World {
                 Output::StartCall(s) => self.started.push(s),
                 Output::StopCall(c) => self.stopped.push(c),
                 Output::Payload { call, frame } => self.frames.push((call, frame)),
+                Output::Resolve { dial, host } => self.lookups.push((dial, host)),
+                Output::Event(e) => self.events.push(e),
             }
         }
     }

@@ -1,0 +1,103 @@
+//! What `--check` finds besides errors of grammar: things that load and will not do what they look like.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use l2tp_proto::PppOptions;
+
+use crate::conf::Config;
+use crate::optfile::{OptFile, words};
+use crate::secrets::SecretFile;
+
+/// Where pppd reads passwords.
+const PPP_SECRETS: [&str; 2] = ["/etc/ppp/chap-secrets", "/etc/ppp/pap-secrets"];
+
+/// Lines for whoever wrote the files; `secrets` is the path of `l2tp-secrets`.
+pub fn warnings(conf: &Config, secrets: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    let lns: Vec<_> = conf.lns.iter().chain(&conf.default_lns).collect();
+    if conf.default_lns.is_none() && !lns.is_empty() && lns.iter().all(|l| l.lac.is_empty()) {
+        out.push("no section has a 'lac' line and there is no [lns default]: everybody is refused".into());
+    }
+    for l in &lns {
+        if !l.no_assign && !l.pool.iter().any(|r| r.allow) {
+            out.push(format!("[lns {}] has no 'ip range': callers get 'No available IP address'", l.name));
+        }
+        if l.local_ip.is_none() && l.local_pool.is_empty() {
+            out.push(format!("[lns {}] has no 'local ip': pppd takes an address of its own", l.name));
+        }
+        ppp(&format!("[lns {}]", l.name), &l.ppp, conf.global.force_userspace, &mut out);
+        if l.ppp.require_auth && !l.ppp.login {
+            known_server(&format!("[lns {}]", l.name), &l.ppp, &mut out);
+        }
+    }
+    for l in &conf.lac {
+        if l.lns.is_empty() {
+            out.push(format!("[lac {}] has no 'lns', and neither has [lac default]", l.name));
+        }
+        ppp(&format!("[lac {}]", l.name), &l.ppp, conf.global.force_userspace, &mut out);
+    }
+    if let Some((_, warnings)) = SecretFile::new(secrets.into()).changed() {
+        out.extend(warnings.into_iter().map(|w| format!("{secrets}: {w}")));
+    }
+    let challenged = lns.iter().any(|l| l.challenge) || conf.lac.iter().any(|l| l.challenge);
+    if challenged && !Path::new(secrets).exists() {
+        out.push(format!("'challenge' needs {secrets}, which is not there"));
+    }
+    for file in PPP_SECRETS.into_iter().chain([secrets]) {
+        if std::fs::metadata(file).is_ok_and(|m| m.mode() & 0o077 != 0) {
+            out.push(format!("{file} can be read by others than its owner"));
+        }
+    }
+    out
+}
+
+fn ppp(section: &str, p: &PppOptions, force_userspace: bool, out: &mut Vec<String>) {
+    if (p.require_pap || p.require_chap) && !p.require_auth {
+        out.push(format!(
+            "{section} requires pap or chap, which does nothing without 'require authentication'"
+        ));
+    }
+    let Some(file) = &p.file else { return };
+    if !Path::new(file).exists() {
+        return out.push(format!("{section} names {file}, which is not there"));
+    }
+    if let (false, Some(word)) = (force_userspace, OptFile::look(file).tty_only) {
+        out.push(format!(
+            "{section}: '{word}' in {file} is for a tty, so its calls cannot go through the kernel"
+        ));
+    }
+}
+
+/// Callers are looked up by our name in the second column.
+fn known_server(section: &str, p: &PppOptions, out: &mut Vec<String>) {
+    let Some(name) = &p.name else { return };
+    let texts: Vec<String> = PPP_SECRETS.iter().filter_map(|f| std::fs::read_to_string(f).ok()).collect();
+    let fits = |line: &str| words(line).get(1).is_some_and(|server| server == "*" || server == name);
+    if !texts.is_empty() && !texts.iter().flat_map(|t| t.lines()).any(fits) {
+        out.push(format!("{section}: no line of {} is for the name '{name}'", PPP_SECRETS.join(" or ")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conf::load;
+
+    #[test]
+    fn traps_are_told() {
+        let text = "[lns a]\nrequire chap = yes\npppoptfile = /nonexistent\n[lac b]\nchallenge = yes\n";
+        let w = warnings(&load("x", text).unwrap(), "/nonexistent/l2tp-secrets").join("\n");
+        for part in [
+            "everybody is refused",
+            "[lns a] has no 'ip range'",
+            "[lns a] has no 'local ip'",
+            "[lns a] requires pap or chap",
+            "[lns a] names /nonexistent",
+            "[lac b] has no 'lns'",
+            "'challenge' needs",
+        ] {
+            assert!(w.contains(part), "{part} is not in {w}");
+        }
+    }
+}

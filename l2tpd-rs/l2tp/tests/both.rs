@@ -1,0 +1,618 @@
+//! Our LAC against our LNS over a network that loses, doubles and reorders, on a virtual clock.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "test helpers")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{config, lns};
+use l2tp_proto::header::{self, Packet};
+use l2tp_proto::message::{Message, MessageType};
+use l2tp_proto::{
+    CallEnd, CallId, Endpoint, EndpointConfig, Event, Input, Instant, LacConfig, LacState, LnsAddress,
+    LnsConfig, Output, Path, SecretTable,
+};
+
+const S: Duration = Duration::from_secs(1);
+
+/// A generator that a seed repeats.
+#[derive(Clone)]
+struct Random(u64);
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
+    }
+
+    fn percent(&mut self, p: u64) -> bool {
+        self.next() % 100 < p
+    }
+}
+
+struct Host {
+    engine: Endpoint,
+    addr: SocketAddrV4,
+    /// Calls whose PPP runs.
+    ppp: BTreeSet<CallId>,
+    started: usize,
+    stopped: usize,
+    /// A PPP that is told to stop ends this much later.
+    ends: Vec<(Instant, CallId)>,
+    log: Vec<String>,
+    events: Vec<Event>,
+    frames: Vec<Vec<u8>>,
+    names: BTreeMap<String, Vec<Ipv4Addr>>,
+    answers: Vec<(l2tp_proto::DialId, Vec<Ipv4Addr>)>,
+}
+
+struct Net {
+    now: Instant,
+    hosts: Vec<Host>,
+    wire: Vec<(Instant, u64, SocketAddrV4, SocketAddrV4, Vec<u8>)>,
+    random: Random,
+    /// Per cent.
+    loss: u64,
+    double: u64,
+    /// Milliseconds at most.
+    delay: u64,
+    sent: u64,
+    kinds: Vec<u16>,
+}
+
+const LNS: usize = 0;
+const LAC: usize = 1;
+
+fn addr(last: u8) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, last), 1701)
+}
+
+fn lac() -> LacConfig {
+    LacConfig {
+        name: "isp".into(),
+        lns: vec![LnsAddress { host: "192.0.2.1".into(), port: 1701 }],
+        tx_bps: 1_000_000,
+        rx_bps: 2_000_000,
+        ..LacConfig::default()
+    }
+}
+
+fn lac_side(l: LacConfig) -> EndpointConfig {
+    EndpointConfig { hostname: "lac".into(), lac: vec![Arc::new(l)], ..EndpointConfig::default() }
+}
+
+impl Net {
+    fn new(seed: u64, lns: EndpointConfig, lac: EndpointConfig, secrets: &str) -> Self {
+        let host = |n: u8, cfg| {
+            let mut r = Random::new(seed ^ u64::from(n) << 32);
+            let fill = move |out: &mut [u8]| out.iter_mut().for_each(|b| *b = (r.next() >> 3) as u8);
+            Host {
+                engine: Endpoint::new(cfg, SecretTable::parse(secrets).0, Box::new(fill)),
+                addr: addr(n),
+                ppp: BTreeSet::new(),
+                started: 0,
+                stopped: 0,
+                ends: Vec::new(),
+                log: Vec::new(),
+                events: Vec::new(),
+                frames: Vec::new(),
+                names: BTreeMap::new(),
+                answers: Vec::new(),
+            }
+        };
+        Net {
+            now: Instant(0),
+            hosts: vec![host(1, lns), host(2, lac)],
+            wire: Vec::new(),
+            random: Random::new(seed),
+            loss: 0,
+            double: 0,
+            delay: 20,
+            sent: 0,
+            kinds: Vec::new(),
+        }
+    }
+
+    fn give(&mut self, h: usize, input: Input<'_>) {
+        self.hosts[h].engine.handle(self.now, input);
+        self.settle(h);
+    }
+
+    fn settle(&mut self, h: usize) {
+        while let Some(o) = self.hosts[h].engine.poll_output() {
+            let host = &mut self.hosts[h];
+            match o {
+                Output::Transmit { path, data } => {
+                    let from = host.addr;
+                    self.send(from, path.peer, data);
+                }
+                Output::Log { text, .. } => host.log.push(text),
+                Output::StartCall(s) => {
+                    host.started += 1;
+                    host.ppp.insert(s.call);
+                    host.engine.handle(self.now, Input::CallStarted { call: s.call, pid: 7 });
+                }
+                Output::StopCall(c) => {
+                    host.stopped += 1;
+                    host.ends.push((self.now + Duration::from_millis(50), c));
+                }
+                Output::Payload { frame, .. } => host.frames.push(frame),
+                Output::Resolve { dial, host: name } => {
+                    host.answers.push((dial, host.names.get(&name).cloned().unwrap_or_default()));
+                }
+                Output::Event(e) => host.events.push(e),
+            }
+        }
+    }
+
+    fn send(&mut self, from: SocketAddrV4, to: SocketAddrV4, data: Vec<u8>) {
+        if let Ok(Packet::Control(c)) = header::parse(&data) {
+            self.kinds.push(Message::decode(c.body, None).kind.map_or(0, |k| k.0));
+        }
+        if self.random.percent(self.loss) {
+            return;
+        }
+        let copies = 1 + u64::from(self.random.percent(self.double));
+        for _ in 0..copies {
+            let at = self.now + Duration::from_millis(1 + self.random.next() % self.delay.max(1));
+            self.sent += 1;
+            self.wire.push((at, self.sent, from, to, data.clone()));
+        }
+    }
+
+    /// Lets the next thing happen, if it does before `end`.
+    fn step(&mut self, end: Instant) -> bool {
+        let arrival = self.wire.iter().enumerate().min_by_key(|(_, w)| (w.0, w.1)).map(|(i, w)| (w.0, 0, i));
+        let timer = |(i, h): (usize, &Host)| h.engine.poll_timeout().map(|(at, _)| (at, 1, i));
+        let ends = |(i, h): (usize, &Host)| h.ends.first().map(|&(at, _)| (at, 2, i));
+        let asked = |(i, h): (usize, &Host)| (!h.answers.is_empty()).then_some((self.now, 3, i));
+        let hosts = || self.hosts.iter().enumerate();
+        let next = arrival.into_iter().chain(hosts().filter_map(timer)).chain(hosts().filter_map(ends));
+        let Some((at, what, i)) = next.chain(hosts().filter_map(asked)).min() else { return false };
+        if at > end {
+            return false;
+        }
+        self.now = self.now.max(at);
+        match what {
+            0 => {
+                let (_, _, from, to, data) = self.wire.remove(i);
+                let Some(h) = self.hosts.iter().position(|h| h.addr == to) else { return true };
+                let path = Path { local: *to.ip(), peer: from, mark: 0 };
+                self.give(h, Input::Datagram { path, refuse_clear: false, data: &data });
+            }
+            1 => self.give(i, Input::Timeout),
+            2 => {
+                let (_, call) = self.hosts[i].ends.remove(0);
+                if self.hosts[i].ppp.remove(&call) {
+                    self.give(i, Input::CallEnded { call, end: CallEnd::Exit(16) });
+                }
+            }
+            _ => {
+                let (dial, addrs) = self.hosts[i].answers.remove(0);
+                self.give(i, Input::Resolved { dial, addrs });
+            }
+        }
+        true
+    }
+
+    fn run(&mut self, d: Duration) {
+        let end = self.now + d;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    fn dial(&mut self) {
+        self.give(LAC, Input::Dial { lac: "isp", number: None, credentials: Default::default() });
+    }
+
+    fn lac(&self) -> LacState {
+        self.hosts[LAC].engine.lac_status()[0].state
+    }
+
+    fn logged(&self, h: usize, part: &str) -> bool {
+        self.hosts[h].log.iter().any(|l| l.contains(part))
+    }
+
+    /// A frame through a call, as PPP would send it.
+    fn frame(&mut self, h: usize, call: CallId, frame: &[u8]) {
+        let mut data = Vec::new();
+        let path = self.hosts[h].engine.encapsulate(call, frame, &mut data).unwrap();
+        let from = self.hosts[h].addr;
+        self.send(from, path.peer, data);
+    }
+
+    fn call(&self, h: usize) -> CallId {
+        *self.hosts[h].ppp.last().expect("no PPP runs")
+    }
+
+    /// What must hold at any time.
+    fn check(&self) {
+        for h in &self.hosts {
+            let status = h.engine.status();
+            let leases =
+                status.iter().filter(|t| t.section.lns().is_some()).map(|t| t.calls.len()).sum::<usize>();
+            assert_eq!(h.engine.leased(), leases, "one address a call: {:#?}", h.log);
+            assert!(status.is_empty() || h.engine.poll_timeout().is_some(), "a tunnel without a timer");
+        }
+    }
+}
+
+fn pair(seed: u64) -> Net {
+    Net::new(seed, config(lns()), lac_side(lac()), "")
+}
+
+#[test]
+fn a_dial_makes_a_call_and_frames_go_both_ways() {
+    let mut n = pair(1);
+    n.dial();
+    n.run(2 * S);
+    assert!(matches!(n.lac(), LacState::Up));
+    for line in [
+        "Connecting to host 192.0.2.1, port 1701",
+        "Calling on tunnel ",
+        "Call established with 192.0.2.1, Local: ",
+    ] {
+        assert!(n.logged(LAC, line), "{line}: {:?}", n.hosts[LAC].log);
+    }
+    let t = &n.hosts[LNS].engine.status()[0];
+    assert_eq!((t.peer_host.as_str(), t.calls[0].serial), ("lac", 1));
+    let (a, b) = (n.call(LNS), n.call(LAC));
+    n.frame(LNS, a, b"to the lac");
+    n.frame(LAC, b, b"to the lns");
+    n.run(S);
+    assert_eq!(n.hosts[LAC].frames, [b"to the lac".to_vec()]);
+    assert_eq!(n.hosts[LNS].frames, [b"to the lns".to_vec()]);
+    n.check();
+}
+
+#[test]
+fn a_hostname_with_a_dead_address_falls_back_to_the_next_and_then_to_the_next_host() {
+    let mut l = lac();
+    l.lns.insert(0, LnsAddress { host: "vpn.example".into(), port: 1701 });
+    l.lns.insert(0, LnsAddress { host: "unknown.example".into(), port: 1701 });
+    let mut n = Net::new(2, config(lns()), lac_side(l), "");
+    n.hosts[LAC].names.insert("vpn.example".into(), vec![[192, 0, 2, 8].into(), [192, 0, 2, 9].into()]);
+    n.dial();
+    n.run(61 * S);
+    assert!(n.logged(LAC, "Host name lookup failed for unknown.example."));
+    assert!(matches!(n.lac(), LacState::Dialling));
+    n.run(3 * S);
+    assert!(matches!(n.lac(), LacState::Up), "{:?}", n.hosts[LAC].log);
+    assert!(n.logged(LAC, "(Start-Control-Connection-Request was not acknowledged)"));
+}
+
+#[test]
+fn redials_are_as_many_and_as_far_apart_as_configured() {
+    let mut l = lac();
+    (l.redial, l.redial_timeout, l.max_redials) = (true, 5 * S, Some(2));
+    l.lns[0].host = "192.0.2.77".into();
+    let mut n = Net::new(3, config(lns()), lac_side(l), "");
+    n.dial();
+    n.run(30 * S);
+    assert!(!n.logged(LAC, "Will redial in 5 seconds"));
+    n.run(2 * S);
+    assert!(n.logged(LAC, "Will redial in 5 seconds"));
+    n.run(36 * S + 36 * S);
+    assert_eq!(n.hosts[LAC].log.iter().filter(|l| l.contains("Connecting to host")).count(), 3);
+    assert!(n.logged(LAC, "magic_lac_dial: maximum retries exceeded."));
+    assert_eq!(n.lac(), LacState::Idle);
+    assert!(n.hosts[LAC].events.contains(&Event::GivenUp { lac: "isp".into() }));
+    assert!(n.hosts[LAC].engine.poll_timeout().is_none() && n.hosts[LAC].engine.sizes() == (0, 0));
+}
+
+#[test]
+fn max_redials_of_one_places_a_call_and_redials_once() {
+    // xl2tpd never gets to the call with it.
+    let mut l = lac();
+    (l.redial, l.redial_timeout, l.max_redials) = (true, S, Some(1));
+    let mut n = Net::new(3, config(lns()), lac_side(l), "");
+    n.dial();
+    n.run(S);
+    assert!(matches!(n.lac(), LacState::Up));
+    let call = n.call(LAC);
+    n.hosts[LAC].ppp.remove(&call);
+    n.give(LAC, Input::CallEnded { call, end: CallEnd::Exit(15) });
+    n.run(3 * S);
+    assert!(matches!(n.lac(), LacState::Up), "{:?}", n.hosts[LAC].log);
+    assert_eq!(n.hosts[LAC].engine.status().len(), 1, "on the same tunnel");
+    assert_eq!(n.hosts[LNS].started, 2);
+    n.check();
+}
+
+#[test]
+fn disconnecting_ends_tunnel_call_and_redials() {
+    let mut l = lac();
+    l.redial = true;
+    let mut n = Net::new(4, config(lns()), lac_side(l), "");
+    n.dial();
+    n.run(S);
+    n.give(LAC, Input::DisconnectLac { lac: "ISP" });
+    n.run(600 * S);
+    assert_eq!(n.lac(), LacState::Idle);
+    assert!(n.logged(LNS, "(Goodbye!)"));
+    for h in &n.hosts {
+        assert_eq!((h.engine.sizes(), h.engine.leased(), h.ppp.len()), ((0, 0), 0, 0));
+        assert!(h.engine.poll_timeout().is_none());
+    }
+    // While a redial is waited for, too.
+    n.hosts[LNS].addr = addr(99);
+    n.dial();
+    n.run(40 * S);
+    assert!(matches!(n.lac(), LacState::Waiting(_)));
+    n.give(LAC, Input::DisconnectLac { lac: "isp" });
+    assert!(n.hosts[LAC].engine.poll_timeout().is_none());
+}
+
+#[test]
+fn a_lost_server_is_dialled_again_when_it_is_back() {
+    let mut l = lac();
+    l.redial = true;
+    let mut n = Net::new(5, config(lns()), lac_side(l), "");
+    n.dial();
+    n.run(S);
+    n.hosts[LNS].addr = addr(99);
+    n.run(60 * S + 31 * S + 2 * S);
+    assert!(
+        n.hosts[LAC].events.iter().any(|e| matches!(e, Event::TunnelDown { .. })),
+        "{:?}",
+        n.hosts[LAC].log
+    );
+    n.hosts[LNS].addr = addr(1);
+    n.run(40 * S);
+    assert!(matches!(n.lac(), LacState::Up), "{:?}", n.hosts[LAC].log);
+}
+
+#[test]
+fn outgoing_calls_are_answered_where_that_is_allowed_only() {
+    for allowed in [true, false] {
+        let served = LnsConfig { accept_outgoing: allowed, ..lns() };
+        let mut n = Net::new(6, config(served), lac_side(lac()), "");
+        let number = Some("5551234".to_string());
+        n.give(LAC, Input::Dial { lac: "isp", number, credentials: Default::default() });
+        n.run(2 * S);
+        assert_eq!((n.hosts[LAC].started, n.hosts[LNS].started), if allowed { (1, 1) } else { (0, 0) });
+        assert_eq!(n.logged(LAC, "(This tunnel cannot accept calls)"), !allowed);
+        if allowed {
+            assert_eq!(n.hosts[LNS].engine.status()[0].calls[0].called_number.as_deref(), Some("5551234"));
+            let (a, b) = (n.call(LNS), n.call(LAC));
+            n.frame(LNS, a, b"x");
+            n.frame(LAC, b, b"y");
+            n.run(S);
+            assert_eq!((n.hosts[LAC].frames.len(), n.hosts[LNS].frames.len()), (1, 1));
+        }
+        n.check();
+    }
+}
+
+#[test]
+fn further_calls_and_tunnels_of_the_same_peer() {
+    let mut n = pair(7);
+    n.dial();
+    n.run(S);
+    let tunnel = n.hosts[LAC].engine.status()[0].id;
+    for _ in 0..3 {
+        n.give(LAC, Input::PlaceCall { tunnel, number: None, credentials: Default::default() });
+    }
+    n.give(LAC, Input::OpenTunnel(LnsAddress { host: "192.0.2.1".into(), port: 1701 }));
+    n.run(S);
+    let status = n.hosts[LNS].engine.status();
+    let mut calls: Vec<_> = status.iter().map(|t| t.calls.len()).collect();
+    calls.sort_unstable();
+    assert_eq!(calls, [0, 4]);
+    n.check();
+}
+
+#[test]
+fn both_ends_prove_the_secret_and_hide_what_may_be_hidden() {
+    let served = LnsConfig { challenge: true, hidden_bit: true, ..lns() };
+    let dials = LacConfig { challenge: true, hidden_bit: true, ..lac() };
+    let mut n = Net::new(8, config(served.clone()), lac_side(dials.clone()), "* * swordfish\n");
+    n.dial();
+    n.run(2 * S);
+    assert!(matches!(n.lac(), LacState::Up), "{:?} {:?}", n.hosts[LAC].log, n.hosts[LNS].log);
+    n.check();
+    // Somebody without the secret reads neither id nor number: the ICRQ of before, seen by an onlooker.
+    let mut n = Net::new(8, config(served), lac_side(dials), "* * swordfish\n");
+    n.dial();
+    let mut hidden = 0;
+    while n.step(Instant(2_000_000_000)) {
+        for (.., d) in &n.wire {
+            let Ok(Packet::Control(c)) = header::parse(d) else { continue };
+            let m = Message::decode(c.body, None);
+            if m.kind == Some(MessageType::ICRQ) {
+                assert!(m.still_hidden && m.assigned_session.is_none() && m.serial.is_none());
+                hidden += 1;
+            }
+        }
+    }
+    assert!(hidden > 0);
+}
+
+#[test]
+fn a_server_that_cannot_prove_the_secret_is_not_called() {
+    let dials = LacConfig { challenge: true, ..lac() };
+    let mut n = Net::new(9, config(lns()), lac_side(dials), "* * swordfish\n");
+    n.hosts[LNS].engine.set_secrets(SecretTable::parse("* * herring\n").0);
+    n.dial();
+    n.run(2 * S);
+    assert_eq!(n.hosts[LNS].started + n.hosts[LAC].started, 0);
+    assert!(n.logged(LAC, "control_finish: Invalid authentication for host 'vpn'"));
+    assert_eq!(n.lac(), LacState::Idle);
+}
+
+#[test]
+fn numbered_data_comes_in_order_and_gaps_do_not_stop_it() {
+    let served = LnsConfig { sequencing: true, ..lns() };
+    let mut n = Net::new(10, config(served), lac_side(LacConfig { sequencing: true, ..lac() }), "");
+    n.dial();
+    n.run(S);
+    (n.loss, n.double, n.delay) = (10, 10, 30);
+    let call = n.call(LAC);
+    for i in 0..2000u32 {
+        n.frame(LAC, call, &i.to_be_bytes());
+        n.run(Duration::from_millis(5));
+    }
+    n.run(S);
+    let got: Vec<u32> =
+        n.hosts[LNS].frames.iter().map(|f| u32::from_be_bytes(f[..].try_into().unwrap())).collect();
+    assert!(got.len() > 1700, "{}", got.len());
+    assert!(got.is_sorted_by(|a, b| a < b), "in order and once");
+    assert!(*got.last().unwrap() > 1990);
+    let lost = n.hosts[LNS].engine.status()[0].calls[0].rx_lost;
+    assert!(lost > 100 && lost < 300, "{lost}");
+}
+
+#[test]
+fn of_two_tunnels_opened_at_once_the_lower_tie_breaker_stands() {
+    for (a, b) in [(true, true), (true, false), (false, true)] {
+        let side = |last: u8, tie| {
+            let mut cfg = config(lns());
+            let mut l = lac();
+            l.lns[0].host = format!("192.0.2.{last}");
+            l.tie_breaker = tie;
+            cfg.lac = vec![Arc::new(l)];
+            cfg
+        };
+        let mut n = Net::new(11, side(2, a), side(1, b), "");
+        for h in [LNS, LAC] {
+            n.give(h, Input::Dial { lac: "isp", number: None, credentials: Default::default() });
+        }
+        // What the loser's SCCRQ has left with the winner is forgotten.
+        n.run(40 * S);
+        for h in &n.hosts {
+            assert_eq!(h.engine.status().len(), 1, "{a} {b}: {:?}", h.log);
+        }
+        assert_eq!(n.hosts[LNS].started + n.hosts[LAC].started, 2);
+        if a != b {
+            let winner = if a { LNS } else { LAC };
+            assert_eq!(n.hosts[winner].engine.lac_status()[0].state, LacState::Up);
+        }
+    }
+}
+
+#[test]
+fn without_tie_breakers_both_tunnels_stand() {
+    let side = |last: u8| {
+        let mut cfg = config(lns());
+        let mut l = lac();
+        l.lns[0].host = format!("192.0.2.{last}");
+        cfg.lac = vec![Arc::new(l)];
+        cfg
+    };
+    let mut n = Net::new(12, side(2), side(1), "");
+    for h in [LNS, LAC] {
+        n.give(h, Input::Dial { lac: "isp", number: None, credentials: Default::default() });
+    }
+    n.run(2 * S);
+    assert_eq!(n.hosts[LNS].engine.status().len(), 2);
+    n.check();
+}
+
+/// One life of two ends on a bad network: dial, hang up from a random side in a random way, and silence.
+fn life(seed: u64) {
+    let mut r = Random::new(seed ^ 0x5bd1);
+    let mut l = lac();
+    (l.redial, l.redial_timeout) = (r.percent(50), S * (1 + (r.next() % 20) as u32));
+    l.max_redials = r.percent(50).then_some(5);
+    l.hidden_bit = r.percent(30);
+    l.challenge = r.percent(30);
+    l.sequencing = r.percent(30);
+    l.window = Some(1 + (r.next() % 5) as u16);
+    let served = LnsConfig {
+        challenge: r.percent(30),
+        hidden_bit: r.percent(30),
+        sequencing: r.percent(30),
+        window: Some(1 + (r.next() % 5) as u16),
+        accept_outgoing: true,
+        ..lns()
+    };
+    let mut n = Net::new(seed, config(served), lac_side(l), "* * swordfish\n");
+    (n.loss, n.double, n.delay) = (r.next() % 35, r.next() % 20, 1 + r.next() % 400);
+    let number = r.percent(30).then(|| "1".to_string());
+    n.give(LAC, Input::Dial { lac: "isp", number, credentials: Default::default() });
+    for _ in 0..6 {
+        n.run(Duration::from_millis(r.next() % 30_000));
+        n.check();
+        let h = (r.next() % 2) as usize;
+        let call = n.hosts[h].ppp.first().copied();
+        let tunnel = n.hosts[h].engine.status().first().map(|t| t.id);
+        match (r.next() % 6, call, tunnel) {
+            (0, Some(call), _) => {
+                n.hosts[h].ppp.remove(&call);
+                n.give(h, Input::CallEnded { call, end: CallEnd::Exit((r.next() % 22) as i32) });
+            }
+            (1, Some(call), _) => n.give(h, Input::HangUp(call)),
+            (2, _, Some(tunnel)) => n.give(h, Input::CloseTunnel { tunnel, text: "Goodbye!" }),
+            (3, _, Some(_)) => {
+                // Both at once.
+                for h in [LNS, LAC] {
+                    if let Some(t) = n.hosts[h].engine.status().first().map(|t| t.id) {
+                        n.give(h, Input::CloseTunnel { tunnel: t, text: "Goodbye!" });
+                    }
+                }
+            }
+            (4, Some(_), _) => {
+                for h in [LNS, LAC] {
+                    if let Some(&call) = n.hosts[h].ppp.first() {
+                        n.give(h, Input::HangUp(call));
+                    }
+                }
+            }
+            _ => n.dial(),
+        }
+        n.check();
+    }
+    n.give(LAC, Input::DisconnectLac { lac: "isp" });
+    n.give(LNS, Input::Shutdown);
+    n.give(LAC, Input::Shutdown);
+    n.run(300 * S);
+    for h in &n.hosts {
+        assert_eq!((h.engine.sizes(), h.engine.leased()), ((0, 0), 0), "seed {seed}: {:#?}", h.log);
+        assert!(h.engine.poll_timeout().is_none(), "seed {seed}");
+        assert!(h.ppp.is_empty(), "seed {seed}");
+        let up = h.events.iter().filter(|e| matches!(e, Event::TunnelUp { .. })).count();
+        let down = h.events.iter().filter(|e| matches!(e, Event::TunnelDown { .. })).count();
+        assert_eq!(up, down, "seed {seed}");
+        let down = h.events.iter().filter(|e| matches!(e, Event::CallDown { .. })).count();
+        assert_eq!((h.started, h.stopped), (down, down), "seed {seed}");
+    }
+}
+
+#[test]
+fn lives_of_many_seeds_end_clean() {
+    (0..10_000).for_each(life);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let run = || {
+        let mut n = pair(77);
+        (n.loss, n.double, n.delay) = (20, 10, 300);
+        n.dial();
+        n.run(120 * S);
+        (n.kinds.clone(), n.hosts[LAC].log.clone(), n.hosts[LNS].log.clone())
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn a_call_is_up_within_thirty_seconds_at_twenty_per_cent_loss() {
+    let good = |seed| {
+        let mut n = pair(seed);
+        (n.loss, n.delay) = (20, 50);
+        n.dial();
+        n.run(30 * S);
+        usize::from(n.hosts[LNS].started > 0)
+    };
+    assert!((0..200).map(good).sum::<usize>() >= 190, "95 % of them");
+}
