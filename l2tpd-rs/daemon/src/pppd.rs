@@ -130,6 +130,8 @@ fn password_pipe(password: &SecretBytes) -> io::Result<File> {
 /// The kernel's: no such program, no memory, no processes left.
 pub fn start(program: &str, args: &[String], link: Link, c: &CallStart) -> io::Result<Started> {
     let (words, stderr) = pipe()?;
+    // Neither end waits: a pppd whose words nobody has read yet loses some, and goes on.
+    nix::fcntl::fcntl(&stderr, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
     nix::fcntl::fcntl(&words, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
     let mut command = Command::new(program);
     command.args(args.iter().map(OsString::from)).stderr(stderr);
