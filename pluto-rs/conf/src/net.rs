@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use ipnet::{IpNet, Ipv4Net};
+use ipsec_types::Id;
 use ipsec_types::conn::{ClientSpec, HostSpec, Port, ProtoPort, VirtualPrivate, VirtualWord};
 
 use crate::source;
@@ -24,6 +25,14 @@ pub fn is_host_name(s: &str) -> bool {
         && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
         && s.bytes().any(|b| b.is_ascii_alphabetic())
         && !s.starts_with(['.', '-'])
+}
+
+/// An identity of any form, distinguished names included. Host names without `@` are errors here.
+///
+/// # Errors
+/// Why it is none.
+pub fn identity(s: &str) -> Result<Id, String> {
+    s.parse::<Id>().map_err(|e| e.to_string())
 }
 
 /// `left=`: an address, one of the `%` words, `%ifname`, or a host name (of `name/IP`, the name).
