@@ -83,6 +83,8 @@ pub struct Section {
     pub span: Span,
     /// Parameters.
     pub params: Vec<Param>,
+    /// Lines of it that could not be read.
+    pub errors: Vec<Diagnostic>,
 }
 
 /// All sections of a file and what it includes, in reading order.
@@ -209,7 +211,7 @@ impl Reader {
             Ok(mut pairs) => pairs.next(),
             Err(e) => {
                 let error = self.explain(line, &e, indent);
-                return self.errors.push(error);
+                return self.bad_line(line, error, indent);
             }
         };
         let Some(pair) = pair else { return };
@@ -224,9 +226,32 @@ impl Reader {
         }
     }
 
+    /// An error costs the conn it stands in, or the file when it stands in none.
+    fn bad_line(&mut self, line: &Line<'_>, error: Diagnostic, indent: usize) {
+        let mut words = line.text.split_whitespace();
+        if words.next().is_some_and(|w| w.eq_ignore_ascii_case("conn"))
+            && let Some(name) = words.next()
+        {
+            let name = name.trim_matches('"').to_string();
+            self.section(line, indent, SectionKind::Conn(name));
+        } else if indent == 0 {
+            return self.errors.push(error);
+        }
+        match self.current.and_then(|i| self.sections.list.get_mut(i)) {
+            Some(section) if section.errors.len() < MAX_ERRORS => section.errors.push(error),
+            Some(_) => {}
+            None => self.errors.push(error),
+        }
+    }
+
     fn section(&mut self, line: &Line<'_>, indent: usize, kind: SectionKind) {
         self.current = Some(self.sections.list.len());
-        self.sections.list.push(Section { kind, span: line.span(indent), params: Vec::new() });
+        self.sections.list.push(Section {
+            kind,
+            span: line.span(indent),
+            params: Vec::new(),
+            errors: Vec::new(),
+        });
     }
 
     fn parameter(&mut self, line: &Line<'_>, pair: Pair<'_, Rule>, indent: usize) {

@@ -77,10 +77,23 @@ pub enum Kind {
 pub enum Effect {
     /// What it says.
     Used,
-    /// Nothing; the text says why in a few words.
+    /// Nothing, which does no harm; the text says why in a few words.
     Ignored(&'static str),
+    /// Nothing, so that the conn means something else; the text says why.
+    Differs(&'static str),
     /// A conn that sets it is refused, as it would be less safe without.
     Refused(&'static str),
+}
+
+/// Who brought a keyword up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// FreeS/WAN or Openswan.
+    Openswan,
+    /// libreswan.
+    Libreswan,
+    /// strongSwan.
+    Strongswan,
 }
 
 /// One keyword.
@@ -98,11 +111,13 @@ pub struct Keyword {
     pub aliases: &'static [&'static str],
     /// Effect.
     pub effect: Effect,
+    /// Since which program it is known.
+    pub origin: Origin,
 }
 
 impl Keyword {
     const fn new(scope: Scope, name: &'static str, kind: Kind, default: &'static str) -> Self {
-        Keyword { name, scope, kind, default, aliases: &[], effect: Effect::Used }
+        Keyword { name, scope, kind, default, aliases: &[], effect: Effect::Used, origin: Origin::Openswan }
     }
     const fn alias(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
@@ -110,6 +125,14 @@ impl Keyword {
     }
     const fn ignored(mut self, why: &'static str) -> Self {
         self.effect = Effect::Ignored(why);
+        self
+    }
+    const fn differs(mut self, why: &'static str) -> Self {
+        self.effect = Effect::Differs(why);
+        self
+    }
+    const fn of(mut self, origin: Origin) -> Self {
+        self.origin = origin;
         self
     }
     const fn refused(mut self, why: &'static str) -> Self {
@@ -181,7 +204,7 @@ mod tests {
         assert_eq!(name("esp"), Some(("phase2alg", Side::Both)));
         assert_eq!(name("auth"), Some(("phase2", Side::Both)));
         assert_eq!(name("leftauth"), Some(("auth", Side::Left)));
-        assert_eq!(name("ike_frag"), Some(("ike-frag", Side::Both)));
+        assert_eq!(name("ike_frag"), Some(("fragmentation", Side::Both)));
         assert_eq!(name(""), None);
         assert_eq!(find("virtual-private", true).map(|f| f.keyword.name), Some("virtual_private"));
         assert!(find("virtual_private", false).is_none());
@@ -194,7 +217,7 @@ mod tests {
         for k in KEYWORDS {
             for n in std::iter::once(&k.name).chain(k.aliases) {
                 let scope = if k.scope == Scope::Setup { "s" } else { "c" };
-                let clash = k.scope == Scope::End && (*n == "auth" || *n == "ikeport");
+                let clash = k.scope == Scope::End && (*n == "auth" || *n == "modecfg");
                 assert!(clash || seen.insert(format!("{scope}{}", normal(n))), "{n}");
             }
         }

@@ -1,6 +1,7 @@
 //! The rows of the keyword table.
 
 use super::Kind::{self, Append, Bool, List, Number, Percent, Text, Time, Word};
+use super::Origin::{Libreswan, Strongswan};
 use super::{Keyword, Scope};
 
 const fn setup(name: &'static str, kind: Kind, default: &'static str) -> Keyword {
@@ -14,13 +15,14 @@ const fn end(name: &'static str, kind: Kind, default: &'static str) -> Keyword {
 }
 
 const KLIPS: &str = "it was for the KLIPS kernel module";
-const CERTS: &str = "certificates and RSA keys are not used";
 const MANUAL: &str = "manual keying is gone";
 const V2: &str = "IKEv2 is not served";
-const MODECFG: &str = "mode config is not served";
 const KERNEL: &str = "this kernel option is not set";
-const OE: &str = "opportunistic encryption is not served";
 const OBSOLETE: &str = "obsolete keyword ignored on read";
+const CHARON: &str = "there is no charon here";
+const LIBRESWAN: &str = "it is for a part of libreswan that is not here";
+const FETCH: &str = "nothing is fetched from a network; put certificates and CRLs into /etc/ipsec.d";
+const LABELS: &str = "labeled IPsec is not served";
 
 /// Every keyword.
 pub const KEYWORDS: &[Keyword] = &[
@@ -38,19 +40,36 @@ pub const KEYWORDS: &[Keyword] = &[
     setup("manualstart", Text, "").ignored(MANUAL),
     setup("pluto", Text, "yes").alias(&["plutostart"]),
     setup("plutowait", Bool, "no"),
-    setup("oe", Bool, "no").ignored(OE),
+    setup("oe", Bool, "no"),
     setup("prepluto", Text, ""),
     setup("postpluto", Text, ""),
     setup("fragicmp", Bool, "yes").ignored(KLIPS),
     setup("hidetos", Bool, "yes").ignored(KLIPS),
     setup("uniqueids", Text, "yes"),
     setup("overridemtu", Number, "").ignored(KLIPS),
-    setup("nocrsend", Bool, "no").ignored(CERTS),
-    setup("strictcrlpolicy", Text, "no").alias(&["crl-strict"]).ignored(CERTS),
-    setup("crlcheckinterval", Time, "0").ignored(CERTS),
-    setup("cachecrls", Text, "").ignored(CERTS),
-    setup("curl_iface", Text, "").ignored(CERTS),
-    setup("force_busy", Bool, "no").alias(&["ddos-mode"]).ignored(V2),
+    setup("nocrsend", Bool, "no"),
+    setup(
+        "strictcrlpolicy",
+        Word(&[
+            ("no", "no"),
+            ("n", "no"),
+            ("false", "no"),
+            ("off", "no"),
+            ("0", "no"),
+            ("yes", "yes"),
+            ("y", "yes"),
+            ("true", "yes"),
+            ("on", "yes"),
+            ("1", "yes"),
+            ("ifuri", "ifuri"),
+        ]),
+        "no",
+    )
+    .alias(&["crl-strict", "crl_strict_policy"]),
+    setup("crlcheckinterval", Time, "0"),
+    setup("cachecrls", Text, "").of(Strongswan).ignored(FETCH),
+    setup("curl-iface", Text, "").of(Libreswan).ignored(FETCH),
+    setup("force_busy", Text, "no").alias(&["ddos-mode"]).ignored(V2),
     setup("virtual_private", Text, ""),
     setup("nat_traversal", Bool, "yes"),
     setup("disable_port_floating", Bool, "no").ignored("NAT traversal always floats to port 4500"),
@@ -64,9 +83,65 @@ pub const KEYWORDS: &[Keyword] = &[
     setup("secretsfile", Text, ""),
     setup("ipsecdir", Text, ""),
     setup("nflog", Text, "").ignored(KERNEL),
-    setup("packetdefault", Text, "").ignored(OE),
-    setup("charonstart", Bool, "").ignored("there is no charon here"),
-    setup("charondebug", Text, "").ignored("there is no charon here"),
+    setup("packetdefault", Text, "").ignored("policy groups say what is encrypted"),
+    setup("charonstart", Bool, "").of(Strongswan).ignored(CHARON),
+    setup("charondebug", Text, "").of(Strongswan).ignored(CHARON),
+    setup("charoncrypto", Text, "").of(Strongswan).ignored(CHARON),
+    setup("crypto-policy", Word(POLICIES), "compat"),
+    setup("plutofork_delay", Text, "").ignored(OBSOLETE),
+    setup("eroutedebug", Text, "").ignored(KLIPS),
+    setup("pkcs11module", Text, "")
+        .of(Strongswan)
+        .alias(&["pkcs11initargs", "pkcs11keepstate", "pkcs11proxy"])
+        .ignored("smart cards are not used"),
+    setup("plutoload", Text, "").ignored("auto= of each conn says it"),
+    setup("plutobackgroundload", Text, "").ignored("conns are loaded fast enough"),
+    setup("plutoroute", Text, "").alias(&["plutoup", "plutostartup"]).ignored("auto= of each conn says it"),
+    setup("no_eroute_pass", Text, "").ignored(KLIPS),
+    setup("opportunistic", Text, "").alias(&["foodgroupdir"]).ignored("oe= says it"),
+    setup("listen-tcp", Text, "").of(Libreswan).alias(&["listen-udp"]).ignored("IKE is spoken over UDP only"),
+    setup("nssdir", Text, "").of(Libreswan).ignored("keys and certificates are files below /etc/ipsec.d"),
+    setup("logip", Text, "").of(Libreswan).alias(&["logappend", "audit-log", "statsbin"]).ignored(LIBRESWAN),
+    setup("seedbits", Text, "")
+        .of(Libreswan)
+        .alias(&["seedbits-devrandom", "seeddev"])
+        .ignored("the kernel seeds the random numbers"),
+    setup("dnssec-enable", Text, "")
+        .of(Libreswan)
+        .alias(&["dnssec-rootkey-file", "dnssec-anchors"])
+        .ignored(LIBRESWAN),
+    setup("ocsp-enable", Text, "")
+        .of(Libreswan)
+        .alias(&[
+            "ocsp-strict",
+            "ocsp-timeout",
+            "ocsp-uri",
+            "ocsp-trustname",
+            "ocsp-cache-size",
+            "ocsp-cache-min-age",
+            "ocsp-cache-max-age",
+            "ocsp-method",
+        ])
+        .ignored(FETCH),
+    setup("crl-timeout", Text, "").of(Libreswan).alias(&["curl-timeout"]).ignored(FETCH),
+    setup("ddos-ike-threshold", Text, "")
+        .of(Libreswan)
+        .alias(&["max-halfopen-ike"])
+        .ignored("half-open SAs are always limited"),
+    setup("global-redirect", Text, "").of(Libreswan).alias(&["global-redirect-to"]).ignored(V2),
+    setup("ike-socket-bufsize", Text, "").of(Libreswan).alias(&["ike-socket-errqueue"]).ignored(KERNEL),
+    setup("xfrmlifetime", Text, "")
+        .of(Libreswan)
+        .alias(&["nic-offload", "expire-lifetime", "expire-shunt-interval", "shuntlifetime"])
+        .ignored(KERNEL),
+    setup("vendorid", Text, "").of(Libreswan).alias(&["myvendorid"]).ignored("our vendor ID is ours"),
+    setup("seccomp", Text, "no").of(Libreswan).ignored(LIBRESWAN),
+    setup("dns-resolver", Text, "").of(Libreswan).ignored(LIBRESWAN),
+    setup("drop-oppo-null", Text, "").of(Libreswan).ignored(V2),
+    setup("ikev1-policy", Text, "").of(Libreswan).ignored("IKEv1 is what is spoken"),
+    setup("ipsec-interface-managed", Text, "").of(Libreswan).ignored(KERNEL),
+    setup("ikev1-secctx-attr-type", Text, "").of(Libreswan).ignored(LABELS),
+    setup("allow-cert-without-san-id", Text, "").of(Libreswan).ignored("the certificate must name the peer"),
     setup("forwardcontrol", Text, "").ignored(OBSOLETE),
     setup("rp_filter", Text, "").ignored(OBSOLETE),
     setup("plutofork", Text, "").ignored(OBSOLETE),
@@ -80,28 +155,63 @@ pub const KEYWORDS: &[Keyword] = &[
     end("protoport", Text, ""),
     end("updown", Text, "ipsec _updown"),
     end("auth", Text, ""),
-    end("firewall", Bool, "no").ignored("use leftupdown"),
-    end("rsasigkey", Text, "").alias(&["sigkey"]).ignored(CERTS),
-    end("rsasigkey2", Text, "").alias(&["sigkey2"]).ignored(CERTS),
-    end("cert", Text, "").ignored(CERTS),
-    end("sendcert", Text, "").ignored(CERTS),
-    end("ca", Text, "").ignored(CERTS),
-    end("groups", Text, "").ignored(CERTS),
-    end("subnetwithin", Text, "").ignored("use leftsubnet=vnet:"),
-    end("xauthserver", Bool, "no").refused("XAUTH is not served"),
-    end("xauthclient", Bool, "no").refused("XAUTH is not served"),
-    end("xauthusername", Text, "").alias(&["xauthname", "username"]).ignored("XAUTH is not served"),
-    end("modecfgserver", Bool, "no").ignored(MODECFG),
-    end("modecfgclient", Bool, "no").ignored(MODECFG),
-    end("addresspool", Text, "").ignored(MODECFG),
-    end("ikeport", Number, "500").ignored("the peer's IKE port is 500 or what its NAT makes of it"),
+    end("firewall", Bool, "no"),
+    end("rsasigkey", Text, "").alias(&["sigkey", "pubkey"]),
+    end("rsasigkey2", Text, "").alias(&["sigkey2"]),
+    end("cert", Text, ""),
+    end(
+        "sendcert",
+        Word(&[
+            ("never", "never"),
+            ("no", "never"),
+            ("sendifasked", "ifasked"),
+            ("ifasked", "ifasked"),
+            ("yes", "always"),
+            ("always", "always"),
+            ("alwayssend", "always"),
+            ("forcedtype", "always"),
+        ]),
+        "always",
+    ),
+    end("ca", Text, ""),
+    end("groups", Text, "").of(Strongswan).alias(&["groups2"]).differs("attribute certificates are not used"),
+    end("subnetwithin", Text, ""),
+    end("xauthserver", Bool, "no"),
+    end("xauthclient", Bool, "no"),
+    end("xauthusername", Text, "").alias(&["xauthname", "username"]),
+    end("modecfgserver", Bool, "no"),
+    end("modecfgclient", Bool, "no"),
+    end("addresspool", Text, ""),
+    end("ikeport", Number, "500"),
     end("spibase", Text, "").ignored(MANUAL),
     end("spi", Text, "").ignored(MANUAL),
     end("espenckey", Text, "").ignored(MANUAL),
     end("espauthkey", Text, "").ignored(MANUAL),
     end("espreplay_window", Text, "").ignored(MANUAL),
-    end("allowany", Bool, "no").ignored("use right=%any"),
-    end("hostaccess", Bool, "no").ignored("use leftupdown"),
+    end("allowany", Bool, "no").of(Strongswan).ignored("use right=%any"),
+    end("nat-hide", Bool, "no"),
+    end("auth2", Text, "").of(Strongswan),
+    end("dns", Text, "").of(Strongswan),
+    end("cert2", Text, "").of(Strongswan).alias(&["id2", "ca2"]).ignored("one certificate proves an end"),
+    end("certpolicy", Text, "").of(Strongswan).differs("policies of certificates are not compared"),
+    end("ckaid", Text, "")
+        .of(Libreswan)
+        .differs("there is no NSS database; name the key with leftcert= or leftrsasigkey="),
+    end("ecdsakey", Text, "")
+        .of(Libreswan)
+        .alias(&["eckey"])
+        .differs("raw ECDSA keys are not used; use leftcert="),
+    end("autheap", Text, "none").of(Libreswan).ignored(V2),
+    end("cat", Bool, "no").of(Libreswan).ignored("client address translation is not done"),
+    end("groundhog", Bool, "no").of(Libreswan).ignored("an expired certificate is refused"),
+    end("vti", Text, "").of(Libreswan).alias(&["interface-ip"]).differs(KERNEL),
+    end("updown-config", Text, "").of(Libreswan).ignored(LIBRESWAN),
+    end("sendcrl", Text, "").ignored("CRLs are not sent"),
+    end("xauthbanner", Text, "").ignored("see modecfgbanner="),
+    end("modecfg", Text, "").ignored("see leftmodecfgserver="),
+    end("iface", Text, "").ignored("left=%IFNAME says it"),
+    end("netmask", Text, "").ignored("see leftsubnet="),
+    end("hostaccess", Bool, "no"),
     // conn
     conn(
         "auto",
@@ -112,7 +222,8 @@ pub const KEYWORDS: &[Keyword] = &[
             ("ondemand", "route"),
             ("start", "start"),
             ("up", "start"),
-            ("keep", "add"),
+            ("keep", "keep"),
+            ("manual", "ignore"),
         ]),
         "ignore",
     ),
@@ -130,6 +241,8 @@ pub const KEYWORDS: &[Keyword] = &[
             ("passthrough", "passthrough"),
             ("reject", "reject"),
             ("drop", "drop"),
+            ("beet", "tunnel"),
+            ("transport_proxy", "transport"),
         ]),
         "tunnel",
     ),
@@ -139,6 +252,7 @@ pub const KEYWORDS: &[Keyword] = &[
         Word(&[
             ("ike", "ike"),
             ("ikev1", "ike"),
+            ("yes", "ike"),
             ("isakmp", "ike"),
             ("oakley", "ike"),
             ("ikev2", "ikev2"),
@@ -180,7 +294,7 @@ pub const KEYWORDS: &[Keyword] = &[
         "none",
     ),
     conn("ike", Text, ""),
-    conn("phase2alg", Text, "").alias(&["esp", "ah"]),
+    conn("phase2alg", Text, "").alias(&["esp", "ah", "phase2algorithm"]),
     conn("phase2", Word(&[("esp", "esp"), ("ah", "ah"), ("ah+esp", "ah+esp"), ("default", "esp")]), "esp")
         .alias(&["auth"]),
     conn("dpddelay", Time, ""),
@@ -191,32 +305,43 @@ pub const KEYWORDS: &[Keyword] = &[
             ("clear", "clear"),
             ("hold", "hold"),
             ("restart", "restart"),
-            ("restart_by_peer", "restart"),
+            ("restart_by_peer", "restart_by_peer"),
+            ("restart-by-peer", "restart_by_peer"),
+            ("trap", "hold"),
+            ("start", "restart"),
             ("none", "none"),
         ]),
         "hold",
     ),
     conn("forceencaps", Bool, "no"),
-    conn("encapsulation", Word(&[("auto", "auto"), ("yes", "yes"), ("no", "no")]), "auto"),
+    conn(
+        "encapsulation",
+        Word(&[("auto", "auto"), ("yes", "yes"), ("no", "no"), ("always", "yes"), ("never", "no")]),
+        "auto",
+    ),
     conn("aggrmode", Bool, "no").alias(&["aggressive"]),
     conn("metric", Number, "0"),
     conn("mtu", Number, ""),
-    conn("compress", Bool, "no").ignored("compression is not offered"),
+    conn("compress", Bool, "no"),
     conn("narrowing", Bool, "no").ignored(V2),
     conn("sareftrack", Text, "yes").ignored(KLIPS),
-    conn("sha2_truncbug", Bool, "no").ignored("SHA2-256 is always cut to 128 bits"),
+    conn("sha2_truncbug", Bool, "no").alias(&["sha256_96"]),
     conn("disablearrivalcheck", Bool, "no").ignored("the kernel always checks"),
     conn("firstmsgid", Number, "0").ignored(V2),
-    conn("overlapip", Bool, "no").ignored("equal inner addresses are told apart without it"),
-    conn("modecfgpull", Bool, "no").ignored(MODECFG),
-    conn("modecfgdns1", Text, "").ignored(MODECFG),
-    conn("modecfgdns2", Text, "").ignored(MODECFG),
-    conn("modecfgwins1", Text, "").ignored(MODECFG),
-    conn("modecfgwins2", Text, "").ignored(MODECFG),
-    conn("modecfgdns", Text, "").ignored(MODECFG),
-    conn("modecfgdomain", Text, "").alias(&["modecfgdomains"]).ignored(MODECFG),
-    conn("modecfgbanner", Text, "").ignored(MODECFG),
-    conn("remote_peer_type", Text, "").ignored("Cisco's extensions are not served"),
+    conn("overlapip", Bool, "no"),
+    conn("modecfgpull", Bool, "no"),
+    conn("modeconfig", Word(&[("pull", "pull"), ("push", "push")]), "pull").of(Strongswan),
+    conn("modecfgdns1", Text, ""),
+    conn("modecfgdns2", Text, ""),
+    conn("modecfgwins1", Text, ""),
+    conn("modecfgwins2", Text, ""),
+    conn("modecfgdns", Text, "").of(Libreswan),
+    conn("modecfgdomains", Text, "").of(Libreswan).alias(&["modecfgdomain"]),
+    conn("modecfgbanner", Text, "").of(Libreswan),
+    conn("cisco-split", Text, "no").of(Libreswan),
+    conn("xauth", Word(&[("client", "client"), ("server", "server")]), "client").of(Strongswan),
+    conn("xauth_identity", Text, "").of(Strongswan),
+    conn("remote_peer_type", Word(&[("ietf", "ietf"), ("cisco", "cisco"), ("unset", "ietf")]), "ietf"),
     conn("nm_configured", Bool, "no").ignored("NetworkManager is not told"),
     conn("endaddrfamily", Text, "")
         .alias(&["hostaddrfamily"])
@@ -228,41 +353,143 @@ pub const KEYWORDS: &[Keyword] = &[
     conn("labeled_ipsec", Bool, "no").refused("labeled IPsec is not served"),
     conn("policy_label", Text, "").alias(&["sec-label"]).refused("labeled IPsec is not served"),
     // Words of the forks that people carry over.
-    conn("ike-frag", Text, "yes").alias(&["fragmentation"]).ignored("IKE messages are not fragmented"),
-    conn("nat-ikev1-method", Text, "both")
-        .alias(&["ikev1_natt"])
-        .ignored("RFC 3947 and the drafts are always offered"),
-    conn("nat-keepalive", Bool, "yes").ignored("see keep_alive= in config setup"),
-    conn("initial-contact", Bool, "no").ignored("INITIAL-CONTACT is always sent"),
-    conn("cisco-unity", Bool, "no").ignored("Cisco's extensions are not served"),
-    conn("send-vendorid", Bool, "no").ignored("our vendor ID is always sent"),
-    conn("fake-strongswan", Bool, "no").ignored("our vendor ID is always sent"),
-    conn("xauthby", Text, "file").ignored("XAUTH is not served"),
-    conn("xauthfail", Text, "hard").ignored("XAUTH is not served"),
-    conn("mark", Text, "").alias(&["mark-in", "mark-out"]).ignored(KERNEL),
-    conn("vti-interface", Text, "").alias(&["vti-routing", "vti-shared"]).ignored(KERNEL),
-    conn("ipsec-interface", Text, "").ignored(KERNEL),
-    conn("priority", Number, "").ignored(KERNEL),
-    conn("replay-window", Number, "128").ignored(KERNEL),
-    conn("reqid", Number, "").ignored(KERNEL),
+    conn(
+        "fragmentation",
+        Word(&[
+            ("yes", "yes"),
+            ("no", "no"),
+            ("force", "force"),
+            ("insist", "force"),
+            ("never", "no"),
+            ("accept", "no"),
+            ("on", "yes"),
+            ("off", "no"),
+        ]),
+        "yes",
+    )
+    .of(Libreswan)
+    .alias(&["ike-frag"]),
+    conn(
+        "nat-ikev1-method",
+        Word(&[("both", "both"), ("rfc", "rfc"), ("drafts", "drafts"), ("none", "none")]),
+        "both",
+    )
+    .of(Libreswan)
+    .alias(&["ikev1_natt", "ikev1-nat-t"]),
+    conn("nat-keepalive", Bool, "yes").of(Libreswan),
+    conn("initial-contact", Bool, "yes").of(Libreswan),
+    conn("cisco-unity", Bool, "no").of(Libreswan),
+    conn("send-vendorid", Bool, "yes").of(Libreswan),
+    conn("fake-strongswan", Bool, "no").of(Libreswan).ignored("our vendor ID is ours"),
+    conn("xauthby", Word(&[("file", "file"), ("pam", "pam"), ("alwaysok", "alwaysok")]), "file")
+        .of(Libreswan),
+    conn("xauthfail", Word(&[("hard", "hard"), ("soft", "soft")]), "hard").of(Libreswan),
+    conn("crypto-policy", Word(POLICIES), ""),
+    conn(
+        "negotiationshunt",
+        Word(&[("hold", "none"), ("drop", "drop"), ("passthrough", "passthrough"), ("pass", "passthrough")]),
+        "hold",
+    )
+    .of(Libreswan),
+    conn("mark", Text, "").of(Libreswan).differs(KERNEL),
+    conn("mark-in", Text, "").of(Libreswan).alias(&["set_mark_in"]).differs(KERNEL),
+    conn("mark-out", Text, "").of(Libreswan).alias(&["set_mark_out"]).differs(KERNEL),
+    conn("vti-interface", Text, "").of(Libreswan).differs(KERNEL),
+    conn("vti-routing", Text, "yes").of(Libreswan).ignored(KERNEL),
+    conn("vti-shared", Text, "no").of(Libreswan).ignored(KERNEL),
+    conn("ipsec-interface", Text, "no").of(Libreswan).differs(KERNEL),
+    conn("priority", Number, "0"),
+    conn("replay-window", Text, "128").of(Libreswan),
+    conn("reqid", Text, "").ignored(KERNEL),
     conn("tfc", Text, "").ignored(KERNEL),
     conn("esn", Text, "no").ignored(KERNEL),
     conn("nopmtudisc", Bool, "no").ignored(KERNEL),
-    conn("encap-dscp", Bool, "no").alias(&["decap-dscp"]).ignored(KERNEL),
+    conn("encap-dscp", Text, "yes").of(Libreswan).ignored(KERNEL),
+    conn("decap-dscp", Text, "no").of(Libreswan).ignored(KERNEL),
     conn("nic-offload", Text, "no").ignored(KERNEL),
     conn("nflog-group", Text, "").ignored(KERNEL),
     conn("retransmit-timeout", Text, "")
+        .of(Libreswan)
         .alias(&["retransmit-interval"])
         .ignored("retransmissions follow Openswan's timing"),
-    conn("ikepad", Bool, "yes").ignored("IKE messages are always padded"),
-    conn("mobike", Bool, "no").ignored(V2),
+    conn(
+        "ikepad",
+        Word(&[("yes", "yes"), ("no", "no"), ("auto", "yes"), ("on", "yes"), ("off", "no")]),
+        "yes",
+    )
+    .of(Libreswan),
+    conn("mobike", Text, "no").ignored(V2),
     conn("ppk", Text, "").refused(V2),
-    conn("reauth", Bool, "no").ignored(V2),
+    conn("reauth", Bool, "no"),
     conn("closeaction", Text, "none").ignored("see dpdaction="),
-    conn("lifebytes", Text, "")
-        .alias(&["ipsec-max-bytes", "lifepackets", "ipsec-max-packets"])
-        .ignored(KERNEL),
-    conn("inactivity", Time, "").ignored("idle SAs are kept until they expire"),
-    conn("installpolicy", Bool, "yes").ignored("policies are always installed"),
-    conn("eap_identity", Text, "").alias(&["aaa_identity"]).ignored(V2),
+    conn("lifebytes", Text, "0").of(Strongswan).alias(&["ipsec-max-bytes"]),
+    conn("lifepackets", Text, "0").of(Strongswan).alias(&["ipsec-max-packets"]),
+    conn("marginbytes", Text, "")
+        .of(Strongswan)
+        .alias(&["marginpackets"])
+        .ignored("the margin in time counts"),
+    conn("inactivity", Time, "0").of(Strongswan),
+    conn("installpolicy", Bool, "yes").of(Strongswan).differs("policies are always installed"),
+    conn("eap_identity", Text, "").of(Strongswan).alias(&["aaa_identity", "eap"]).ignored(V2),
+    conn("ikedscp", Text, "").of(Strongswan).ignored(KERNEL),
+    conn("me_peerid", Text, "")
+        .of(Strongswan)
+        .alias(&["mediated_by", "mediation"])
+        .differs("mediation is not served"),
+    conn("iptfs", Text, "no")
+        .of(Libreswan)
+        .alias(&[
+            "iptfs-fragmentation",
+            "iptfs-packet-size",
+            "iptfs-max-queue-size",
+            "iptfs-drop-time",
+            "iptfs-init-delay",
+            "iptfs-reorder-window",
+            "iptfs-in-delay",
+        ])
+        .ignored(V2),
+    conn("enable-tcp", Text, "no")
+        .of(Libreswan)
+        .alias(&["tcp-remoteport"])
+        .ignored("IKE is spoken over UDP only"),
+    conn("accept-redirect", Text, "")
+        .of(Libreswan)
+        .alias(&["send-redirect", "redirect-to", "accept-redirect-to"])
+        .ignored(V2),
+    conn("intermediate", Text, "")
+        .of(Libreswan)
+        .alias(&[
+            "session-resumption",
+            "ms-dh-downgrade",
+            "dns-match-id",
+            "pfs-rekey-workaround",
+            "ikev2-allow-narrowing",
+            "send-no-esp-tfc",
+            "childless",
+            "dh-downgrade",
+            "ppk-ids",
+        ])
+        .ignored(V2),
+    conn("send-esp-tfc-padding-not-supported", Text, "").of(Libreswan).ignored(V2),
+    conn("require-id-on-certificate", Bool, "yes")
+        .of(Libreswan)
+        .differs("the certificate must name the peer"),
+    conn("share-lease", Text, "").of(Libreswan).alias(&["clones"]).ignored(LIBRESWAN),
+    conn("sendca", Text, "none").of(Libreswan).ignored("the certificates below ours are sent along"),
+    conn("ignore-peer-dns", Text, "no").of(Libreswan).ignored("leftupdown= decides"),
+    conn("pam-authorize", Bool, "no").of(Libreswan).differs("PAM is asked for XAUTH only"),
+    conn("debug", Text, "").of(Libreswan).ignored("see plutodebug= in config setup"),
+    conn("fail-if-no-dnssec", Text, "").of(Libreswan).ignored(LIBRESWAN),
+    conn("modecfg", Text, "").ignored("see leftmodecfgserver="),
+    conn("pfkey", Text, "").ignored(KLIPS),
+    conn("forwardcontrol", Text, "").ignored(OBSOLETE),
+    conn("esp_spi", Text, "")
+        .alias(&["ah_spi", "ahkey", "ahreplay_window", "espreplaywindow", "manualkey"])
+        .ignored(MANUAL),
+    conn("lifetime_kb", Text, "").ignored("use lifebytes="),
+    conn("nflog", Text, "").of(Libreswan).alias(&["nflog-all"]).ignored(KERNEL),
+    conn("dscp", Text, "").of(Libreswan).ignored(KERNEL),
+    conn("interface", Text, "").ignored("left=%IFNAME says it"),
 ];
+
+const POLICIES: &[(&str, &str)] = &[("compat", "compat"), ("modern", "modern"), ("legacy", "legacy")];

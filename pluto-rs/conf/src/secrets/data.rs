@@ -6,7 +6,7 @@ use ipsec_types::SecretBytes;
 ///
 /// # Errors
 /// The reason, which never holds a part of the secret.
-pub(super) fn decode(data: &[u8]) -> Result<SecretBytes, &'static str> {
+pub(crate) fn decode(data: &[u8]) -> Result<SecretBytes, &'static str> {
     match data {
         [b'0', b'x' | b'X', rest @ ..] => hex(rest),
         [b'0', b's' | b'S', rest @ ..] => base64(rest),

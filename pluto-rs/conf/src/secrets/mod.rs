@@ -13,7 +13,7 @@
 //! A record with a bad index is dropped (Openswan kept it without that index, which could make it everybody's secret). No
 //! message of this module holds a part of a secret.
 
-mod data;
+pub(crate) mod data;
 mod lex;
 mod lookup;
 mod record;
