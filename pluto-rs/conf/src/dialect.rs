@@ -36,7 +36,7 @@ pub(crate) fn of(sections: &[Section]) -> Dialect {
     let (mut openswan, mut libreswan, mut strongswan) = (0u32, 0u32, 0u32);
     for section in sections {
         strongswan += u32::from(matches!(section.kind, SectionKind::Ca(_)));
-        for param in &section.params {
+        for param in section.params.iter().filter(|p| !p.value.is_empty()) {
             let key = param.key.to_ascii_lowercase();
             openswan += u32::from(OPENSWAN.contains(&key.as_str()));
             let value = param.value.as_str();

@@ -13,6 +13,7 @@ use std::io::Read;
 use std::path::Path;
 
 pub mod algs;
+pub mod canonical;
 mod conn;
 pub mod diag;
 pub mod dialect;

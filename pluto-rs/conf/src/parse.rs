@@ -183,7 +183,15 @@ impl Line<'_> {
 
 impl Reader {
     fn finish(self) -> Result<Sections, Vec<Diagnostic>> {
-        if self.errors.is_empty() { Ok(self.sections) } else { Err(self.errors) }
+        if self.errors.is_empty() {
+            return Ok(self.sections);
+        }
+        // Those of single conns too: all that is wrong is said in one run.
+        let mut errors = self.errors;
+        for section in self.sections.list {
+            errors.extend(section.errors.into_iter().take(MAX_ERRORS.saturating_sub(errors.len())));
+        }
+        Err(errors)
     }
 
     fn file(&mut self, path: &Path, text: &str, depth: usize) {

@@ -219,7 +219,9 @@ impl Builder<'_> {
             Side::Left => (&mut spec.left, &mut spec.right),
             _ => (&mut spec.right, &mut spec.left),
         };
-        if p.value.starts_with('%') && !pool {
+        // strongSwan's left is always its own end.
+        let asks = p.value.starts_with('%') && (!pool || side == Side::Left);
+        if asks {
             // `%config`, `%modeconfig`, `%config4`: ask the other end for one.
             (end.modecfg_client, other.modecfg_server) = (true, true);
         } else if p.value.contains(['/', '-', ',']) || pool {

@@ -20,6 +20,10 @@ impl Builder<'_> {
                 Err(why) => self.bad("addr", side, "", p, &why),
             }
         }
+        if self.dialect == Dialect::Strongswan && matches!(end.host, HostSpec::Any | HostSpec::Unset) {
+            // There left is the own end, and neither end has to be given.
+            end.host = if side == Side::Left { HostSpec::DefaultRoute } else { HostSpec::Any };
+        }
         pending.nexthop_default = end.host == HostSpec::DefaultRoute;
         if let Some(p) = self.get("nexthop", side) {
             match p.value.to_ascii_lowercase().as_str() {

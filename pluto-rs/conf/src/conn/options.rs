@@ -184,9 +184,9 @@ impl Builder<'_> {
 
     fn switches(&mut self, spec: &mut ConnSpec) {
         spec.nat_keepalive = self.boolean("nat-keepalive", true);
-        spec.nat_hide = [Side::Left, Side::Right]
-            .into_iter()
-            .fold(false, |hide, side| self.boolean_at("nat-hide", side).unwrap_or(false) || hide);
+        // Both are read, so that a bad value of either is told.
+        let [left, right] = [Side::Left, Side::Right].map(|side| self.boolean_at("nat-hide", side));
+        spec.nat_hide = left.or(right).unwrap_or(false) || right.unwrap_or(false);
         spec.compress = self.boolean("compress", false);
         spec.sha2_truncbug = self.boolean("sha2_truncbug", false);
         spec.reauth = self.boolean("reauth", false);
