@@ -465,6 +465,7 @@ pub const KEYWORDS: &[Keyword] = &[
             "pfs-rekey-workaround",
             "ikev2-allow-narrowing",
             "send-no-esp-tfc",
+            "send-supported-auth-methods",
             "childless",
             "dh-downgrade",
             "ppk-ids",
