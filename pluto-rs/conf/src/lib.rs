@@ -4,7 +4,8 @@
 //! file --parse--> Section list --merge--> keywords of each conn --conn--> ConnSpec
 //! ```
 //!
-//! A syntax error refuses the file, anything else only the conn it stands in. This crate looks at the files it is told to and
+//! What cannot be read costs the conn it stands in; a line that belongs to no conn, or a file that cannot be included, the
+//! whole configuration. This crate looks at the files it is told to and
 //! those they include; it asks no name server and no interface (except [`secrets::load`], for host names as indices), and
 //! nothing from a file reaches a shell.
 
@@ -12,8 +13,10 @@ use std::io::Read;
 use std::path::Path;
 
 pub mod algs;
+pub mod canonical;
 mod conn;
 pub mod diag;
+pub mod dialect;
 pub mod glob;
 pub mod keywords;
 mod merge;
@@ -29,6 +32,7 @@ pub use diag::{Diagnostic, Severity};
 pub use setup::SetupSection;
 
 use diag::Place;
+use dialect::Dialect;
 use parse::Sections;
 
 /// A configuration.
@@ -40,8 +44,10 @@ pub struct Config {
     pub conns: Vec<Conn>,
     /// The conns that cannot.
     pub conn_errors: Vec<ConnError>,
-    /// Notes and warnings that are not about one conn.
+    /// What there is to say that is not about one conn; errors are in lines of `config setup` that were left out.
     pub warnings: Vec<Diagnostic>,
+    /// Whose words the file uses.
+    pub dialect: Dialect,
 }
 
 impl Config {
@@ -81,15 +87,16 @@ pub fn load_str(path: &Path, text: &str) -> Result<Config, Vec<Diagnostic>> {
 
 fn build(sections: &Sections) -> Config {
     let mut config = Config { warnings: sections.notes.clone(), ..Config::default() };
+    config.dialect = dialect::of(&sections.list);
     config.setup = setup::build(&sections.list, &mut config.warnings);
     for section in &sections.list {
         if let parse::SectionKind::Ca(name) = &section.kind {
-            let message = format!("ca {name} is not used: certificates and RSA keys are not used");
+            let message = format!("ca {name} is not read: put its certificate into /etc/ipsec.d/cacerts");
             let place = Place { line: section.span.line, column: 1, ..Place::file(&section.span.file) };
             config.warnings.push(Diagnostic::new(Severity::Note, place, message));
         }
     }
-    let conns = merge::Conns::new(&sections.list);
+    let conns = merge::Conns::new(&sections.list, config.dialect);
     config.warnings.extend(conns.default_diagnostics());
     for i in 0..conns.len() {
         let Some((name, section, merged)) = conns.merged(i) else { continue };
@@ -100,7 +107,7 @@ fn build(sections: &Sections) -> Config {
             text: format!("conn {name}"),
             ..Place::file(&section.span.file)
         };
-        match conn::build(name, place, merged) {
+        match conn::build(name, place, merged, config.dialect) {
             Ok(conns) => config.conns.extend(conns),
             Err(error) => config.conn_errors.push(error),
         }

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::diag::{Diagnostic, Severity};
+use crate::dialect::Dialect;
 use crate::keywords::{self, Effect, Kind, Scope, Side};
 use crate::parse::{Param, Section, SectionKind};
 
@@ -42,11 +43,11 @@ pub(crate) struct Conns<'a> {
 
 impl<'a> Conns<'a> {
     /// Collects the conns among `sections`.
-    pub(crate) fn new(sections: &'a [Section]) -> Self {
+    pub(crate) fn new(sections: &'a [Section], dialect: Dialect) -> Self {
         let mut conns = Conns { layers: Vec::new(), by_name: HashMap::new(), default: Layer::default() };
         for section in sections {
             let SectionKind::Conn(name) = &section.kind else { continue };
-            let mut layer = Layer::of(name, section);
+            let mut layer = Layer::of(name, section, dialect);
             match name.as_str() {
                 "%default" => {
                     for (_, _, param) in layer.also.drain(..) {
@@ -146,15 +147,15 @@ impl<'a> Merged<'a> {
 }
 
 impl<'a> Layer<'a> {
-    fn of(name: &str, section: &'a Section) -> Layer<'a> {
-        let mut layer = Layer::default();
+    fn of(name: &str, section: &'a Section, dialect: Dialect) -> Layer<'a> {
+        let mut layer = Layer { diagnostics: section.errors.clone(), ..Layer::default() };
         for param in &section.params {
-            layer.add(name, param);
+            layer.add(name, param, dialect);
         }
         layer
     }
 
-    fn add(&mut self, conn: &str, param: &'a Param) {
+    fn add(&mut self, conn: &str, param: &'a Param, dialect: Dialect) {
         let Some(found) = keywords::find(&param.key, false) else {
             return self.diagnostics.push(unknown(conn, param));
         };
@@ -174,11 +175,16 @@ impl<'a> Layer<'a> {
             }
             return;
         }
-        if let Effect::Ignored(why) = found.keyword.effect
+        let idle = match found.keyword.effect {
+            Effect::Ignored(why) => Some((Severity::Note, why)),
+            Effect::Differs(why) => Some((Severity::Warning, why)),
+            Effect::Used | Effect::Refused(_) => None,
+        };
+        if let Some((severity, why)) = idle
             && !is_default(found.keyword, param)
         {
             let message = format!("{}= has no effect: {why}", param.key);
-            self.diagnostics.push(Diagnostic::new(Severity::Note, param.place(), message));
+            self.diagnostics.push(Diagnostic::new(severity, param.place(), message));
         }
         match self.settings.get(&slot) {
             None => {
@@ -186,8 +192,12 @@ impl<'a> Layer<'a> {
             }
             Some(first) => {
                 let same = first.value == param.value;
-                let harmless = same || matches!(found.keyword.effect, Effect::Ignored(_));
-                let severity = if harmless { Severity::Note } else { Severity::Error };
+                // Openswan refused the conn; libreswan takes the first value, strongSwan the last.
+                let severity = match dialect {
+                    _ if same || idle.is_some() => Severity::Note,
+                    Dialect::Openswan => Severity::Error,
+                    Dialect::Libreswan | Dialect::Strongswan => Severity::Warning,
+                };
                 let message = format!(
                     "while loading '{conn}': duplicate key '{}' in conn {conn} (line={}) while processing def {conn}",
                     param.key, param.span.line
@@ -195,6 +205,9 @@ impl<'a> Layer<'a> {
                 let first_line = format!("first set to `{}' in line {}", first.value, first.span.line);
                 self.diagnostics
                     .push(Diagnostic::new(severity, param.place(), message).with_help(first_line));
+                if dialect == Dialect::Strongswan {
+                    self.settings.insert(slot, param);
+                }
             }
         }
     }

@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use ipnet::{IpNet, Ipv4Net};
+use ipsec_types::Id;
 use ipsec_types::conn::{ClientSpec, HostSpec, Port, ProtoPort, VirtualPrivate, VirtualWord};
+use ipsec_types::modecfg::AddressPool;
 
 use crate::source;
 
@@ -15,7 +17,17 @@ pub fn address(s: &str) -> Option<IpAddr> {
     {
         return u32::from_str_radix(hex, 16).ok().map(|n| Ipv4Addr::from(n).into());
     }
-    s.parse().ok()
+    s.parse().ok().or_else(|| padded_v4(s))
+}
+
+/// `127.000.000.001`: octets with zeros in front are decimal all the same.
+fn padded_v4(s: &str) -> Option<IpAddr> {
+    let octet = |o: &str| match o.len() {
+        1..=3 if o.bytes().all(|b| b.is_ascii_digit()) => o.parse::<u8>().ok(),
+        _ => None,
+    };
+    let octets: Vec<u8> = s.split('.').map(octet).collect::<Option<_>>()?;
+    <[u8; 4]>::try_from(octets).ok().map(IpAddr::from)
 }
 
 /// Whether `s` can be a host name.
@@ -24,6 +36,57 @@ pub fn is_host_name(s: &str) -> bool {
         && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
         && s.bytes().any(|b| b.is_ascii_alphabetic())
         && !s.starts_with(['.', '-'])
+}
+
+/// An identity of any form, distinguished names included. Host names without `@` are errors here.
+///
+/// # Errors
+/// Why it is none.
+pub fn identity(s: &str) -> Result<Id, String> {
+    s.parse::<Id>().or_else(|e| padded_v4(s).map(Id::Addr).ok_or_else(|| e.to_string()))
+}
+
+/// A distinguished name as DER.
+///
+/// # Errors
+/// Why it is none.
+pub fn dn(s: &str) -> Result<Vec<u8>, String> {
+    match identity(s)? {
+        Id::Dn(der) => Ok(der),
+        _ => Err(format!("`{s}' is not a distinguished name")),
+    }
+}
+
+/// `leftaddresspool=`: `FIRST-LAST`, or a network without its first and last address; of several the first.
+///
+/// # Errors
+/// Why it is none.
+pub fn pool(s: &str) -> Result<AddressPool, String> {
+    let one = s.split(',').next().unwrap_or_default().trim();
+    let (first, last) = match one.split_once('-') {
+        Some((first, last)) => (address(first.trim()), address(last.trim())),
+        None if one.contains('/') => {
+            let net = subnet(one)?;
+            let mut hosts = net.hosts();
+            (hosts.next(), Some(hosts_end(net)))
+        }
+        None => (address(one), address(one)),
+    };
+    match (first, last) {
+        (Some(first), Some(last)) if first <= last && first.is_ipv4() == last.is_ipv4() => {
+            Ok(AddressPool { first, last })
+        }
+        (Some(_), Some(_)) => Err("the last address is before the first".into()),
+        _ => Err("expected FIRST-LAST or NET/BITS".into()),
+    }
+}
+
+/// The last address of a network that a host may have.
+fn hosts_end(net: IpNet) -> IpAddr {
+    match net {
+        IpNet::V4(n) if n.prefix_len() < 31 => Ipv4Addr::from(u32::from(n.broadcast()) - 1).into(),
+        other => other.broadcast(),
+    }
 }
 
 /// `left=`: an address, one of the `%` words, `%ifname`, or a host name (of `name/IP`, the name).
@@ -35,9 +98,10 @@ pub fn host(s: &str) -> Result<HostSpec, String> {
         "%any" | "%any4" | "%any6" | "0.0.0.0" | "::" | "0::0" | "%" => return Ok(HostSpec::Any),
         "%defaultroute" => return Ok(HostSpec::DefaultRoute),
         "%unset" => return Ok(HostSpec::Unset),
-        "%group" | "%opportunistic" | "%oppo" | "%opportunisticgroup" | "%oppogroup" => {
-            return Err("opportunistic encryption and groups are not served".into());
-        }
+        "%group" => return Ok(HostSpec::Group),
+        "%opportunistic" | "%oppo" => return Ok(HostSpec::Opportunistic),
+        "%opportunisticgroup" | "%oppogroup" => return Ok(HostSpec::OpportunisticGroup),
+        "%dns" | "%hostname" | "%address" => return Ok(HostSpec::Unset),
         _ => {}
     }
     if let Some(interface) = s.strip_prefix('%') {
@@ -298,13 +362,30 @@ mod tests {
     }
 
     #[test]
+    fn pools() {
+        let show = |s: &str| pool(s).map(|p| format!("{}-{}", p.first, p.last));
+        for (text, want) in [
+            ("10.0.0.5-10.0.0.9", "10.0.0.5-10.0.0.9"),
+            ("10.0.0.0/24", "10.0.0.1-10.0.0.254"),
+            ("10.0.0.7", "10.0.0.7-10.0.0.7"),
+            ("10.0.0.1-10.0.0.2,fd00::1-fd00::2", "10.0.0.1-10.0.0.2"),
+        ] {
+            assert_eq!(show(text).unwrap(), want);
+        }
+        for bad in ["", "10.0.0.9-10.0.0.5", "10.0.0.1-fd00::1", "%dhcp", "10.0.0.0/33"] {
+            assert!(show(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn hosts() {
         assert_eq!(host("%defaultroute"), Ok(HostSpec::DefaultRoute));
         assert_eq!(host("0.0.0.0"), Ok(HostSpec::Any));
+        assert_eq!(host("192.000.002.001"), Ok(HostSpec::Addr("192.0.2.1".parse().unwrap())));
         assert_eq!(host("%eth0"), Ok(HostSpec::Interface("eth0".into())));
         assert_eq!(host("vpn.example.com/192.0.2.1"), Ok(HostSpec::Name("vpn.example.com".into())));
         assert_eq!(host("0xc0000201"), Ok(HostSpec::Addr("192.0.2.1".parse().unwrap())));
-        for bad in ["1.2.3", "a b", "%group", "-x", "%/"] {
+        for bad in ["1.2.3", "a b", "-x", "%/"] {
             assert!(host(bad).is_err(), "{bad}");
         }
     }

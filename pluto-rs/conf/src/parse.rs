@@ -83,6 +83,8 @@ pub struct Section {
     pub span: Span,
     /// Parameters.
     pub params: Vec<Param>,
+    /// Lines of it that could not be read.
+    pub errors: Vec<Diagnostic>,
 }
 
 /// All sections of a file and what it includes, in reading order.
@@ -181,7 +183,15 @@ impl Line<'_> {
 
 impl Reader {
     fn finish(self) -> Result<Sections, Vec<Diagnostic>> {
-        if self.errors.is_empty() { Ok(self.sections) } else { Err(self.errors) }
+        if self.errors.is_empty() {
+            return Ok(self.sections);
+        }
+        // Those of single conns too: all that is wrong is said in one run.
+        let mut errors = self.errors;
+        for section in self.sections.list {
+            errors.extend(section.errors.into_iter().take(MAX_ERRORS.saturating_sub(errors.len())));
+        }
+        Err(errors)
     }
 
     fn file(&mut self, path: &Path, text: &str, depth: usize) {
@@ -209,7 +219,7 @@ impl Reader {
             Ok(mut pairs) => pairs.next(),
             Err(e) => {
                 let error = self.explain(line, &e, indent);
-                return self.errors.push(error);
+                return self.bad_line(line, error, indent);
             }
         };
         let Some(pair) = pair else { return };
@@ -224,9 +234,32 @@ impl Reader {
         }
     }
 
+    /// An error costs the conn it stands in, or the file when it stands in none.
+    fn bad_line(&mut self, line: &Line<'_>, error: Diagnostic, indent: usize) {
+        let mut words = line.text.split_whitespace();
+        if words.next().is_some_and(|w| w.eq_ignore_ascii_case("conn"))
+            && let Some(name) = words.next()
+        {
+            let name = name.trim_matches('"').to_string();
+            self.section(line, indent, SectionKind::Conn(name));
+        } else if indent == 0 {
+            return self.errors.push(error);
+        }
+        match self.current.and_then(|i| self.sections.list.get_mut(i)) {
+            Some(section) if section.errors.len() < MAX_ERRORS => section.errors.push(error),
+            Some(_) => {}
+            None => self.errors.push(error),
+        }
+    }
+
     fn section(&mut self, line: &Line<'_>, indent: usize, kind: SectionKind) {
         self.current = Some(self.sections.list.len());
-        self.sections.list.push(Section { kind, span: line.span(indent), params: Vec::new() });
+        self.sections.list.push(Section {
+            kind,
+            span: line.span(indent),
+            params: Vec::new(),
+            errors: Vec::new(),
+        });
     }
 
     fn parameter(&mut self, line: &Line<'_>, pair: Pair<'_, Rule>, indent: usize) {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use ipsec_types::auth::{CryptoPolicy, StrictCrl};
 use ipsec_types::whack::SetupSpec;
 
 use crate::diag::{Diagnostic, Severity};
@@ -101,6 +102,9 @@ impl Default for SetupSection {
 pub(crate) fn build(sections: &[Section], notes: &mut Vec<Diagnostic>) -> SetupSection {
     let mut setup = SetupSection::default();
     let mut all = sections.iter().filter(|s| s.kind == SectionKind::Setup);
+    for section in sections.iter().filter(|s| s.kind == SectionKind::Setup) {
+        notes.extend(section.errors.iter().cloned());
+    }
     for param in all.next().into_iter().flat_map(|s| &s.params) {
         if param.value.is_empty() && !param.quoted {
             continue;
@@ -134,14 +138,12 @@ fn set(setup: &mut SetupSection, p: &Param, notes: &mut Vec<Diagnostic>) -> Resu
     if setup.given.iter().any(|g| g.0 == keyword.name) {
         return Err(warn(format!("duplicate key '{}' in config setup; the first one counts", p.key)));
     }
-    if let Effect::Ignored(why) = keyword.effect {
+    if let Effect::Ignored(why) | Effect::Differs(why) = keyword.effect {
         if !crate::merge::is_default(keyword, p) {
             let message = format!("{}= has no effect: {why}", p.key);
             notes.push(Diagnostic::new(Severity::Note, p.place(), message));
         }
-        if keyword.name != "oe" {
-            return Ok(());
-        }
+        return Ok(());
     }
     let bad = |why: &str| warn(format!("bad value {}={} [{why}]; using the default", p.key, p.value));
     let yes = || values::boolean(&p.value).ok_or_else(|| bad("expected yes or no"));
@@ -165,7 +167,29 @@ fn set(setup: &mut SetupSection, p: &Param, notes: &mut Vec<Diagnostic>) -> Resu
         "dumpdir" => setup.dumpdir = path(),
         "pluto" => setup.pluto = !p.value.eq_ignore_ascii_case("no"),
         "plutowait" => setup.plutowait = yes()?,
-        "oe" => setup.oe = yes()?,
+        "oe" => {
+            setup.oe = yes()?;
+            setup.engine.opportunistic = setup.oe;
+        }
+        "crypto-policy" => {
+            setup.engine.crypto_policy = match p.value.to_ascii_lowercase().as_str() {
+                "modern" => CryptoPolicy::Modern,
+                "compat" => CryptoPolicy::Compat,
+                "legacy" => CryptoPolicy::Legacy,
+                _ => return Err(bad("expected modern, compat or legacy")),
+            };
+        }
+        "strictcrlpolicy" => {
+            setup.engine.strict_crl = match p.value.to_ascii_lowercase().as_str() {
+                "ifuri" => StrictCrl::IfUri,
+                _ if yes()? => StrictCrl::Yes,
+                _ => StrictCrl::No,
+            };
+        }
+        "crlcheckinterval" => {
+            setup.engine.crl_check_interval = values::time(&p.value).map_err(|why| bad(&why))?;
+        }
+        "nocrsend" => setup.engine.no_cr_send = yes()?,
         "prepluto" => setup.prepluto = path(),
         "postpluto" => setup.postpluto = path(),
         "uniqueids" => {

@@ -61,6 +61,33 @@ pub fn percent(s: &str) -> Result<u32, String> {
     number(s.strip_suffix('%').unwrap_or(s))
 }
 
+/// An amount of octets or packets: a number with an optional unit `k m g t`, in powers of 1024, or `%forever`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn amount(s: &str) -> Result<u64, String> {
+    let lower = s.to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    if lower == "%forever" || lower == "infinite" {
+        return Ok(0);
+    }
+    let shift = match lower[digits.len()..].trim_end_matches('b').trim_end_matches('i') {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        other => return Err(format!("bad multiplier \"{other}\" on {s}")),
+    };
+    let n: u64 = digits.parse().map_err(|_| "value is not a number".to_string())?;
+    n.checked_mul(1 << shift).ok_or_else(|| format!("number too large: {s}"))
+}
+
+/// The words of a list.
+pub fn words(s: &str) -> impl Iterator<Item = &str> {
+    s.split([' ', '\t', ',']).filter(|w| !w.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -97,3 +97,13 @@ fn ten_thousand_conns_load_in_a_moment() {
     assert_eq!(config.conns.len(), 10_001);
     assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }
+
+#[test]
+fn a_broken_line_costs_its_conn_alone() {
+    let text = "conn a\n left=\"192.0.2.1\n auto=add\nconn b c\n left=192.0.2.1\nconn pfs=yes\n left=192.0.2.1\n right=%any\n";
+    let config = load_str(Path::new("t"), text).unwrap();
+    let names = |v: &[String]| v.join(" ");
+    let refused: Vec<String> = config.conn_errors.iter().map(|e| e.name.clone()).collect();
+    let loaded: Vec<String> = config.conns.iter().map(|c| c.spec.name.clone()).collect();
+    assert_eq!((names(&refused), names(&loaded)), ("a b".into(), "pfs=yes".into()));
+}

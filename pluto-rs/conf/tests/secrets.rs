@@ -5,8 +5,9 @@
 use std::fs;
 use std::path::Path;
 
-use ipsec_conf::secrets::{load, lookup, parse};
-use ipsec_types::Id;
+use ipsec_conf::secrets::{load, lookup, parse, parse_all, psks, xauth_password};
+use ipsec_types::auth::{KeyFileKind, Passphrase, Secret};
+use ipsec_types::{Id, SecretBytes};
 
 fn keys(text: &str, me: &str, him: &str) -> Vec<String> {
     let resolver = |name: &str| (name == "known.example").then(|| "192.0.2.1".parse().unwrap());
@@ -68,20 +69,20 @@ fn every_form_of_a_psk() {
 
 #[test]
 fn bad_records_are_dropped_alone() {
-    let text = "bogus.invalid : PSK \"leak\"\n1.2.3.4 : PSK plain\n: FOO x\n%any : PSK \"open\n: PSK \"a\" \"b\"\n: RSA {\n\tModulus: 0x1\n\t}\n\
+    let text = "bogus.invalid : PSK \"leak\"\n1.2.3.4 : PSK plain word\n: FOO x\n%any : PSK \"open\n: PSK \"a\" \"b\"\n: RSA {\n\tModulus: 0x1\n\t}\n\
 @joe : XAUTH \"pw\"\n: PIN %smartcard1 %prompt\n%any : PSK \"good\"\n";
     assert_eq!(keys(text, A, B), ["good"]);
     let said = said(text);
     for want in [
-        "\"/nonexistent/s\" line 1: index \"bogus.invalid\" does not look numeric and name lookup failed; record dropped",
-        "\"/nonexistent/s\" line 2: PSK data malformed: PSK must start with a double-quote or a zero.",
+        "\"/nonexistent/s\" line 1: index \"bogus.invalid\" does not look numeric and name lookup failed; taken as \"@bogus.invalid\"",
+        "\"/nonexistent/s\" line 2: expected record boundary in key",
         "\"/nonexistent/s\" line 4: unterminated string",
         "\"/nonexistent/s\" line 5: expected record boundary in key",
-        "\"/nonexistent/s\" line 9: XAUTH password skipped: only pre-shared keys are used",
+        "\"/nonexistent/s\" line 7: RSA data malformed (hex constant must have an even number of digits): Modulus",
     ] {
         assert!(said.iter().any(|s| s == want), "{want}\n{said:#?}");
     }
-    assert_eq!(said.len(), 8, "{said:#?}");
+    assert_eq!(said.len(), 6, "{said:#?}");
 }
 
 #[test]
@@ -96,4 +97,87 @@ fn includes_are_relative_to_their_file() {
     let text: Vec<String> = said.iter().map(|d| d.log_form()).collect();
     assert!(text.iter().any(|t| t == "no secrets filename matched \"none.inc\""), "{text:#?}");
     assert!(text.iter().any(|t| t.ends_with("nested too deeply")), "{text:#?}");
+}
+
+fn all(text: &str) -> Vec<Secret> {
+    let (records, said) = parse_all(Path::new("/nonexistent/s"), text.as_bytes(), &|_| None);
+    assert!(said.is_empty(), "{said:#?}");
+    records.into_iter().map(|r| r.secret).collect()
+}
+
+#[test]
+fn every_kind_of_record_is_read() {
+    let file = |name: &str, kind, passphrase| Secret::KeyFile { file: name.into(), kind, passphrase };
+    let bytes = |s: &str| SecretBytes::from(s.as_bytes());
+    for (text, want) in [
+        (": RSA gw.key", file("gw.key", KeyFileKind::Rsa, Passphrase::None)),
+        (": RSA \"a b.key\" \"pw\"", file("a b.key", KeyFileKind::Rsa, Passphrase::Text(bytes("pw")))),
+        (": rsa gw.key %prompt", file("gw.key", KeyFileKind::Rsa, Passphrase::Prompt)),
+        (": ECDSA ec.pem 0x6162", file("ec.pem", KeyFileKind::Ecdsa, Passphrase::Text(bytes("ab")))),
+        (": P12 a.p12 \"x\"", file("a.p12", KeyFileKind::Pkcs12, Passphrase::Text(bytes("x")))),
+        (": PKCS8 a.key", file("a.key", KeyFileKind::Any, Passphrase::None)),
+        ("@joe : XAUTH \"pw\"", Secret::Xauth(bytes("pw"))),
+        ("@joe : XAUTH pw", Secret::Xauth(bytes("pw"))),
+        (": PSK bare", Secret::Psk(bytes("bare"))),
+        (": PIN %smartcard1 %prompt", Secret::Pin { token: "%smartcard1".into(), pin: Passphrase::Prompt }),
+        (
+            ": PIN %smartcard:50 1234",
+            Secret::Pin { token: "%smartcard:50".into(), pin: Passphrase::Text(bytes("1234")) },
+        ),
+        ("carol@x : EAP \"pw\"", Secret::Other("EAP".into())),
+        ("joe@x : NTLM 0x00", Secret::Other("NTLM".into())),
+    ] {
+        assert_eq!(all(text), [want], "{text}");
+    }
+}
+
+#[test]
+fn rsa_blocks_hold_numbers() {
+    let block = |end: &str| {
+        format!(
+            ": RSA\t{{\n\t# RSA 512 bits\n\t#pubkey=0sAQ\n\tModulus: 0x0b\n\tPublicExponent: 0x03\n\
+\tPrivateExponent: 0x05\n\tPrime1: 0x06\n\tPrime2: 0x07\n\tExponent1: 0x08\n\tExponent2 0x09\n\tCoefficient: 0sCg==\n{end}}}\n: PSK \"next\"\n"
+        )
+    };
+    for text in [block("\t"), block("")] {
+        let secrets = all(&text);
+        let [Secret::Rsa(n), Secret::Psk(_)] = secrets.as_slice() else { panic!("{secrets:?}") };
+        let numbers = [&n.n, &n.e, &n.d, &n.p, &n.q, &n.dp, &n.dq, &n.qinv];
+        assert_eq!(numbers.map(|b| b.expose()[0]), [11, 3, 5, 6, 7, 8, 9, 10]);
+    }
+    for (text, want) in [
+        (": RSA {\n\tModulus: 0x0b\n", "premature end of RSA key"),
+        (": RSA {\n\tModulus: 11\n\t}\n", "RSA data malformed (no 0x or 0s): Modulus"),
+        (": RSA {\n\tModulus: 0x0b\n\t} x\n", "unexpected token after '}'"),
+        (": RSA\n", "expected `{' or the name of a private key file"),
+    ] {
+        let said = said(text);
+        assert!(said.len() == 1 && said[0].contains(want), "{said:?}");
+    }
+}
+
+#[test]
+fn xauth_passwords_are_found_by_user() {
+    let text = "@joe : XAUTH \"a\"\njane@example.com : XAUTH \"b\"\n: XAUTH \"c\"\n@joe : PSK \"no\"\n";
+    let (records, _) = parse_all(Path::new("/nonexistent/s"), text.as_bytes(), &|_| None);
+    let of = |user| xauth_password(&records, user).map(|p| p.expose().to_vec());
+    assert_eq!(
+        (of("joe"), of("jane@example.com"), of("else")),
+        (Some(b"a".to_vec()), Some(b"b".to_vec()), Some(b"c".to_vec()))
+    );
+    assert_eq!(psks(&records).len(), 1);
+    assert!(xauth_password(&[], "joe").is_none());
+}
+
+#[test]
+fn files_others_can_read_are_reported() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    fs::write(&path, ": PSK \"x\"\n").unwrap();
+    let warned = |mode| {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        load(&path).1.iter().any(|d| d.message.contains("can be read by every user"))
+    };
+    assert!(warned(0o644) && !warned(0o600));
 }

@@ -6,13 +6,15 @@ use ipsec_types::SecretBytes;
 ///
 /// # Errors
 /// The reason, which never holds a part of the secret.
-pub(super) fn decode(data: &[u8]) -> Result<SecretBytes, &'static str> {
+pub(crate) fn decode(data: &[u8]) -> Result<SecretBytes, &'static str> {
     match data {
         [b'0', b'x' | b'X', rest @ ..] => hex(rest),
         [b'0', b's' | b'S', rest @ ..] => base64(rest),
         [b'0', b't' | b'T', rest @ ..] if !rest.is_empty() => Ok(SecretBytes::from(rest)),
         [b'0', b't' | b'T'] => Err("input is empty"),
-        _ => Err("PSK must start with a double-quote or a zero."),
+        [] => Err("input is empty"),
+        // A bare word stands for itself.
+        _ => Ok(SecretBytes::from(data)),
     }
 }
 
@@ -74,20 +76,12 @@ mod tests {
             (b"0saGVsbG8gd29ybGQ=", b"hello world"),
             (b"0saGVsbG8gd29ybGQ", b"hello world"),
             (b"0ta b # c", b"a b # c"),
+            (b"bare", b"bare"),
+            (b"0123", b"0123"),
         ] {
             assert_eq!(decode(text).unwrap().expose(), want);
         }
-        for bad in [
-            &b"secret"[..],
-            b"0x",
-            b"0xabc",
-            b"0xzz",
-            b"0sA",
-            b"0s!!!!",
-            b"0saGVsbG8gd29ybGQ==",
-            b"0t",
-            b"\"x",
-        ] {
+        for bad in [&b"0x"[..], b"0xabc", b"0xzz", b"0sA", b"0s!!!!", b"0saGVsbG8gd29ybGQ==", b"0t"] {
             assert!(decode(bad).is_err());
         }
     }

@@ -29,6 +29,14 @@ pub(super) struct Record<'a> {
     pub(super) unterminated: Option<u32>,
 }
 
+impl Record<'_> {
+    /// Whether a `{` has no `}` yet.
+    fn is_open(&self) -> bool {
+        let brace = self.tokens.iter().rev().find_map(|t| t.word().filter(|w| matches!(*w, "{" | "}")));
+        brace == Some("{")
+    }
+}
+
 /// Splits a file into records; `Err` items are lines that belong to none.
 pub(super) fn records(text: &[u8]) -> (Vec<Record<'_>>, Option<u32>) {
     let mut records: Vec<Record<'_>> = Vec::new();
@@ -41,7 +49,9 @@ pub(super) fn records(text: &[u8]) -> (Vec<Record<'_>>, Option<u32>) {
         if content.is_empty() || content[0] == b'#' {
             continue;
         }
-        if content.len() == line.len() {
+        // A `}` in column one ends the block that is open, as people write it.
+        let closes = content[0] == b'}' && records.last().is_some_and(Record::is_open);
+        if content.len() == line.len() && !closes {
             records.push(Record { tokens: Vec::new(), line: number, unterminated: None });
         }
         match records.last_mut() {
@@ -91,7 +101,7 @@ fn word_tokens<'a>(word: &'a [u8], line: u32, record: &mut Record<'a>, is_data: 
         return push(word);
     }
     if let Some(kind) = word.strip_prefix(b":")
-        && std::str::from_utf8(kind).is_ok_and(|k| super::Kind::of(k).is_some())
+        && std::str::from_utf8(kind).is_ok_and(|k| super::record::Kind::of(k).is_some())
     {
         push(&word[..1]);
         return push(kind);
@@ -106,5 +116,5 @@ fn word_tokens<'a>(word: &'a [u8], line: u32, record: &mut Record<'a>, is_data: 
 }
 
 fn takes_data(word: &str) -> bool {
-    matches!(super::Kind::of(word), Some(super::Kind::Psk | super::Kind::Xauth))
+    matches!(super::record::Kind::of(word), Some(super::record::Kind::Psk | super::record::Kind::Xauth))
 }

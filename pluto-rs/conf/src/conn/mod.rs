@@ -1,0 +1,244 @@
+//! A `conn` from merged keywords to [`ConnSpec`].
+
+use ipsec_types::conn::{Auto, ConnSpec, ConnType};
+
+use crate::diag::{Diagnostic, Place, Severity};
+use crate::dialect::Dialect;
+use crate::keywords::{self, Effect, Kind, Scope, Side};
+use crate::merge::Merged;
+use crate::parse::Param;
+use crate::values;
+
+mod auth;
+mod end;
+mod options;
+mod subnets;
+
+/// What of an end needs this machine or a name server before the conn can be added.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// `leftid=` is a host name: the identity is its address.
+    pub id_name: Option<String>,
+    /// `leftnexthop=%defaultroute`, said or implied by `left=%defaultroute`.
+    pub nexthop_default: bool,
+}
+
+/// A conn that can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conn {
+    /// What it says.
+    pub spec: ConnSpec,
+    /// Left over for the one who adds it.
+    pub left: Pending,
+    /// The same for right.
+    pub right: Pending,
+    /// Notes and warnings.
+    pub notes: Vec<Diagnostic>,
+}
+
+/// A conn that cannot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnError {
+    /// Its name.
+    pub name: String,
+    /// Its `auto=`, as far as it can be told.
+    pub auto: Auto,
+    /// Why; at least one is an error.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Builds the conns of one section: one, or with `leftsubnets=` one for each pair.
+pub(crate) fn build(
+    name: &str,
+    place: Place,
+    merged: Merged<'_>,
+    dialect: Dialect,
+) -> Result<Vec<Conn>, ConnError> {
+    let mut b = Builder { name, place, merged, dialect, diagnostics: Vec::new() };
+    b.diagnostics.append(&mut b.merged.diagnostics);
+    let auto = b.auto();
+    let conns = b.conns(auto);
+    if b.diagnostics.iter().any(|d| d.severity == Severity::Error) {
+        return Err(ConnError { name: name.to_string(), auto, diagnostics: b.diagnostics });
+    }
+    let mut conns = conns;
+    if let Some(first) = conns.first_mut() {
+        first.notes = b.diagnostics;
+    }
+    Ok(conns)
+}
+
+struct Builder<'a> {
+    name: &'a str,
+    place: Place,
+    merged: Merged<'a>,
+    dialect: Dialect,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl<'a> Builder<'a> {
+    fn get(&self, name: &'static str, side: Side) -> Option<&'a Param> {
+        self.merged.settings.get(&(name, side)).copied()
+    }
+
+    fn say(&mut self, severity: Severity, param: &Param, message: String) {
+        self.diagnostics.push(Diagnostic::new(severity, param.place(), message));
+    }
+
+    /// A value that cannot be understood.
+    fn bad(&mut self, what: &str, side: Side, name: &str, param: &Param, why: &str) {
+        let key = format!("{}{name}", side.prefix());
+        let message = format!("while loading '{}': bad {what} {key}={} [{why}]", self.name, param.value);
+        self.say(Severity::Error, param, message);
+    }
+
+    /// The value of a keyword through `read`, or nothing and an error.
+    fn read<T>(
+        &mut self,
+        what: &str,
+        name: &'static str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.read_at(what, name, Side::Both, read)
+    }
+
+    fn read_at<T>(
+        &mut self,
+        what: &str,
+        name: &'static str,
+        side: Side,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let param = self.get(name, side)?;
+        match read(&param.value) {
+            Ok(value) => Some(value),
+            Err(why) => {
+                self.bad(what, side, name, param, &why);
+                None
+            }
+        }
+    }
+
+    fn boolean(&mut self, name: &'static str, default: bool) -> bool {
+        self.boolean_at(name, Side::Both).unwrap_or(default)
+    }
+
+    fn boolean_at(&mut self, name: &'static str, side: Side) -> Option<bool> {
+        let read = |s: &str| values::boolean(s).ok_or_else(|| "expected yes or no".to_string());
+        self.read_at("value", name, side, read)
+    }
+
+    fn time(&mut self, name: &'static str, default: u32) -> u32 {
+        self.read("duration", name, values::time).unwrap_or(default)
+    }
+
+    fn number(&mut self, name: &'static str, default: u32) -> u32 {
+        self.read("number", name, values::number).unwrap_or(default)
+    }
+
+    fn word(&mut self, name: &'static str) -> &'static str {
+        self.word_at(name, Side::Both)
+    }
+
+    /// The meaning of a word; an unknown one is a warning and counts as the first, as it always has.
+    fn word_at(&mut self, name: &'static str, side: Side) -> &'static str {
+        let Some(keyword) = keywords::KEYWORDS.iter().find(|k| {
+            k.name == name && k.scope != Scope::Setup && (k.scope == Scope::End) == (side != Side::Both)
+        }) else {
+            return "";
+        };
+        let Kind::Word(words) = keyword.kind else { return "" };
+        let Some(param) = self.get(name, side) else {
+            return words.iter().find(|w| w.0 == keyword.default).map_or("", |w| w.1);
+        };
+        if let Some(found) = words.iter().find(|w| w.0.eq_ignore_ascii_case(&param.value)) {
+            return found.1;
+        }
+        let first = words.first().map_or("", |w| w.1);
+        let spellings: Vec<&str> = words.iter().map(|w| w.0).collect();
+        let message = format!("keyword {}, invalid value: {}; taken as `{first}'", param.key, param.value);
+        let near = crate::diag::did_you_mean(&param.value, spellings.iter().copied());
+        let help = match near {
+            Some(near) => format!("did you mean `{near}'?"),
+            None => format!("expected {}", spellings.join(", ")),
+        };
+        self.warn_once(Diagnostic::new(Severity::Warning, param.place(), message).with_help(help));
+        first
+    }
+
+    /// Says something that may be found out more than once.
+    fn warn_once(&mut self, finding: Diagnostic) {
+        if !self.diagnostics.contains(&finding) {
+            self.diagnostics.push(finding);
+        }
+    }
+
+    fn auto(&mut self) -> Auto {
+        match self.word("auto") {
+            "add" => Auto::Add,
+            "route" => Auto::Route,
+            "start" => Auto::Start,
+            "keep" => Auto::Keep,
+            _ => Auto::Ignore,
+        }
+    }
+
+    fn conns(&mut self, auto: Auto) -> Vec<Conn> {
+        self.refused();
+        let mut spec = ConnSpec { name: self.name.to_string(), auto, ..ConnSpec::default() };
+        spec.conn_type = match self.word("type") {
+            "transport" => ConnType::Transport,
+            "passthrough" => ConnType::Passthrough,
+            "reject" => ConnType::Reject,
+            "drop" => ConnType::Drop,
+            _ => ConnType::Tunnel,
+        };
+        spec.aliases = self.aliases();
+        self.lifetimes(&mut spec);
+        self.algorithms(&mut spec);
+        self.dpd(&mut spec);
+        self.options(&mut spec);
+        let mut pending = [Pending::default(), Pending::default()];
+        for (side, pending) in [Side::Left, Side::Right].into_iter().zip(&mut pending) {
+            let end = self.end(side, pending);
+            match side {
+                Side::Left => spec.left = end,
+                _ => spec.right = end,
+            }
+        }
+        self.authentication(&mut spec);
+        self.mode_config(&mut spec);
+        let [left, right] = pending;
+        let conn = Conn { spec, left, right, notes: Vec::new() };
+        self.with_subnets(conn)
+    }
+
+    /// Keywords without which the conn would be less safe than its owner thinks.
+    fn refused(&mut self) {
+        let mut set: Vec<_> = self.merged.settings.iter().map(|(s, p)| (*s, *p)).collect();
+        set.sort_by_key(|(_, p)| p.span.line);
+        for ((name, side), param) in set {
+            let Some(found) = keywords::find(&param.key, false) else { continue };
+            if let Effect::Refused(why) = found.keyword.effect
+                && !crate::merge::is_default(found.keyword, param)
+            {
+                self.bad("keyword", side, name, param, why);
+            }
+        }
+        if self.word("keyexchange") == "ikev2"
+            || self.word("ikev2") == "insist"
+            || !self.boolean("ikev1", true)
+        {
+            let param = ["keyexchange", "ikev2", "ikev1"].into_iter().find_map(|n| self.get(n, Side::Both));
+            if let Some(param) = param {
+                let message = format!("while loading '{}': IKEv2 is not served", self.name);
+                self.say(Severity::Error, param, message);
+            }
+        }
+    }
+
+    fn aliases(&self) -> Vec<String> {
+        let given = self.merged.appended.get(&("connalias", Side::Both)).into_iter().flatten();
+        given.flat_map(|p| p.value.split_whitespace()).map(str::to_string).collect()
+    }
+}

@@ -1,0 +1,75 @@
+//! Whose `ipsec.conf` a file is, as far as its words tell. Where the programs disagree about a meaning, this decides.
+
+use crate::keywords::{self, Origin};
+use crate::parse::{Section, SectionKind};
+
+/// Whose file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Openswan or FreeS/WAN; also a file with no telling word.
+    #[default]
+    Openswan,
+    /// libreswan.
+    Libreswan,
+    /// strongSwan.
+    Strongswan,
+}
+
+/// Words only Openswan and its ancestors have.
+const OPENSWAN: [&str; 12] = [
+    "oe",
+    "interfaces",
+    "klipsdebug",
+    "forceencaps",
+    "plutostderrlog",
+    "disablearrivalcheck",
+    "nhelpers",
+    "plutowait",
+    "connaddrfamily",
+    "protostack",
+    "nat_traversal",
+    "virtual_private",
+];
+
+/// The dialect of the file: the one most telling words belong to.
+pub(crate) fn of(sections: &[Section]) -> Dialect {
+    let (mut openswan, mut libreswan, mut strongswan) = (0u32, 0u32, 0u32);
+    for section in sections {
+        strongswan += u32::from(matches!(section.kind, SectionKind::Ca(_)));
+        for param in section.params.iter().filter(|p| !p.value.is_empty()) {
+            let key = param.key.to_ascii_lowercase();
+            openswan += u32::from(OPENSWAN.contains(&key.as_str()));
+            let value = param.value.as_str();
+            let telling = match key.as_str() {
+                "leftfirewall" | "rightfirewall" | "lefthostaccess" | "righthostaccess" => true,
+                "margintime" | "plutostart" | "sha256_96" | "replay_window" => true,
+                "ike" | "esp" => value.ends_with('!'),
+                "leftauth" | "rightauth" => {
+                    let value = value.to_ascii_lowercase();
+                    ["psk", "pubkey", "xauth", "eap"].iter().any(|w| value.starts_with(w))
+                }
+                "leftsourceip" | "rightsourceip" => value.starts_with('%') || value.contains('/'),
+                "authby" => matches!(value, "psk" | "pubkey" | "xauthpsk" | "xauthrsasig"),
+                "dpdaction" => value == "none",
+                _ => false,
+            };
+            strongswan += u32::from(telling);
+            let setup = section.kind == SectionKind::Setup;
+            match keywords::find(&key, setup).map(|f| f.keyword.origin) {
+                Some(Origin::Strongswan) => strongswan += 1,
+                // strongSwan has it too.
+                Some(Origin::Libreswan)
+                    if !matches!(key.as_str(), "fragmentation" | "mark" | "mark_in" | "mark_out") =>
+                {
+                    libreswan += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    match () {
+        () if strongswan > openswan.max(libreswan) => Dialect::Strongswan,
+        () if libreswan > openswan => Dialect::Libreswan,
+        () => Dialect::Openswan,
+    }
+}
