@@ -11,6 +11,7 @@ mod ctl;
 mod daemon;
 mod info;
 mod paths;
+mod reload;
 mod resolve;
 mod setup;
 mod verify;

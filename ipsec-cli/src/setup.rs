@@ -7,7 +7,7 @@ use ipsec_conf::Config;
 use ipsec_types::whack::Request;
 
 use crate::daemon::{self, State};
-use crate::{addconn, ctl, info, paths, whack};
+use crate::{addconn, ctl, info, paths, reload, resolve, whack};
 
 const USAGE: &str =
     "Usage: ipsec setup {start|stop|restart|reload|force-reload|condrestart|try-restart|status|version}";
@@ -51,6 +51,9 @@ pub(crate) fn run(args: &[String]) -> i32 {
                 Ok(config) => config,
                 Err(status) => return status,
             };
+            if matches!(action, "reload" | "force-reload") && ctl::answers(&base) {
+                return reload(&config, &base);
+            }
             if action != "start" {
                 stop(&base);
             }
@@ -75,6 +78,18 @@ fn checked() -> Result<Config, i32> {
         eprint!("{}", addconn::explain(&path, &errors));
         3
     })
+}
+
+/// What has changed since; tunnels of conns that are as they were stay.
+fn reload(config: &Config, base: &Path) -> i32 {
+    say("Reloading Openswan IPsec...");
+    let route = resolve::default_route((None, None));
+    let status = reload::run(base, config, route.as_ref());
+    say(match status {
+        0 => "...Openswan IPsec reloaded",
+        _ => "...Openswan IPsec reloaded, but not every conn could be",
+    });
+    status
 }
 
 fn start(config: &Config, base: &Path) -> i32 {
