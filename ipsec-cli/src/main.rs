@@ -16,6 +16,7 @@ mod resolve;
 mod setup;
 mod verify;
 mod whack;
+mod whack_conn;
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;

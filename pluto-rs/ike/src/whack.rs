@@ -2,7 +2,7 @@
 
 use ipsec_types::auth::AuthBy;
 use ipsec_types::conn::{ConnSpec, ConnType, HostSpec};
-use ipsec_types::whack::{Request, rc};
+use ipsec_types::whack::{Request, Reread, rc};
 
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind};
@@ -33,6 +33,16 @@ impl Endpoint {
                 if self.whack_initiate(client, &name, asynchronous) && !asynchronous {
                     return;
                 }
+            }
+            Request::InitiateAs { name, asynchronous, user: _, password: _ } => {
+                let text = "XAUTH is not done by this daemon: --xauthname and --xauthpass are not used";
+                self.log_plain(Some(client), rc::LOG_SERIOUS, text);
+                return self.on_whack(client, Request::Initiate { name, asynchronous });
+            }
+            Request::Reread(Reread::All) => return self.out.push_back(Output::RereadSecrets(client)),
+            Request::Reread(_) => self.reply(client, rc::COMMENT, "this daemon uses no certificates"),
+            Request::PublicKey { .. } => {
+                self.reply(client, rc::NOKEY, "public keys are not used by this daemon; key not loaded");
             }
             Request::Terminate { name } => self.whack_terminate(client, &name),
             Request::Route { name } => self.whack_route(client, &name),

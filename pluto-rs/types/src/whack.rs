@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::{CryptoPolicy, StrictCrl};
 use crate::conn::{ConnSpec, VirtualPrivate};
 use crate::id::Id;
+use crate::secret::SecretBytes;
 
 /// Longest request line.
 pub const MAX_REQUEST: usize = 1 << 20;
@@ -54,7 +55,7 @@ pub mod rc {
     pub const DEAF: u8 = 24;
     /// Cannot route.
     pub const ROUTE: u8 = 25;
-    /// Cannot unroute while an SA uses the route.
+    /// `RC_RTBUSY`: the route is in use.
     pub const RTBUSY: u8 = 26;
     /// Bad identity.
     pub const BADID: u8 = 27;
@@ -157,6 +158,28 @@ pub enum Request {
         /// The peer's address.
         peer: IpAddr,
     },
+    /// `--name N --initiate` with `--xauthname` and `--xauthpass`: what to answer when the peer asks for XAUTH.
+    InitiateAs {
+        /// Conn or alias.
+        name: String,
+        /// Do not wait for the outcome.
+        asynchronous: bool,
+        /// `--xauthname`, `--xauthuser`.
+        user: Option<String>,
+        /// `--xauthpass`.
+        password: Option<SecretBytes>,
+    },
+    /// `--rereadcacerts` and the like.
+    Reread(Reread),
+    /// `--keyid ID [--addkey] [--pubkeyrsa KEY]`.
+    PublicKey {
+        /// Whose.
+        id: Id,
+        /// Keep those there are.
+        add: bool,
+        /// The key (RFC 3110 section 2).
+        rsa: Option<Vec<u8>>,
+    },
     /// `--myid ID`: what `leftid=%myid` stands for.
     MyId(Id),
     /// `--debug-…`: the words of the daemon's debug line; with a name, of one conn's. They change what status shows.
@@ -192,6 +215,26 @@ pub enum Show {
     Shunts,
     /// Numbers of SAs, as [`Request::BriefStatus`].
     Brief,
+}
+
+/// What is read again or forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reread {
+    /// `--rereadall`: secrets, certificates and CRLs.
+    All,
+    /// `--rereadcacerts`.
+    CaCerts,
+    /// `--rereadaacerts`.
+    AaCerts,
+    /// `--rereadocspcerts`.
+    OcspCerts,
+    /// `--rereadacerts`.
+    ACerts,
+    /// `--rereadcrls`, `--fetchcrls`.
+    Crls,
+    /// `--purgeocsp`.
+    PurgeOcsp,
 }
 
 /// A part of `--listall`.
