@@ -19,7 +19,9 @@ fn say(text: &str) {
 
 /// Runs `ipsec setup`.
 pub(crate) fn run(args: &[String]) -> i32 {
-    let Some(action) = args.iter().map(|a| a.trim_start_matches("--")).find(|a| !a.is_empty()) else {
+    let Some(action) =
+        args.iter().map(|a| a.trim_start_matches("--")).find(|a| !a.is_empty() && *a != "json")
+    else {
         eprintln!("{USAGE}");
         return 2;
     };
@@ -29,7 +31,7 @@ pub(crate) fn run(args: &[String]) -> i32 {
             println!("{}", info::version_line());
             return 0;
         }
-        "status" => return status(&base),
+        "status" => return status(&base, args.iter().any(|a| a == "--json")),
         "start" | "stop" | "restart" | "reload" | "force-reload" | "condrestart" | "try-restart" => {}
         _ => {
             eprintln!("{USAGE}");
@@ -185,7 +187,7 @@ fn whack_gone(base: &Path) {
     }
 }
 
-fn status(base: &Path) -> i32 {
+fn status(base: &Path, json: bool) -> i32 {
     let mut tunnels = 0;
     let count = |line: &str| {
         let line = line.to_ascii_lowercase();
@@ -193,7 +195,18 @@ fn status(base: &Path) -> i32 {
             usize::from(line.contains("ipsec sa established") || line.contains("child sa established"));
     };
     let answer = ctl::ask(base, &Request::Status, false, Some(Duration::from_secs(30)), count);
-    match (answer, daemon::state(base)) {
+    let state = daemon::state(base);
+    if json {
+        let pid = if let State::Alive(pid) = state { Some(pid) } else { None };
+        let running = answer.is_ok() && pid.is_some();
+        println!("{}", serde_json::json!({ "running": running, "pid": pid, "tunnels": tunnels }));
+        return match (running, state) {
+            (true, _) => 0,
+            (false, State::Absent) if answer.is_err() => 3,
+            (false, _) => 1,
+        };
+    }
+    match (answer, state) {
         (Ok(_), State::Alive(pid)) => {
             println!("IPsec running  - pluto pid: {pid}");
             println!("pluto pid {pid}");
