@@ -1,5 +1,6 @@
 //! `addconn`: reads `ipsec.conf` and gives conns to the daemon.
 
+use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use ipsec_types::whack::Request;
 use lexopt::{Arg, ValueExt};
 
 use crate::ctl::{self, Failure};
-use crate::{paths, resolve};
+use crate::{paths, reload, resolve};
 
 /// Options of one run.
 #[derive(Default)]
@@ -21,6 +22,11 @@ struct Options {
     check: bool,
     config_setup: bool,
     quiet: bool,
+    reload: bool,
+    replace: bool,
+    search: bool,
+    help: bool,
+    warnings_fatal: bool,
     default_route: Option<IpAddr>,
     nexthop: Option<IpAddr>,
     ctlbase: Option<PathBuf>,
@@ -38,7 +44,8 @@ const NOT_LOADED: i32 = 37;
 
 const USAGE_TEXT: &str = "Usage: addconn [--config file] [--addall] [--listroute] [--liststart] [--checkconfig]\n\
     \x20       [--configsetup] [--defaultroute addr] [--defaultroutenexthop addr] [--ctlbase base]\n\
-    \x20       [--debug] [--verbose] names";
+    \x20       [--rootdir dir] [--varprefix prefix] [--search keyword value] [--warningsfatal]\n\
+    \x20       [--reload] [--replace] [--quiet] [--debug] [--verbose] names";
 
 fn parse(args: &[String]) -> Result<Options, lexopt::Error> {
     let mut o = Options::default();
@@ -55,7 +62,12 @@ fn parse(args: &[String]) -> Result<Options, lexopt::Error> {
             Arg::Long("defaultroutenexthop") => o.nexthop = parser.value()?.parse_with(unless_empty)?,
             Arg::Long("ctlbase") => o.ctlbase = Some(parser.value()?.into()),
             Arg::Long("quiet") => o.quiet = true,
-            Arg::Long("debug" | "verbose" | "warningsfatal" | "noexport") => {}
+            Arg::Long("reload") => o.reload = true,
+            Arg::Long("replace") => o.replace = true,
+            Arg::Long("search") => o.search = true,
+            Arg::Long("warningsfatal") => o.warnings_fatal = true,
+            Arg::Long("help") => o.help = true,
+            Arg::Long("debug" | "verbose" | "noexport") => {}
             Arg::Long("rootdir" | "varprefix") => {
                 parser.value()?;
             }
@@ -102,7 +114,17 @@ pub(crate) fn run(args: &[String]) -> i32 {
             return USAGE;
         }
     };
-    let work = o.add_all || o.list_route || o.list_start || o.check || o.config_setup || !o.names.is_empty();
+    if o.help {
+        println!("{USAGE_TEXT}");
+        return 0;
+    }
+    let work = o.reload
+        || o.add_all
+        || o.list_route
+        || o.list_start
+        || o.check
+        || o.config_setup
+        || !o.names.is_empty();
     if !work {
         eprintln!("{USAGE_TEXT}");
         return USAGE;
@@ -114,6 +136,12 @@ pub(crate) fn run(args: &[String]) -> i32 {
     };
     for d in config.warnings.iter().filter(|_| !o.list_route && !o.list_start && !o.quiet) {
         eprintln!("{d}");
+    }
+    if o.warnings_fatal && !config.warnings.is_empty() {
+        return BAD_CONFIG;
+    }
+    if o.search {
+        return search(&config, &o.names);
     }
     if o.check {
         for d in config.conn_errors.iter().flat_map(|e| &e.diagnostics) {
@@ -153,6 +181,26 @@ fn print_setup(config: &Config) {
     }
 }
 
+/// `--search KEYWORD VALUE`: the names of the conns whose `connalias=`, `auto=` or other word says so.
+fn search(config: &Config, words: &[String]) -> i32 {
+    let [key, value] = words else {
+        eprintln!("{USAGE_TEXT}");
+        return USAGE;
+    };
+    let says = |c: &Conn| match key.as_str() {
+        "auto" => format!("{:?}", c.spec.auto).eq_ignore_ascii_case(value),
+        "connalias" => c.spec.aliases.iter().any(|a| a == value),
+        "left" | "right" => {
+            let end = if key == "left" { &c.spec.left } else { &c.spec.right };
+            ipsec_conf::net::host(value).is_ok_and(|h| h == end.host)
+        }
+        _ => false,
+    };
+    let found: Vec<&str> = config.conns.iter().filter(|c| says(c)).map(|c| c.spec.name.as_str()).collect();
+    println!("{}", found.join(" "));
+    0
+}
+
 fn add(o: &Options, config: &Config) -> i32 {
     let base = o.ctlbase.clone().unwrap_or_else(paths::ctlbase);
     if paths::with_ending(&base, ".ctl").as_os_str().len() > 107 {
@@ -160,6 +208,9 @@ fn add(o: &Options, config: &Config) -> i32 {
         return 4;
     }
     let route = resolve::default_route((o.default_route, o.nexthop));
+    if o.reload {
+        return reload::run(&base, config, route.as_ref());
+    }
     let mut status = 0;
     let mut missing = 0;
     let mut chosen: Vec<&Conn> = Vec::new();
@@ -181,18 +232,30 @@ fn add(o: &Options, config: &Config) -> i32 {
             }
         }
     }
+    let keep_equal = o.replace;
+    let mut requests = Vec::new();
     for conn in chosen {
-        match send(&base, conn, route.as_ref()) {
-            Ok(0) => {}
-            Ok(code) => status = code,
-            Err(code) => return code,
+        for note in &conn.notes {
+            eprintln!("{note}");
+        }
+        match resolve::conn(conn, route.as_ref()) {
+            Ok(spec) => requests.push(Request::Load { spec: Box::new(spec), keep_equal }),
+            Err(message) => {
+                eprintln!("{message}");
+                status = if message.starts_with("027") { 27 } else { 255 };
+            }
         }
     }
-    if missing > 0 { missing } else { status }
+    match send(&base, &requests) {
+        Err(code) => code,
+        Ok(_) if missing > 0 => missing,
+        Ok(0) => status,
+        Ok(code) => code,
+    }
 }
 
 /// Says why a conn does not load. The status is the number an old message begins with, if one does.
-fn refused(name: &str, diagnostics: &[Diagnostic]) -> i32 {
+pub(crate) fn refused(name: &str, diagnostics: &[Diagnostic]) -> i32 {
     for d in diagnostics {
         eprintln!("{d}");
     }
@@ -202,28 +265,30 @@ fn refused(name: &str, diagnostics: &[Diagnostic]) -> i32 {
     diagnostics.iter().find_map(code).unwrap_or(NOT_LOADED)
 }
 
-/// Adds one conn. `Err` is a status that ends the run.
-fn send(base: &Path, conn: &Conn, route: Option<&resolve::DefaultRoute>) -> Result<i32, i32> {
-    for note in &conn.notes {
-        eprintln!("{note}");
-    }
-    let spec = match resolve::conn(conn, route) {
-        Ok(spec) => spec,
-        Err(message) => {
-            eprintln!("{message}");
-            return Ok(if message.starts_with("027") { 27 } else { 255 });
-        }
+/// Sends the requests and prints the answers: one request as ever, more in one connection. The status is that of the last
+/// that failed.
+///
+/// # Errors
+/// The status when there is no daemon.
+pub(crate) fn send(base: &Path, requests: &[Request]) -> Result<i32, i32> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut print = |line: &str| drop(writeln!(out, "{line}"));
+    let result = match requests {
+        [request] => ctl::ask(base, request, false, None, print).map(|status| vec![status]),
+        _ => ctl::batch(base, requests, |_, line| print(line)),
     };
-    let result = ctl::ask(base, &Request::Add(Box::new(spec)), false, None, |line| println!("{line}"));
+    let _ = out.flush();
     match result {
-        Ok(status) => Ok(i32::from(status)),
-        Err(Failure::NotRunning) => {
-            eprintln!("connect(pluto_ctl) failed: No such file or directory");
-            Err(NO_SOCKET)
-        }
-        Err(Failure::Connect(e) | Failure::Broken(e)) => {
-            eprintln!("connect(pluto_ctl) failed: {e}");
-            Err(NO_SOCKET)
-        }
+        Ok(statuses) => Ok(statuses.into_iter().rfind(|s| *s != 0).map_or(0, i32::from)),
+        Err(failure) => Err(unreachable_daemon(&failure)),
     }
+}
+
+/// Says that there is no daemon, in the words of old, and returns the status.
+pub(crate) fn unreachable_daemon(failure: &Failure) -> i32 {
+    match failure {
+        Failure::NotRunning => eprintln!("connect(pluto_ctl) failed: No such file or directory"),
+        Failure::Connect(e) | Failure::Broken(e) => eprintln!("connect(pluto_ctl) failed: {e}"),
+    }
+    NO_SOCKET
 }

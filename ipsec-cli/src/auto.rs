@@ -4,23 +4,38 @@ use crate::{addconn, whack};
 
 const USAGE: &str = "Usage: ipsec auto [--asynchronous] [--config file] --{add|delete|replace|down} connectionname\n\
     \x20      ipsec auto [--asynchronous] [--config file] --{up|route|unroute} connectionname\n\
-    \x20      ipsec auto --{status|ready|rereadgroups|rereadsecrets|rereadall}";
+    \x20      ipsec auto --{status|ready|rereadgroups|rereadsecrets|rereadall}\n\
+    \x20      ipsec auto --{rereadcacerts|rereadaacerts|rereadocspcerts|rereadacerts|rereadcrls}\n\
+    \x20      ipsec auto [--utc] --{listpubkeys|checkpubkeys|listcerts|listcacerts|listaacerts|listocspcerts}\n\
+    \x20      ipsec auto [--utc] --{listacerts|listgroups|listcrls|listocsp|listpsks|listall|purgeocsp}";
 
 /// Operations on a conn.
 const NAMED: [&str; 7] = ["add", "replace", "up", "down", "delete", "route", "unroute"];
 /// Operations on the daemon, and the whack option each is.
-const PLAIN: [(&str, &str); 11] = [
+const PLAIN: [(&str, &str); 23] = [
     ("ready", "--listen"),
     ("rereadgroups", "--listen"),
     ("status", "--status"),
     ("rereadsecrets", "--rereadsecrets"),
-    ("rereadall", "--rereadsecrets"),
+    ("rereadall", "--rereadall"),
     ("rereadcacerts", "--rereadcacerts"),
     ("rereadaacerts", "--rereadaacerts"),
     ("rereadocspcerts", "--rereadocspcerts"),
     ("rereadacerts", "--rereadacerts"),
     ("rereadcrls", "--rereadcrls"),
+    ("listpubkeys", "--listpubkeys"),
+    ("checkpubkeys", "--checkpubkeys"),
+    ("listcerts", "--listcerts"),
+    ("listcacerts", "--listcacerts"),
+    ("listaacerts", "--listaacerts"),
+    ("listocspcerts", "--listocspcerts"),
+    ("listacerts", "--listacerts"),
+    ("listgroups", "--listgroups"),
+    ("listcrls", "--listcrls"),
+    ("listocsp", "--listocsp"),
+    ("listpsks", "--listpsks"),
     ("listall", "--listall"),
+    ("purgeocsp", "--purgeocsp"),
 ];
 
 fn is_operation(word: &str) -> bool {
@@ -37,6 +52,7 @@ pub(crate) fn run(args: &[String]) -> i32 {
     let mut operations: Vec<&str> = Vec::new();
     let mut names: Vec<&str> = Vec::new();
     let mut asynchronous = false;
+    let mut utc = false;
     let mut config: Option<&str> = None;
     let mut args = args.iter().map(String::as_str);
     while let Some(arg) = args.next() {
@@ -56,7 +72,8 @@ pub(crate) fn run(args: &[String]) -> i32 {
             },
             "--show" | "--showonly" => eprintln!("ipsec auto: {arg} is no longer supported"),
             // `--verbose` was an option of 2.x; whack now always prints everything.
-            "--utc" | "--verbose" => {}
+            "--verbose" => {}
+            "--utc" => utc = true,
             "--" => names.extend(args.by_ref()),
             option if option.starts_with("--") => match &option[2..] {
                 word if is_operation(word) => operations.push(word),
@@ -90,13 +107,17 @@ pub(crate) fn run(args: &[String]) -> i32 {
     let owned = |list: &[&str]| list.iter().map(|s| s.to_string()).collect::<Vec<String>>();
     let Some(&name) = names.first() else {
         let option = PLAIN.iter().find(|p| p.0 == *operation).map_or("", |p| p.1);
-        return whack::run(&owned(&[option]));
+        let list = if utc { vec!["--utc", option] } else { vec![option] };
+        return whack::run(&owned(&list));
     };
     match *operation {
         "add" | "replace" => {
             let mut list = Vec::new();
             if let Some(config) = config {
                 list.extend(["--config", config]);
+            }
+            if *operation == "replace" {
+                list.push("--replace");
             }
             list.extend(["--quiet", "--", name]);
             addconn::run(&owned(&list))

@@ -6,41 +6,81 @@
 #![forbid(unsafe_code)]
 
 mod addconn;
+mod algparse;
 mod auto;
 mod ctl;
 mod daemon;
 mod info;
 mod paths;
+mod reload;
 mod resolve;
 mod setup;
+mod show;
 mod verify;
 mod whack;
+mod whack_conn;
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Built-in commands that get a link each in the library directory.
-const COMMANDS: [&str; 7] = ["addconn", "auto", "secrets", "setup", "status", "verify", "whack"];
+const COMMANDS: [&str; 15] = [
+    "addconn",
+    "algparse",
+    "auto",
+    "briefstatus",
+    "connectionstatus",
+    "globalstatus",
+    "secrets",
+    "setup",
+    "showdefaults",
+    "showstates",
+    "shuntstatus",
+    "status",
+    "trafficstatus",
+    "verify",
+    "whack",
+];
 
 /// libreswan's verbs, and what they are here.
-const ALIASES: [(&str, &[&str]); 19] = [
+const ALIASES: [(&str, &[&str]); 39] = [
     ("add", &["auto", "--add"]),
-    ("briefstatus", &["whack", "--briefstatus"]),
     ("checkconfig", &["addconn", "--checkconfig"]),
+    ("checkpubkeys", &["auto", "--checkpubkeys"]),
     ("delete", &["auto", "--delete"]),
     ("down", &["auto", "--down"]),
+    ("fetchcrls", &["whack", "--fetchcrls"]),
     ("force-reload", &["setup", "force-reload"]),
+    ("listaacerts", &["auto", "--listaacerts"]),
+    ("listacerts", &["auto", "--listacerts"]),
+    ("listall", &["auto", "--listall"]),
+    ("listcacerts", &["auto", "--listcacerts"]),
+    ("listcerts", &["auto", "--listcerts"]),
+    ("listcrls", &["auto", "--listcrls"]),
     ("listen", &["whack", "--listen"]),
+    ("listgroups", &["auto", "--listgroups"]),
+    ("listocsp", &["auto", "--listocsp"]),
+    ("listocspcerts", &["auto", "--listocspcerts"]),
+    ("listpsks", &["auto", "--listpsks"]),
+    ("listpubkeys", &["auto", "--listpubkeys"]),
     ("ondemand", &["auto", "--route"]),
+    ("purgeocsp", &["auto", "--purgeocsp"]),
     ("reload", &["setup", "reload"]),
     ("replace", &["auto", "--replace"]),
+    ("rereadaacerts", &["auto", "--rereadaacerts"]),
+    ("rereadacerts", &["auto", "--rereadacerts"]),
     ("rereadall", &["auto", "--rereadall"]),
+    ("rereadcacerts", &["auto", "--rereadcacerts"]),
+    ("rereadcerts", &["auto", "--rereadcacerts"]),
+    ("rereadcrls", &["auto", "--rereadcrls"]),
+    ("rereadgroups", &["auto", "--rereadgroups"]),
+    ("rereadocspcerts", &["auto", "--rereadocspcerts"]),
     ("rereadsecrets", &["auto", "--rereadsecrets"]),
     ("restart", &["setup", "restart"]),
     ("route", &["auto", "--route"]),
     ("start", &["setup", "start"]),
     ("stop", &["setup", "stop"]),
-    ("trafficstatus", &["whack", "--trafficstatus"]),
+    ("unlisten", &["whack", "--unlisten"]),
     ("unroute", &["auto", "--unroute"]),
     ("up", &["auto", "--up"]),
 ];
@@ -115,32 +155,14 @@ fn builtin(command: &str, args: &[String]) -> Option<i32> {
         "auto" => auto::run(args),
         "secrets" => whack::run(&["--rereadsecrets".into()]),
         "setup" => setup::run(args),
-        "status" => status(args),
+        "algparse" => algparse::run(args),
+        "showdefaults" => algparse::show_defaults(),
+        "status" | "briefstatus" | "connectionstatus" | "globalstatus" | "showstates" | "shuntstatus"
+        | "trafficstatus" => show::run(command, args),
         "verify" => verify::run(args),
         "whack" => whack::run(args),
         _ => return None,
     })
-}
-
-/// `ipsec status [NAME]`: the status, or its lines about one conn; 1 when there is none.
-fn status(args: &[String]) -> i32 {
-    let Some(name) = args.first() else { return whack::run(&["--status".into()]) };
-    let base = paths::ctlbase();
-    let mut found = false;
-    let about = |line: &str| {
-        let rest = line.split_once('"').and_then(|(_, r)| r.strip_prefix(name.as_str()));
-        rest.is_some_and(|r| r.starts_with('"') || r.starts_with('/'))
-    };
-    let each = |line: &str| {
-        if about(line) {
-            found = true;
-            println!("{line}");
-        }
-    };
-    match ctl::ask(&base, &ipsec_types::whack::Request::Status, false, None, each) {
-        Ok(_) => i32::from(!found),
-        Err(_) => whack::run(&["--status".into()]),
-    }
 }
 
 #[cfg(test)]

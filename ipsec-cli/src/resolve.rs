@@ -16,6 +16,8 @@ pub(crate) struct DefaultRoute {
     pub(crate) address: IpAddr,
     /// The gateway, if it has one.
     pub(crate) nexthop: Option<IpAddr>,
+    /// Its interface; empty when the address was given.
+    pub(crate) interface: String,
 }
 
 /// Interface and gateway (unspecified: none) of the default route with the lowest metric in `/proc/net/route` text.
@@ -52,7 +54,7 @@ pub(crate) fn interface_address(name: &str) -> Option<IpAddr> {
 /// Finds the default route; `given` overrides (`addconn --defaultroute`, `--defaultroutenexthop`).
 pub(crate) fn default_route(given: (Option<IpAddr>, Option<IpAddr>)) -> Option<DefaultRoute> {
     if let (Some(address), nexthop) = given {
-        return Some(DefaultRoute { address, nexthop });
+        return Some(DefaultRoute { address, nexthop, interface: String::new() });
     }
     let (interface, gateway) = default_entry(&fs::read_to_string("/proc/net/route").ok()?)?;
     let nexthop = Some(IpAddr::V4(gateway)).filter(|_| !gateway.is_unspecified());
@@ -63,7 +65,7 @@ pub(crate) fn default_route(given: (Option<IpAddr>, Option<IpAddr>)) -> Option<D
         socket.local_addr().ok().map(|a| a.ip())
     };
     let address = nexthop.and_then(towards).or_else(|| interface_address(&interface))?;
-    Some(DefaultRoute { address, nexthop: given.1.or(nexthop) })
+    Some(DefaultRoute { address, nexthop: given.1.or(nexthop), interface })
 }
 
 fn lookup(name: &str) -> Option<IpAddr> {

@@ -7,7 +7,7 @@ use ipsec_conf::Config;
 use ipsec_types::whack::Request;
 
 use crate::daemon::{self, State};
-use crate::{addconn, ctl, info, paths, whack};
+use crate::{addconn, ctl, info, paths, reload, resolve, whack};
 
 const USAGE: &str =
     "Usage: ipsec setup {start|stop|restart|reload|force-reload|condrestart|try-restart|status|version}";
@@ -19,7 +19,9 @@ fn say(text: &str) {
 
 /// Runs `ipsec setup`.
 pub(crate) fn run(args: &[String]) -> i32 {
-    let Some(action) = args.iter().map(|a| a.trim_start_matches("--")).find(|a| !a.is_empty()) else {
+    let Some(action) =
+        args.iter().map(|a| a.trim_start_matches("--")).find(|a| !a.is_empty() && *a != "json")
+    else {
         eprintln!("{USAGE}");
         return 2;
     };
@@ -29,7 +31,7 @@ pub(crate) fn run(args: &[String]) -> i32 {
             println!("{}", info::version_line());
             return 0;
         }
-        "status" => return status(&base),
+        "status" => return status(&base, args.iter().any(|a| a == "--json")),
         "start" | "stop" | "restart" | "reload" | "force-reload" | "condrestart" | "try-restart" => {}
         _ => {
             eprintln!("{USAGE}");
@@ -51,6 +53,9 @@ pub(crate) fn run(args: &[String]) -> i32 {
                 Ok(config) => config,
                 Err(status) => return status,
             };
+            if matches!(action, "reload" | "force-reload") && ctl::answers(&base) {
+                return reload(&config, &base);
+            }
             if action != "start" {
                 stop(&base);
             }
@@ -75,6 +80,18 @@ fn checked() -> Result<Config, i32> {
         eprint!("{}", addconn::explain(&path, &errors));
         3
     })
+}
+
+/// What has changed since; tunnels of conns that are as they were stay.
+fn reload(config: &Config, base: &Path) -> i32 {
+    say("Reloading Openswan IPsec...");
+    let route = resolve::default_route((None, None));
+    let status = reload::run(base, config, route.as_ref());
+    say(match status {
+        0 => "...Openswan IPsec reloaded",
+        _ => "...Openswan IPsec reloaded, but not every conn could be",
+    });
+    status
 }
 
 fn start(config: &Config, base: &Path) -> i32 {
@@ -170,7 +187,7 @@ fn whack_gone(base: &Path) {
     }
 }
 
-fn status(base: &Path) -> i32 {
+fn status(base: &Path, json: bool) -> i32 {
     let mut tunnels = 0;
     let count = |line: &str| {
         let line = line.to_ascii_lowercase();
@@ -178,7 +195,18 @@ fn status(base: &Path) -> i32 {
             usize::from(line.contains("ipsec sa established") || line.contains("child sa established"));
     };
     let answer = ctl::ask(base, &Request::Status, false, Some(Duration::from_secs(30)), count);
-    match (answer, daemon::state(base)) {
+    let state = daemon::state(base);
+    if json {
+        let pid = if let State::Alive(pid) = state { Some(pid) } else { None };
+        let running = answer.is_ok() && pid.is_some();
+        println!("{}", serde_json::json!({ "running": running, "pid": pid, "tunnels": tunnels }));
+        return match (running, state) {
+            (true, _) => 0,
+            (false, State::Absent) if answer.is_err() => 3,
+            (false, _) => 1,
+        };
+    }
+    match (answer, state) {
         (Ok(_), State::Alive(pid)) => {
             println!("IPsec running  - pluto pid: {pid}");
             println!("pluto pid {pid}");

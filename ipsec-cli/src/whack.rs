@@ -2,24 +2,42 @@
 
 use std::path::PathBuf;
 
-use ipsec_conf::{algs, net, source, values};
-use ipsec_types::auth::AuthBy;
-use ipsec_types::conn::{ConnSpec, ConnType, DpdAction, EndSpec, FailureShunt, HostSpec};
-use ipsec_types::whack::Request;
+use ipsec_conf::{net, source, values};
+use ipsec_types::SecretBytes;
+use ipsec_types::whack::{List, Request, Reread, Show};
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::{ctl, info, paths, resolve};
+use crate::whack_conn::Build;
+use crate::{ctl, info, paths};
 
-const HELP: &str = "Usage: all arguments are optional: whack [--help | --version] [--optionsfrom FILE] [--ctlbase BASE]
-connection: whack --name NAME [--connalias A] [--psk | --rsasig] [--encrypt] [--tunnel | --pass | --drop | --reject]
-    [--pfs] [--pfsgroup modpN] [--ike STR] [--esp STR] [--ikelifetime S] [--ipseclifetime S] [--rekeymargin S]
-    [--rekeyfuzz P] [--keyingtries N] [--dontrekey] [--aggrmode] [--forceencaps] [--dpddelay S --dpdtimeout S]
-    [--dpdaction A] [--failnone | --failpass | --faildrop | --failreject] [--metric N] [--mtu N]
-    (--host IP | %any | %defaultroute) [--id ID] [--nexthop IP] [--client NET] [--clientprotoport P/P] [--srcip IP]
-    [--updown CMD] --to (the same for the other end)
-negotiation: whack --name NAME (--initiate [--asynchronous] | --terminate | --route | --unroute | --delete)
-whole: whack --deletestate N | --listen | --unlisten | --status | --briefstatus | --trafficstatus
-    | --rereadsecrets | --rereadall | --shutdown";
+const HELP: &str = "Usage: all arguments are optional
+general: whack [--help | --version] [--optionsfrom FILE] [--ctlbase BASE] [--label STRING] [--name NAME]
+connection: whack --name NAME [--connalias A] [--ipv4 | --ipv6] [--tunnelipv4 | --tunnelipv6] [--psk] [--rsasig]
+    [--encrypt] [--authenticate] [--compress] [--overlapip] [--tunnel] [--pfs] [--pfsgroup modpN] [--sha2_truncbug]
+    [--aggrmode] [--disablearrivalcheck] [--initiateontraffic] [--pass | --drop | --reject]
+    [--failnone | --failpass | --faildrop | --failreject] [--dontrekey] [--forceencaps]
+    [--dpddelay S --dpdtimeout S] [--dpdaction A] [--firstmsgid N] [--modecfgpull] [--metric N] [--mtu N]
+    [--ikelifetime S] [--ipseclifetime S] [--rekeymargin S] [--rekeyfuzz P] [--keyingtries N]
+    [--ike ALGS] [--esp ALGS] [--remote_peer_type cisco] [--nm_configured] [--loopback] [--labeledipsec]
+    [--policylabel L] [--modecfgdns1 IP] [--modecfgdns2 IP] [--modecfgwins1 IP] [--modecfgwins2 IP]
+  end:  --host (IP | %any | %defaultroute | %opportunistic | %group | %opportunisticgroup) [--id ID] [--cert FILE]
+    [--ca DN] [--groups G] [--ikeport N] [--nexthop (IP | %direct)] [--client (NET | vhost:L | vnet:L)]
+    [--clientwithin NET] [--clientprotoport P/P] [--dnskeyondemand] [--srcip IP] [--updown CMD] [--tundev N]
+    [--xauth | --xauthserver] [--xauthclient] [--xauthname NAME] [--modecfgserver] [--modecfgclient]
+    [--sendcert (yes | always | no | never | ifasked)] [--certtype N]
+  between the ends: --to
+routing: whack --name NAME (--route | --unroute)
+negotiation: whack --name NAME (--initiate | --terminate) [--asynchronous] [--xauthname NAME] [--xauthpass PW]
+deletion: whack --name NAME --delete | --deletestate N | --crash PEER
+keys: whack --keyid ID [--addkey] [--pubkeyrsa KEY] | --myid ID
+listening: whack --listen | --unlisten
+lists: whack [--utc] [--listpubkeys] [--checkpubkeys] [--listcerts] [--listcacerts] [--listacerts] [--listaacerts]
+    [--listocspcerts] [--listgroups] [--listcrls] [--listocsp] [--listpsks] [--listevents] [--listpairs] [--listall]
+reading again: whack [--rereadsecrets] [--rereadcacerts] [--rereadaacerts] [--rereadocspcerts] [--rereadacerts]
+    [--rereadcrls] [--rereadall] [--purgeocsp]
+state: whack --status | --briefstatus | --trafficstatus | --globalstatus | --connectionstatus | --showstates
+    | --shuntstatus | --shutdown
+debugging: whack [--name NAME] --debug-none | --debug-all | --debug-WORD ...";
 
 /// Most option files inside each other.
 const MAX_NESTING: usize = 10;
@@ -30,6 +48,11 @@ struct Whack {
     label: String,
     name: Option<String>,
     asynchronous: bool,
+    utc: bool,
+    xauth_user: Option<String>,
+    xauth_password: Option<SecretBytes>,
+    key: Option<(String, bool, Option<String>)>,
+    debug: Vec<String>,
     actions: Vec<Action>,
     /// The conn options, if there is any.
     conn: Option<Box<Build>>,
@@ -41,22 +64,52 @@ enum Action {
     Named(fn(String) -> Request),
     Initiate,
     Plain(Request),
+    Show(Show),
+    List(List),
 }
 
-/// A conn in the making.
-struct Build {
-    spec: ConnSpec,
-    /// The end that options go to, and those before `--to`.
-    end: EndSpec,
-    first: Option<EndSpec>,
-    tunnel: bool,
+fn show(option: &str) -> Option<Show> {
+    Some(match option {
+        "briefstatus" => Show::Brief,
+        "globalstatus" => Show::Global,
+        "connectionstatus" => Show::Connections,
+        "showstates" | "statestatus" => Show::States,
+        "shuntstatus" => Show::Shunts,
+        _ => return None,
+    })
 }
 
-impl Default for Build {
-    fn default() -> Self {
-        let spec = ConnSpec { pfs: false, authby: AuthBy::NONE, ..ConnSpec::default() };
-        Build { spec, end: EndSpec::default(), first: None, tunnel: false }
-    }
+fn list(option: &str) -> Option<List> {
+    Some(match option {
+        "listpubkeys" => List::PublicKeys,
+        "checkpubkeys" => List::CheckPublicKeys,
+        "listcerts" => List::Certs,
+        "listcacerts" => List::CaCerts,
+        "listaacerts" => List::AaCerts,
+        "listocspcerts" => List::OcspCerts,
+        "listacerts" => List::ACerts,
+        "listgroups" => List::Groups,
+        "listcrls" => List::Crls,
+        "listocsp" => List::Ocsp,
+        "listpsks" => List::Psks,
+        "listevents" => List::Events,
+        "listpairs" | "listhostpairs" => List::Pairs,
+        "listall" => List::All,
+        _ => return None,
+    })
+}
+
+fn reread(option: &str) -> Option<Reread> {
+    Some(match option {
+        "rereadall" => Reread::All,
+        "rereadcacerts" | "rereadcerts" => Reread::CaCerts,
+        "rereadaacerts" => Reread::AaCerts,
+        "rereadocspcerts" => Reread::OcspCerts,
+        "rereadacerts" => Reread::ACerts,
+        "rereadcrls" | "fetchcrls" => Reread::Crls,
+        "purgeocsp" => Reread::PurgeOcsp,
+        _ => return None,
+    })
 }
 
 /// Runs `whack`.
@@ -118,7 +171,35 @@ impl Whack {
             "ctlbase" => self.ctlbase = Some(value()?.into()),
             "name" => self.name = Some(value()?),
             "asynchronous" => self.asynchronous = true,
-            "utc" | "ipv4" | "tunnelipv4" | "authenticate" => {}
+            "utc" => self.utc = true,
+            // A conn's name of an end if one is being told, else what to answer the peer.
+            "xauthname" if self.conn.is_some() => {
+                return self.conn.get_or_insert_default().option(option, &mut value);
+            }
+            "xauthname" | "xauthuser" => self.xauth_user = Some(value()?),
+            "xauthpass" => self.xauth_password = Some(SecretBytes::new(value()?.into_bytes())),
+            "keyid" => self.key.get_or_insert_default().0 = value()?,
+            "addkey" => self.key.get_or_insert_default().1 = true,
+            "pubkeyrsa" => self.key.get_or_insert_default().2 = Some(value()?),
+            "myid" => {
+                let v = value()?;
+                let id = v.parse().map_err(|e: ipsec_types::id::IdError| format!("--myid {v}: {}", e.0))?;
+                self.actions.push(Action::Plain(Request::MyId(id)));
+            }
+            "crash" => {
+                let v = value()?;
+                let peer = net::address(&v).ok_or_else(|| format!("--crash {v}: does not look numeric"))?;
+                self.actions.push(Action::Plain(Request::Crash { peer }));
+            }
+            "oppohere" | "oppothere" => {
+                return Err(format!("--{option}: opportunistic negotiation is not supported"));
+            }
+            "whackrecord" | "whackstoprecord" => {
+                return Err(format!("--{option}: requests are not recorded"));
+            }
+            word if word.starts_with("debug-") => self.debug.push(word["debug-".len()..].to_string()),
+            // Faults on purpose, for the old daemon's own tests.
+            word if word.starts_with("impair-") => {}
             "initiate" => self.actions.push(Action::Initiate),
             "terminate" => self.actions.push(Action::Named(|name| Request::Terminate { name })),
             "delete" => self.actions.push(Action::Named(|name| Request::Delete { name })),
@@ -131,10 +212,14 @@ impl Whack {
             "listen" => self.actions.push(Action::Plain(Request::Listen)),
             "unlisten" => self.actions.push(Action::Plain(Request::Unlisten)),
             "status" => self.actions.push(Action::Plain(Request::Status)),
-            "briefstatus" => self.actions.push(Action::Plain(Request::BriefStatus)),
             "trafficstatus" => self.actions.push(Action::Plain(Request::TrafficStatus)),
-            "rereadsecrets" | "rereadall" => self.actions.push(Action::Plain(Request::RereadSecrets)),
+            "rereadsecrets" => self.actions.push(Action::Plain(Request::RereadSecrets)),
             "shutdown" => self.actions.push(Action::Plain(Request::Shutdown)),
+            word if show(word).is_some() => self.actions.extend(show(word).map(Action::Show)),
+            word if list(word).is_some() => self.actions.extend(list(word).map(Action::List)),
+            word if reread(word).is_some() => {
+                self.actions.extend(reread(word).map(|what| Action::Plain(Request::Reread(what))));
+            }
             _ => return self.conn.get_or_insert_default().option(option, &mut value),
         }
         Ok(())
@@ -151,11 +236,29 @@ impl Whack {
             let name = self.name.clone().ok_or(missing)?;
             requests.push(Request::Add(Box::new(build.finish(name)?)));
         }
+        if let Some((id, add, key)) = self.key.take() {
+            let parsed =
+                id.parse().map_err(|e: ipsec_types::id::IdError| format!("--keyid {id}: {}", e.0))?;
+            let rsa = key
+                .map(|k| public_key(&k).ok_or(format!("--pubkeyrsa {k}: expected 0s or 0x")))
+                .transpose()?;
+            requests.push(Request::PublicKey { id: parsed, add, rsa });
+        }
+        if !self.debug.is_empty() {
+            let words = std::mem::take(&mut self.debug);
+            requests.push(Request::Debug { name: self.name.clone(), words });
+        }
         for action in self.actions.drain(..) {
             let name = || self.name.clone().ok_or(missing.to_string());
             requests.push(match action {
                 Action::Plain(request) => request,
                 Action::Named(make) => make(name()?),
+                Action::Show(what) => Request::Show { what, name: self.name.clone(), json: false },
+                Action::List(what) => Request::List { what, utc: self.utc },
+                Action::Initiate if self.xauth_user.is_some() || self.xauth_password.is_some() => {
+                    let (user, password) = (self.xauth_user.take(), self.xauth_password.take());
+                    Request::InitiateAs { name: name()?, asynchronous: self.asynchronous, user, password }
+                }
                 Action::Initiate => Request::Initiate { name: name()?, asynchronous: self.asynchronous },
             });
         }
@@ -166,125 +269,31 @@ impl Whack {
     }
 }
 
-impl Build {
-    fn option(
-        &mut self,
-        option: &str,
-        value: &mut dyn FnMut() -> Result<String, String>,
-    ) -> Result<(), String> {
-        let spec = &mut self.spec;
-        let bad = |v: &str, why: &str| format!("--{option} {v}: {why}");
-        match option {
-            "connalias" => spec.aliases.push(value()?),
-            "psk" => spec.authby.psk = true,
-            "rsasig" => spec.authby.rsasig = true,
-            "encrypt" => {}
-            "tunnel" => self.tunnel = true,
-            "pass" => spec.conn_type = ConnType::Passthrough,
-            "drop" => spec.conn_type = ConnType::Drop,
-            "reject" => spec.conn_type = ConnType::Reject,
-            "pfs" => spec.pfs = true,
-            "pfsgroup" => {
-                let v = value()?;
-                spec.pfs_group = Some(algs::group(&v).ok_or_else(|| bad(&v, "no such group"))?);
-            }
-            "ike" | "ikealg" => spec.ike = algs::ike(&value()?)?.suites,
-            "esp" => {
-                let esp = algs::esp(&value()?)?;
-                (spec.esp, spec.pfs_group) = (esp.suites, esp.group.or(spec.pfs_group));
-            }
-            "ikelifetime" => spec.ike_lifetime = lifetime(&value()?, option)?,
-            "ipseclifetime" => spec.sa_lifetime = lifetime(&value()?, option)?,
-            "rekeymargin" | "rekeywindow" => spec.rekey_margin = values::time(&value()?)?,
-            "rekeyfuzz" => spec.rekey_fuzz = values::percent(&value()?)?,
-            "keyingtries" => spec.keyingtries = values::number(&value()?)?,
-            "dontrekey" => spec.rekey = false,
-            "aggrmode" => spec.aggressive = true,
-            "forceencaps" => spec.force_encaps = true,
-            "dpddelay" => spec.dpd_delay = values::time(&value()?)?,
-            "dpdtimeout" => spec.dpd_timeout = values::time(&value()?)?,
-            "dpdaction" => {
-                let v = value()?;
-                spec.dpd_action = match v.as_str() {
-                    "clear" => DpdAction::Clear,
-                    "hold" => DpdAction::Hold,
-                    "restart" | "restart_by_peer" => DpdAction::Restart,
-                    _ => return Err(bad(&v, "expected clear, hold or restart")),
-                };
-            }
-            "failnone" => spec.failure_shunt = FailureShunt::None,
-            "failpass" => spec.failure_shunt = FailureShunt::Passthrough,
-            "faildrop" => spec.failure_shunt = FailureShunt::Drop,
-            "failreject" => spec.failure_shunt = FailureShunt::Reject,
-            "metric" => spec.metric = values::number(&value()?)?,
-            "mtu" => spec.mtu = values::number(&value()?)?,
-            "to" if self.first.is_some() => return Err("duplicated flag".into()),
-            "to" => self.first = Some(std::mem::take(&mut self.end)),
-            "host" => {
-                let v = value()?;
-                self.end.host = net::host(&v).map_err(|why| bad(&v, &why))?;
-            }
-            "id" => {
-                let v = value()?;
-                self.end.id = v.parse().map_err(|e: ipsec_types::id::IdError| bad(&v, &e.0))?;
-            }
-            "nexthop" => {
-                let v = value()?;
-                self.end.nexthop = match v.as_str() {
-                    "%direct" => None,
-                    v => Some(net::address(v).ok_or_else(|| bad(v, "does not look numeric"))?),
-                };
-            }
-            "client" => {
-                let v = value()?;
-                self.end.client = net::client(&v).map_err(|why| bad(&v, &why))?;
-            }
-            "clientprotoport" => {
-                let v = value()?;
-                self.end.protoport = net::protoport(&v).map_err(|why| bad(&v, &why))?;
-            }
-            "srcip" => {
-                let v = value()?;
-                self.end.source_ip = Some(net::address(&v).ok_or_else(|| bad(&v, "does not look numeric"))?);
-            }
-            "updown" => self.end.updown = Some(value()?),
-            _ => return Err(format!("unrecognized option '--{option}'")),
-        }
-        Ok(())
+/// A key as `0x` hexadecimal or `0s` base 64.
+fn public_key(text: &str) -> Option<Vec<u8>> {
+    if let Some(hex) = text.strip_prefix("0x") {
+        let digits: Vec<char> = hex.chars().filter(|c| *c != '_').collect();
+        let octet = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).ok();
+        return digits.chunks(2).map(octet).collect();
     }
-
-    fn finish(mut self: Box<Self>, name: String) -> Result<ConnSpec, String> {
-        let left = self.first.take().ok_or("connection missing --to, or an end")?;
-        let mut spec = self.spec;
-        (spec.name, spec.left, spec.right) = (name, left, self.end);
-        if spec.left.host == HostSpec::Any && spec.right.host == HostSpec::Any {
-            return Err("hosts cannot both be %any".into());
-        }
-        if spec.left.protoport.proto != spec.right.protoport.proto {
-            return Err("the protocol for leftprotoport and rightprotoport must be the same".into());
-        }
-        if spec.aggressive && spec.ike.is_empty() {
-            return Err("can not specify aggressive mode without ike= to set algorithm".into());
-        }
-        if spec.conn_type == ConnType::Tunnel && !self.tunnel {
-            spec.conn_type = ConnType::Transport;
-        }
-        let route = resolve::default_route((None, None));
-        let conn = ipsec_conf::Conn {
-            spec,
-            left: ipsec_conf::Pending::default(),
-            right: ipsec_conf::Pending::default(),
-            notes: Vec::new(),
+    let mut out = Vec::new();
+    let (mut bits, mut n) = (0u32, 0);
+    for c in text.strip_prefix("0s")?.bytes().filter(|c| *c != b'=') {
+        let v = match c {
+            b'A'..=b'Z' => c - b'A',
+            b'a'..=b'z' => c - b'a' + 26,
+            b'0'..=b'9' => c - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
         };
-        resolve::conn(&conn, route.as_ref())
+        (bits, n) = (bits << 6 | u32::from(v), n + 6);
+        if n >= 8 {
+            n -= 8;
+            out.push((bits >> n & 0xff) as u8);
+        }
     }
-}
-
-fn lifetime(v: &str, option: &str) -> Result<u32, String> {
-    match values::time(v)? {
-        n @ 1..=86400 => Ok(n),
-        _ => Err(format!("{option} {v} must be less than 86400 seconds")),
-    }
+    Some(out)
 }
 
 /// The words of an option file: split at blanks and newlines, `"…"` and `'…'` keep blanks, `#` begins a comment.

@@ -40,9 +40,16 @@ impl Lab {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
-                let mut line = String::new();
-                BufReader::new(&stream).read_line(&mut line).unwrap();
-                requests.lock().unwrap().push(line.trim().to_string());
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                let first = lines.next().unwrap().unwrap();
+                if first == "\"batch\"" {
+                    for line in lines {
+                        requests.lock().unwrap().push(line.unwrap());
+                        stream.write_all(format!("{reply}\n").as_bytes()).unwrap();
+                    }
+                    continue;
+                }
+                requests.lock().unwrap().push(first);
                 stream.write_all(reply.as_bytes()).unwrap();
             }
         });

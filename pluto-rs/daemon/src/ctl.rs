@@ -1,14 +1,17 @@
-//! The control socket: one request a connection, reply lines until the engine is done with it.
+//! The control socket: one request a connection, or a batch of them; reply lines until the engine is done with it.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ike::ClientId;
 use ipsec_types::whack::{MAX_REQUEST, Request, rc};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -16,12 +19,19 @@ use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_ch
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Clients at a time.
 const MAX_CLIENTS: usize = 64;
+/// Requests of a batch that go to the engine together.
+const GROUP: usize = 32;
+/// Octets of requests that are read ahead, and of replies that are written at once.
+const CHUNK: usize = 64 << 10;
+
+/// Where the lines of an answer go; `None` ends it.
+type Replies = UnboundedSender<Option<String>>;
 
 /// What the socket tells the loop.
 #[derive(Debug)]
 pub(crate) enum CtlEvent {
-    /// Somebody asks.
-    Request(ClientId, UnboundedSender<Option<String>>, Box<Request>),
+    /// Somebody asks, one thing or several.
+    Requests(Vec<(ClientId, Replies, Box<Request>)>),
     /// Somebody hung up.
     Gone(ClientId),
 }
@@ -29,11 +39,11 @@ pub(crate) enum CtlEvent {
 /// The clients that wait for replies.
 #[derive(Default)]
 pub(crate) struct Clients {
-    open: HashMap<ClientId, UnboundedSender<Option<String>>>,
+    open: HashMap<ClientId, Replies>,
 }
 
 impl Clients {
-    pub(crate) fn add(&mut self, id: ClientId, replies: UnboundedSender<Option<String>>) -> bool {
+    pub(crate) fn add(&mut self, id: ClientId, replies: Replies) -> bool {
         let room = self.open.len() < MAX_CLIENTS;
         if room {
             self.open.insert(id, replies);
@@ -78,15 +88,24 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Numbers for clients.
+#[derive(Clone, Default)]
+struct Numbers(Rc<Cell<u64>>);
+
+impl Numbers {
+    fn next(&self) -> ClientId {
+        self.0.set(self.0.get() + 1);
+        ClientId(self.0.get())
+    }
+}
+
 /// Accepts for ever.
 pub(crate) async fn serve(listener: UnixListener, events: Sender<CtlEvent>) {
-    let mut next = 1;
+    let numbers = Numbers::default();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let id = ClientId(next);
-                next += 1;
-                tokio::task::spawn_local(client(stream, id, events.clone()));
+                tokio::task::spawn_local(client(stream, numbers.clone(), events.clone()));
             }
             // Out of descriptors, most likely: let others finish.
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -94,36 +113,50 @@ pub(crate) async fn serve(listener: UnixListener, events: Sender<CtlEvent>) {
     }
 }
 
-async fn client(stream: UnixStream, id: ClientId, events: Sender<CtlEvent>) {
+type Reader = BufReader<OwnedReadHalf>;
+
+/// The next request line; `None` at the end, for a line that is too long, and when it takes too long to come.
+async fn request_line<'a>(reader: &mut Reader, line: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    line.clear();
+    let mut limited = reader.take(MAX_REQUEST as u64);
+    match tokio::time::timeout(REQUEST_TIMEOUT, limited.read_until(b'\n', line)).await {
+        Ok(Ok(n)) if n > 0 && line.ends_with(b"\n") => Some(line),
+        _ => None,
+    }
+}
+
+fn understand(line: &[u8]) -> Result<Box<Request>, String> {
+    serde_json::from_slice(line).map(Box::new).map_err(|e| {
+        format!(
+            "{:03} ignoring message from whack that is not understood ({e}); Mismatched versions of userland tools \
+             and PLUTO code.\n",
+            rc::BADWHACKMESSAGE
+        )
+    })
+}
+
+async fn client(stream: UnixStream, numbers: Numbers, events: Sender<CtlEvent>) {
     let (read, mut write) = stream.into_split();
-    let mut reader = BufReader::new(read.take(MAX_REQUEST as u64));
+    let mut reader = BufReader::with_capacity(CHUNK, read);
     let mut line = Vec::new();
-    let got = tokio::time::timeout(REQUEST_TIMEOUT, reader.read_until(b'\n', &mut line)).await;
-    let request = match got {
-        Ok(Ok(n)) if n > 0 => serde_json::from_slice::<Request>(&line),
-        _ => return,
-    };
-    let request = match request {
-        Ok(r) => Box::new(r),
-        Err(e) => {
-            let text = format!(
-                "{:03} ignoring message from whack that is not understood ({e}); Mismatched versions of userland \
-                 tools and PLUTO code.\n",
-                rc::BADWHACKMESSAGE
-            );
-            let _ = write.write_all(text.as_bytes()).await;
-            return;
+    let Some(text) = request_line(&mut reader, &mut line).await else { return };
+    let request = match understand(text) {
+        Ok(request) if matches!(*request, Request::Batch) => {
+            return batch(reader, write, &numbers, &events).await;
         }
+        Ok(request) => request,
+        Err(text) => return drop(write.write_all(text.as_bytes()).await),
     };
     let (send, replies) = unbounded_channel();
-    if events.send(CtlEvent::Request(id, send, request)).await.is_err() {
+    let id = numbers.next();
+    if events.send(CtlEvent::Requests(vec![(id, send, request)])).await.is_err() {
         return;
     }
     let hangup = async {
         // Nothing more is expected; the end of the stream is the client's going away.
         let mut rest = [0; 64];
         loop {
-            match reader.get_mut().get_mut().read(&mut rest).await {
+            match reader.read(&mut rest).await {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
             }
@@ -137,13 +170,72 @@ async fn client(stream: UnixStream, id: ClientId, events: Sender<CtlEvent>) {
     let _ = events.send(CtlEvent::Gone(id)).await;
 }
 
-async fn send_replies(
-    mut replies: UnboundedReceiver<Option<String>>,
-    write: &mut tokio::net::unix::OwnedWriteHalf,
-) {
-    while let Some(Some(line)) = replies.recv().await {
-        if write.write_all(line.as_bytes()).await.is_err() {
+/// Writes an answer, as many lines at once as there are.
+async fn send_replies(mut replies: UnboundedReceiver<Option<String>>, write: &mut OwnedWriteHalf) {
+    let mut text = String::new();
+    let mut open = true;
+    while open {
+        match replies.recv().await {
+            Some(Some(line)) => text.push_str(&line),
+            Some(None) | None => return,
+        }
+        while open && text.len() < CHUNK {
+            match replies.try_recv() {
+                Ok(Some(line)) => text.push_str(&line),
+                Ok(None) => open = false,
+                Err(_) => break,
+            }
+        }
+        if write.write_all(text.as_bytes()).await.is_err() {
             return;
         }
+        text.clear();
+    }
+}
+
+/// Answers requests until the client says that there are no more.
+async fn batch(mut reader: Reader, mut write: OwnedWriteHalf, numbers: &Numbers, events: &Sender<CtlEvent>) {
+    let mut line = Vec::new();
+    let mut text = String::new();
+    loop {
+        // What has arrived completely goes together: a turn of the event loop costs more than most requests.
+        let mut group = Vec::new();
+        let mut answers = Vec::new();
+        while answers.len() < GROUP && (answers.is_empty() || reader.buffer().contains(&b'\n')) {
+            let Some(json) = request_line(&mut reader, &mut line).await else { break };
+            match understand(json) {
+                Ok(request) => {
+                    let (send, replies) = unbounded_channel();
+                    let id = numbers.next();
+                    group.push((id, send, request));
+                    answers.push(Ok((id, replies)));
+                }
+                Err(text) => answers.push(Err(text)),
+            }
+        }
+        if answers.is_empty() || events.send(CtlEvent::Requests(group)).await.is_err() {
+            return;
+        }
+        for answer in answers {
+            match answer {
+                Ok((id, mut replies)) => {
+                    while let Some(Some(line)) = replies.recv().await {
+                        text.push_str(&line);
+                        if text.len() >= CHUNK && write.write_all(text.as_bytes()).await.is_err() {
+                            return drop(events.send(CtlEvent::Gone(id)).await);
+                        }
+                        if text.len() >= CHUNK {
+                            text.clear();
+                        }
+                    }
+                }
+                Err(refusal) => text.push_str(&refusal),
+            }
+            text.push('\n');
+        }
+        if write.write_all(text.as_bytes()).await.is_err() {
+            return;
+        }
+        text.clear();
     }
 }

@@ -18,7 +18,7 @@ use crate::logging::Log;
 use crate::options::{Options, VERSION};
 use crate::signals::{Signal, Signals};
 use crate::workers::{Done, Workers};
-use crate::{protect, readiness, secrets};
+use crate::{protect, readiness, reload, secrets};
 
 /// Datagrams on their way to the engine.
 const DATAGRAMS: usize = 256;
@@ -168,7 +168,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         while !shell.clients.is_empty() {
             match events.recv().await {
                 Some(CtlEvent::Gone(id)) => shell.clients.gone(id),
-                Some(CtlEvent::Request(..)) => {}
+                Some(CtlEvent::Requests(_)) => {}
                 None => return,
             }
         }
@@ -190,15 +190,20 @@ impl Shell {
                 self.engine.shutdown(None);
                 self.drain();
             }
-            Signal::Hangup => self.log.line("Pluto ignores SIGHUP -- perhaps you want \"whack --listen\""),
+            Signal::Hangup => match reload::start(&self.options.ctlbase) {
+                Ok(program) => self.log.line(&format!("SIGHUP: reading the configuration again ({program})")),
+                Err(e) => self.log.line(&format!("SIGHUP: cannot read the configuration again: {e}")),
+            },
         }
     }
 
     fn on_ctl(&mut self, event: CtlEvent) {
         match event {
-            CtlEvent::Request(id, replies, request) => {
-                if self.clients.add(id, replies) {
-                    self.handle(Input::Whack { client: id, request });
+            CtlEvent::Requests(list) => {
+                for (id, replies, request) in list {
+                    if self.clients.add(id, replies) {
+                        self.handle(Input::Whack { client: id, request });
+                    }
                 }
             }
             CtlEvent::Gone(id) => {

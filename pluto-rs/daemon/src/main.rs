@@ -12,6 +12,7 @@ mod logging;
 mod options;
 mod protect;
 mod readiness;
+mod reload;
 mod secrets;
 mod signals;
 mod workers;

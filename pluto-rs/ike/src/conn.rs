@@ -29,6 +29,8 @@ pub(crate) enum ConnKind {
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     pub spec: Rc<ConnSpec>,
+    /// It came from the configuration file: a reload takes it out when it is gone from there.
+    pub from_file: bool,
     pub kind: ConnKind,
     /// Template of an instance.
     pub template: Option<ConnId>,
@@ -118,6 +120,7 @@ fn is_wild(end: &EndSpec) -> bool {
 pub(crate) struct ConnTable {
     conns: BTreeMap<ConnId, Connection>,
     by_name: HashMap<String, Vec<ConnId>>,
+    by_alias: HashMap<String, Vec<ConnId>>,
     next: u64,
     instances: HashMap<ConnId, u32>,
 }
@@ -139,6 +142,9 @@ impl ConnTable {
         let id = ConnId(self.next);
         self.next += 1;
         self.by_name.entry(c.spec.name.clone()).or_default().push(id);
+        for alias in &c.spec.aliases {
+            self.by_alias.entry(alias.clone()).or_default().push(id);
+        }
         self.conns.insert(id, c);
         id
     }
@@ -152,6 +158,7 @@ impl ConnTable {
         };
         let mut c = Connection {
             spec: Rc::new(spec),
+            from_file: false,
             kind,
             template: None,
             swapped: false,
@@ -193,11 +200,9 @@ impl ConnTable {
     pub(crate) fn remove(&mut self, id: ConnId) -> Option<Connection> {
         let c = self.conns.remove(&id)?;
         self.instances.remove(&id);
-        if let Some(ids) = self.by_name.get_mut(&c.spec.name) {
-            ids.retain(|x| *x != id);
-            if ids.is_empty() {
-                self.by_name.remove(&c.spec.name);
-            }
+        forget(&mut self.by_name, &c.spec.name, id);
+        for alias in &c.spec.aliases {
+            forget(&mut self.by_alias, alias, id);
         }
         Some(c)
     }
@@ -209,15 +214,8 @@ impl ConnTable {
 
     /// As [`Self::named`], with `connalias=` too.
     pub(crate) fn named_or_alias(&self, name: &str) -> Vec<ConnId> {
-        let mut found = self.named(name);
-        if found.is_empty() {
-            found = self
-                .iter()
-                .filter(|(_, c)| c.spec.aliases.iter().any(|a| a == name))
-                .map(|(id, _)| id)
-                .collect();
-        }
-        found
+        let found = self.by_name.get(name).or_else(|| self.by_alias.get(name));
+        found.cloned().unwrap_or_default()
     }
 
     /// Conns that could serve a first message from `remote` at `local`, best first: exact peers before road
@@ -245,6 +243,15 @@ impl ConnTable {
                         && c.peer_id == *id
                 })
         })
+    }
+}
+
+fn forget(index: &mut HashMap<String, Vec<ConnId>>, key: &str, id: ConnId) {
+    if let Some(ids) = index.get_mut(key) {
+        ids.retain(|x| *x != id);
+        if ids.is_empty() {
+            index.remove(key);
+        }
     }
 }
 

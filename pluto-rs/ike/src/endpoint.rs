@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipsec_crypto::CryptoError;
 use ipsec_types::kernel::{KernelError, KernelEvent, KernelReply, KernelRequest, ReqToken};
 use ipsec_types::whack::{SetupSpec, rc};
-use ipsec_types::{Instant, Now};
+use ipsec_types::{Id, Instant, Now};
 
 use crate::child::{Stage, Traffic};
 use crate::conn::{ConnId, ConnKind, ConnTable};
@@ -86,6 +86,11 @@ pub struct Endpoint {
     pub(crate) secrets: Box<dyn PskLookup>,
     pub(crate) now: Now,
     pub(crate) out: VecDeque<Output>,
+    /// `--myid`, for the status.
+    pub(crate) my_id: Id,
+    /// `--debug-…`, for the status: of the daemon and of conns.
+    pub(crate) debug: Vec<String>,
+    pub(crate) conn_debug: HashMap<String, Vec<String>>,
     pub(crate) listening: bool,
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) conns: ConnTable,
@@ -131,6 +136,9 @@ impl Endpoint {
             secrets: cfg.secrets,
             now: Now::default(),
             out: VecDeque::new(),
+            my_id: Id::None,
+            debug: Vec::new(),
+            conn_debug: HashMap::new(),
             listening: false,
             interfaces: Vec::new(),
             conns: ConnTable::default(),

@@ -142,7 +142,7 @@ pub enum Output {
     Crypto(CryptoToken, CryptoJob),
     /// Ask the kernel, then [`Input::Kernel`].
     Kernel(ReqToken, KernelRequest),
-    /// A reply line `NNN TEXT` to a control client.
+    /// A reply line `NNN TEXT` to a control client, or several with newlines between them.
     Whack(ClientId, String),
     /// Nothing more for this client.
     WhackDone(ClientId),

@@ -10,9 +10,17 @@ use ipsec_types::whack::rc;
 
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind, Connection};
-use crate::io::ClientId;
+use crate::io::{ClientId, Output};
 use crate::sa::{ChildSa, Serial};
 use crate::timer::TimerKind;
+
+/// Octets of reply lines in one output.
+const CHUNK: usize = 16 << 10;
+
+/// `none`, or words joined by `+`.
+fn debug_words(words: &[String]) -> String {
+    if words.is_empty() { "none".into() } else { words.join("+") }
+}
 
 /// `PSK+ENCRYPT+TUNNEL+PFS+…`.
 pub(crate) fn policy_words(spec: &ConnSpec, up: bool) -> String {
@@ -42,29 +50,10 @@ pub(crate) fn policy_words(spec: &ConnSpec, up: bool) -> String {
 
 impl Endpoint {
     pub(crate) fn status(&mut self, client: ClientId) {
-        let mut lines = vec![format!("using kernel interface: {}", self.kernel_name)];
-        for i in self.interfaces.iter().rev() {
-            for _port in [4500, 500] {
-                lines.push(format!("interface {0}/{0} {1}", i.name, i.addr));
-            }
-        }
-        lines.push("%myid = (none)".into());
-        lines.push("debug none".into());
+        let mut lines = self.global_lines();
         lines.push(String::new());
-        self.virtual_private_lines(&mut lines);
-        lines.push(String::new());
-        algorithm_lines(&mut lines);
-        lines.push(String::new());
-        let mut conns: Vec<(String, u32, ConnId)> = self
-            .conns
-            .iter()
-            .map(|(id, c)| {
-                (c.spec.name.to_lowercase(), if let ConnKind::Instance(n) = c.kind { n } else { 0 }, id)
-            })
-            .collect();
-        conns.sort();
-        for (_, _, id) in &conns {
-            self.conn_lines(*id, &mut lines);
+        for id in self.sorted_conns() {
+            self.conn_lines(id, &mut lines);
         }
         lines.push(String::new());
         let mut serials: Vec<Serial> = self.ikes.keys().chain(self.children.keys()).copied().collect();
@@ -72,8 +61,51 @@ impl Endpoint {
         for s in serials.into_iter().rev() {
             self.state_lines(s, &mut lines);
         }
+        self.reply_lines(client, &lines);
+    }
+
+    /// What is not about a conn or a state.
+    pub(crate) fn global_lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("using kernel interface: {}", self.kernel_name)];
+        for i in self.interfaces.iter().rev() {
+            for _port in [4500, 500] {
+                lines.push(format!("interface {0}/{0} {1}", i.name, i.addr));
+            }
+        }
+        lines.push(match &self.my_id {
+            Id::None => "%myid = (none)".into(),
+            id => format!("%myid = {id}"),
+        });
+        lines.push(format!("debug {}", debug_words(&self.debug)));
+        lines.push(String::new());
+        self.virtual_private_lines(&mut lines);
+        lines.push(String::new());
+        algorithm_lines(&mut lines);
+        lines
+    }
+
+    /// Conns by name without regard to case, then by instance.
+    pub(crate) fn sorted_conns(&self) -> Vec<ConnId> {
+        let key = |(id, c): (ConnId, &Connection)| {
+            (c.spec.name.to_lowercase(), if let ConnKind::Instance(n) = c.kind { n } else { 0 }, id)
+        };
+        let mut conns: Vec<(String, u32, ConnId)> = self.conns.iter().map(key).collect();
+        conns.sort_unstable();
+        conns.into_iter().map(|c| c.2).collect()
+    }
+
+    /// Comment lines, many to an output: a status may have a hundred thousand.
+    pub(crate) fn reply_lines(&mut self, client: ClientId, lines: &[String]) {
+        let mut text = String::new();
         for line in lines {
-            self.reply(client, rc::COMMENT, &line);
+            text.push_str(if text.is_empty() { "000 " } else { "\n000 " });
+            text.push_str(line);
+            if text.len() > CHUNK {
+                self.out.push_back(Output::Whack(client, std::mem::take(&mut text)));
+            }
+        }
+        if !text.is_empty() {
+            self.out.push_back(Output::Whack(client, text));
         }
     }
 
@@ -97,7 +129,7 @@ impl Endpoint {
         }
     }
 
-    fn conn_lines(&self, id: ConnId, lines: &mut Vec<String>) {
+    pub(crate) fn conn_lines(&self, id: ConnId, lines: &mut Vec<String>) {
         let Some(c) = self.conns.get(id) else { return };
         let x = match c.kind {
             ConnKind::Instance(n) => format!("\"{}\"[{n}]", c.spec.name),
@@ -139,6 +171,9 @@ impl Endpoint {
                 s.dpd_delay, s.dpd_timeout
             ));
         }
+        if let Some(words) = self.conn_debug.get(&s.name) {
+            lines.push(format!("{x}:   debug: {}", debug_words(words)));
+        }
         lines.push(format!("{x}:   newest ISAKMP SA: {newest_ike}; newest IPsec SA: {owner}; "));
         if !s.aliases.is_empty() {
             lines.push(format!("{x}:   aliases: {} ", s.aliases.join(" ")));
@@ -158,7 +193,7 @@ impl Endpoint {
         }
     }
 
-    fn event(&self, s: Serial) -> String {
+    pub(crate) fn event(&self, s: Serial) -> String {
         let order = [
             TimerKind::Retransmit,
             TimerKind::Discard,
@@ -172,7 +207,7 @@ impl Endpoint {
             .map_or("none".into(), |(k, at)| format!("{} in {}s", k.event(), (at - self.now.mono).as_secs()))
     }
 
-    fn state_lines(&self, s: Serial, lines: &mut Vec<String>) {
+    pub(crate) fn state_lines(&self, s: Serial, lines: &mut Vec<String>) {
         if let Some(sa) = self.ikes.get(&s) {
             let newest = self.conns.get(sa.conn).is_some_and(|c| c.newest_ike == Some(s));
             lines.push(format!(
@@ -258,7 +293,7 @@ fn end(e: &EndSpec, addr: Option<std::net::IpAddr>, id: &Id, protoport: ProtoPor
 }
 
 /// `10.9.0.2:17/1701...%virtual:17/%any===?`.
-fn topology(c: &Connection) -> String {
+pub(crate) fn topology(c: &Connection) -> String {
     let that = c.that();
     let protoport = match c.peer_port {
         Some(p) => ProtoPort { port: if p == 0 { Port::All } else { Port::Number(p) }, ..that.protoport },

@@ -2,23 +2,47 @@
 
 use ipsec_types::auth::AuthBy;
 use ipsec_types::conn::{ConnSpec, ConnType, HostSpec};
-use ipsec_types::whack::{Request, rc};
+use ipsec_types::whack::{Request, Reread, rc};
 
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind};
-use crate::io::{ClientId, Interface, Output};
+use crate::io::{ClientId, Interface, Output, Protected};
 use crate::sa::Serial;
+
+/// Where a conn comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// `whack --name …`.
+    Hand,
+    /// The configuration file; `keep_equal` leaves one alone that is there and the same.
+    File { keep_equal: bool },
+}
 
 impl Endpoint {
     pub(crate) fn on_whack(&mut self, client: ClientId, request: Request) {
         match request {
-            Request::Add(spec) => self.whack_add(client, *spec),
+            Request::Add(spec) => self.whack_add(client, *spec, Origin::Hand),
+            Request::Load { spec, keep_equal } => {
+                self.whack_add(client, *spec, Origin::File { keep_equal });
+            }
+            Request::Loaded => self.loaded(client),
+            Request::Batch => self.reply(client, rc::BADWHACKMESSAGE, "a batch inside a batch"),
             Request::Delete { name } => self.whack_delete(client, &name),
             // The reply ends when the negotiation does.
             Request::Initiate { name, asynchronous } => {
                 if self.whack_initiate(client, &name, asynchronous) && !asynchronous {
                     return;
                 }
+            }
+            Request::InitiateAs { name, asynchronous, user: _, password: _ } => {
+                let text = "XAUTH is not done by this daemon: --xauthname and --xauthpass are not used";
+                self.log_plain(Some(client), rc::LOG_SERIOUS, text);
+                return self.on_whack(client, Request::Initiate { name, asynchronous });
+            }
+            Request::Reread(Reread::All) => return self.out.push_back(Output::RereadSecrets(client)),
+            Request::Reread(_) => self.reply(client, rc::COMMENT, "this daemon uses no certificates"),
+            Request::PublicKey { .. } => {
+                self.reply(client, rc::NOKEY, "public keys are not used by this daemon; key not loaded");
             }
             Request::Terminate { name } => self.whack_terminate(client, &name),
             Request::Route { name } => self.whack_route(client, &name),
@@ -33,6 +57,11 @@ impl Endpoint {
             }
             Request::Status => self.status(client),
             Request::BriefStatus => self.brief_status(client),
+            Request::Show { what, name, json } => self.show(client, what, name.as_deref(), json),
+            Request::List { what, utc: _ } => self.list(client, what),
+            Request::Crash { peer } => self.whack_crash(client, peer),
+            Request::MyId(id) => self.my_id = id,
+            Request::Debug { name, words } => self.whack_debug(client, name, words),
             Request::TrafficStatus => return self.traffic_status(client),
             Request::Setup(setup) => self.setup = setup,
             Request::Shutdown => self.shutdown(Some(client)),
@@ -64,7 +93,7 @@ impl Endpoint {
         }
     }
 
-    fn whack_add(&mut self, client: ClientId, spec: ConnSpec) {
+    fn whack_add(&mut self, client: ClientId, spec: ConnSpec, origin: Origin) {
         let name = spec.name.clone();
         let refuse = |e: &mut Self, code, text: String| e.log_plain(Some(client), code, &text);
         if spec.left.host == HostSpec::Unset || spec.right.host == HostSpec::Unset {
@@ -103,19 +132,33 @@ impl Endpoint {
             let text = format!("\"{name}\": ikelifetime and salifetime must be less than 86400 seconds");
             return refuse(self, rc::LOG_SERIOUS, text);
         }
+        let spec = ConnSpec { authby: AuthBy::PSK, ..spec };
         let old = self.conns.named(&name);
+        if origin == (Origin::File { keep_equal: true }) && self.keep_equal(client, &old, &spec) {
+            return;
+        }
+        let guard = |e: &Self, id: ConnId| e.conns.get(id).and_then(|c| c.guarded_port());
+        let mut guards = Vec::new();
         for id in old {
+            guards.extend(guard(self, id));
             self.remove_conn(id, Some(client));
         }
-        let spec = ConnSpec { authby: AuthBy::PSK, ..spec };
         if [&spec.left, &spec.right].iter().any(|e| e.updown.as_deref().is_some_and(|u| u != "ipsec _updown"))
         {
             let text = format!("\"{name}\": leftupdown= and rightupdown= scripts are not run yet");
             self.log_plain(Some(client), rc::LOG, &text);
         }
-        self.conns.add(spec, &self.interfaces);
+        let id = self.conns.add(spec, &self.interfaces);
+        if let Some(c) = self.conns.get_mut(id) {
+            c.from_file = origin != Origin::Hand;
+        }
         self.log_plain(Some(client), rc::LOG, &format!("added connection description \"{name}\""));
-        self.sync_guards();
+        // Looking at every conn for each that is added would make loading them all quadratic.
+        let now = guard(self, id);
+        let covered = now.is_none_or(|(addr, port)| self.guards.contains(&Protected { addr, port }));
+        if !covered || guards.iter().any(|g| Some(*g) != now) {
+            self.sync_guards();
+        }
     }
 
     /// Deletes a conn and everything made with it.
@@ -142,7 +185,7 @@ impl Endpoint {
         self.sync_guards();
     }
 
-    fn unknown_name(&mut self, client: ClientId, name: &str) {
+    pub(crate) fn unknown_name(&mut self, client: ClientId, name: &str) {
         self.reply(client, rc::UNKNOWN_NAME, &format!("no connection named \"{name}\""));
     }
 
@@ -200,8 +243,11 @@ impl Endpoint {
 
     /// Deletes the SAs of one conn or instance, telling the peer: Child SAs first.
     fn terminate_conn(&mut self, id: ConnId, client: Option<ClientId>) {
-        if let Some(c) = self.conns.get_mut(id) {
-            c.up = false;
+        let Some(c) = self.conns.get_mut(id) else { return };
+        c.up = false;
+        // Most conns of a long list have no SA: there is none to look for.
+        if c.refs == 0 {
+            return;
         }
         let children: Vec<Serial> =
             self.children.iter().filter(|(_, c)| c.conn == id).map(|(s, _)| *s).collect();

@@ -97,52 +97,79 @@ pub enum ClientSpec {
     },
 }
 
+/// Most of a conn is as by default: that is not sent, which makes loading thousands faster.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// One end of a conn.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EndSpec {
     /// `left=`.
     pub host: HostSpec,
     /// `leftnexthop=`, after resolution; `None` is the peer itself.
+    #[serde(skip_serializing_if = "is_default")]
     pub nexthop: Option<IpAddr>,
     /// `leftid=`; [`Id::None`] is "the address", or for `%any` "whoever it is".
+    #[serde(skip_serializing_if = "is_default")]
     pub id: Id,
     /// `leftsubnet=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub client: ClientSpec,
     /// `leftprotoport=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub protoport: ProtoPort,
     /// `leftsourceip=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub source_ip: Option<IpAddr>,
     /// `leftupdown=`; `None` is the built-in one, an empty text (`%disabled`) none at all.
+    #[serde(skip_serializing_if = "is_default")]
     pub updown: Option<String>,
     /// `leftauth=`; `None` is what `authby=` says.
+    #[serde(skip_serializing_if = "is_default")]
     pub auth: Option<AuthBy>,
     /// `leftid=%fromcert`: the subject of the certificate.
+    #[serde(skip_serializing_if = "is_default")]
     pub id_from_cert: bool,
     /// `leftcert=` as written: a file name, or a nickname.
+    #[serde(skip_serializing_if = "is_default")]
     pub cert: Option<String>,
     /// `leftrsasigkey=` and `leftrsasigkey2=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub public_keys: Vec<PublicKeySpec>,
     /// `leftca=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub ca: CaSpec,
     /// `leftsendcert=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub send_cert: SendCert,
     /// `leftxauthserver=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub xauth_server: bool,
     /// `leftxauthclient=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub xauth_client: bool,
     /// `leftxauthusername=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub xauth_username: Option<String>,
     /// `leftmodecfgserver=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub modecfg_server: bool,
     /// `leftmodecfgclient=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub modecfg_client: bool,
     /// `leftaddresspool=`, or strongSwan's `rightsourceip=NET`.
+    #[serde(skip_serializing_if = "is_default")]
     pub address_pool: Option<AddressPool>,
     /// `leftikeport=`; `None` is 500.
+    #[serde(skip_serializing_if = "is_default")]
     pub ike_port: Option<u16>,
     /// `leftfirewall=`: the built-in updown opens the firewall for the tunnel.
+    #[serde(skip_serializing_if = "is_default")]
     pub firewall: bool,
     /// `lefthostaccess=`: also for the host itself.
+    #[serde(skip_serializing_if = "is_default")]
     pub host_access: bool,
 }
 
@@ -258,10 +285,12 @@ pub enum FailureShunt {
 
 /// A `conn` section after `also=` and `%default`, with defaults filled in. Times are seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ConnSpec {
     /// Section name.
     pub name: String,
     /// `connalias=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub aliases: Vec<String>,
     /// `left…`.
     pub left: EndSpec,
@@ -270,16 +299,20 @@ pub struct ConnSpec {
     /// `authby=`.
     pub authby: AuthBy,
     /// `type=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub conn_type: ConnType,
     /// `auto=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub auto: Auto,
     /// `pfs=`.
     pub pfs: bool,
     /// `pfsgroup=`, or the group of `phase2alg=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub pfs_group: Option<DhGroup>,
     /// `rekey=`.
     pub rekey: bool,
     /// `keyingtries=`, 0 is `%forever`.
+    #[serde(skip_serializing_if = "is_default")]
     pub keyingtries: u32,
     /// `ikelifetime=`, at most 86400.
     pub ike_lifetime: u32,
@@ -290,72 +323,101 @@ pub struct ConnSpec {
     /// `rekeyfuzz=`, percent.
     pub rekey_fuzz: u32,
     /// `ike=`; empty is the built-in list.
+    #[serde(skip_serializing_if = "is_default")]
     pub ike: Vec<IkeSuite>,
     /// `esp=`/`phase2alg=`; empty is the built-in list.
+    #[serde(skip_serializing_if = "is_default")]
     pub esp: Vec<EspSuite>,
     /// `dpddelay=`, 0 is off.
+    #[serde(skip_serializing_if = "is_default")]
     pub dpd_delay: u32,
     /// `dpdtimeout=`, 0 is off.
+    #[serde(skip_serializing_if = "is_default")]
     pub dpd_timeout: u32,
     /// `dpdaction=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub dpd_action: DpdAction,
     /// `forceencaps=`, `encapsulation=yes`. See also [`Self::encapsulation`].
+    #[serde(skip_serializing_if = "is_default")]
     pub force_encaps: bool,
     /// `encapsulation=`; `Yes` together with `force_encaps`.
+    #[serde(skip_serializing_if = "is_default")]
     pub encapsulation: Encapsulation,
     /// `nat-ikev1-method=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub natt_method: NattMethod,
     /// `nat-keepalive=`.
     pub nat_keepalive: bool,
     /// `leftnat-hide=`, either end: a Windows client needs no registry key for a server behind NAT.
+    #[serde(skip_serializing_if = "is_default")]
     pub nat_hide: bool,
     /// `phase2=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub phase2: Phase2,
     /// `compress=`: offer and accept IPComp (RFC 3173).
+    #[serde(skip_serializing_if = "is_default")]
     pub compress: bool,
     /// `sha2_truncbug=`: SHA2-256 cut to 96 bits.
+    #[serde(skip_serializing_if = "is_default")]
     pub sha2_truncbug: bool,
     /// `replay-window=`, packets; 0 switches the check off.
     pub replay_window: u32,
     /// `lifebytes=` (`ipsec-max-bytes=`), octets; 0 is none.
+    #[serde(skip_serializing_if = "is_default")]
     pub life_bytes: u64,
     /// `lifepackets=` (`ipsec-max-packets=`); 0 is none.
+    #[serde(skip_serializing_if = "is_default")]
     pub life_packets: u64,
     /// `reauth=`: an IKE SA is replaced together with its children.
+    #[serde(skip_serializing_if = "is_default")]
     pub reauth: bool,
     /// `initial-contact=`.
     pub initial_contact: bool,
     /// `fragmentation=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub fragmentation: Fragmentation,
     /// `ikepad=`: pad IKE messages to a multiple of 4 octets.
     pub ike_pad: bool,
     /// `modecfgpull=`, `modecfgdns=`, …: what Mode Config asks or gives.
+    #[serde(skip_serializing_if = "is_default")]
     pub modecfg: ModeConfig,
     /// `xauthby=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub xauth_by: XauthBy,
     /// `xauthfail=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub xauth_fail: XauthFail,
     /// `cisco-unity=`, `remote_peer_type=cisco`.
+    #[serde(skip_serializing_if = "is_default")]
     pub cisco_unity: bool,
     /// `send-vendorid=`.
     pub send_vendorid: bool,
     /// `crypto-policy=`; `None` is what `config setup` says.
+    #[serde(skip_serializing_if = "is_default")]
     pub crypto_policy: Option<CryptoPolicy>,
     /// `priority=`: of the kernel's policies; 0 is ours.
+    #[serde(skip_serializing_if = "is_default")]
     pub priority: u32,
     /// `inactivity=`, seconds without traffic after which the SA goes; 0 is never.
+    #[serde(skip_serializing_if = "is_default")]
     pub inactivity: u32,
     /// `aggrmode=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub aggressive: bool,
     /// `failureshunt=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub failure_shunt: FailureShunt,
     /// `negotiationshunt=`: while an SA is being negotiated; only `Passthrough` and `Drop` (any other) differ.
+    #[serde(skip_serializing_if = "is_default")]
     pub negotiation_shunt: FailureShunt,
     /// `overlapip=`: several clients may have the same inner addresses.
+    #[serde(skip_serializing_if = "is_default")]
     pub overlap_ip: bool,
     /// `metric=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub metric: u32,
     /// `mtu=`.
+    #[serde(skip_serializing_if = "is_default")]
     pub mtu: u32,
 }
 

@@ -3,11 +3,23 @@
 //! A request is one line of JSON, at most [`MAX_REQUEST`] octets, ended by a newline. The answer is lines
 //! `NNN TEXT\n` (three digits, see [`rc`]) until `pluto` closes the connection; the exit status of `whack` follows
 //! from them ([`exit_status`]).
+//!
+//! After [`Request::Batch`] as the first line any number of requests may follow, one a line, until the client shuts
+//! its half down. The answers come in that order, each ended by an empty line:
+//!
+//! ```text
+//! client  "batch"\n   REQUEST\n   REQUEST\n   (shutdown)
+//! pluto                002 …\n\n   002 …\n\n   (close)
+//! ```
+
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{CryptoPolicy, StrictCrl};
 use crate::conn::{ConnSpec, VirtualPrivate};
+use crate::id::Id;
+use crate::secret::SecretBytes;
 
 /// Longest request line.
 pub const MAX_REQUEST: usize = 1 << 20;
@@ -43,6 +55,8 @@ pub mod rc {
     pub const DEAF: u8 = 24;
     /// Cannot route.
     pub const ROUTE: u8 = 25;
+    /// `RC_RTBUSY`: the route is in use.
+    pub const RTBUSY: u8 = 26;
     /// Bad identity.
     pub const BADID: u8 = 27;
     /// No key.
@@ -71,6 +85,18 @@ pub mod rc {
 pub enum Request {
     /// `--name N …` : add a conn, replacing one of the same name.
     Add(Box<ConnSpec>),
+    /// A conn of the configuration file: as [`Request::Add`], but it is remembered where it is from, and with
+    /// `keep_equal` one that is loaded already and the same is left alone with all its SAs.
+    Load {
+        /// The conn.
+        spec: Box<ConnSpec>,
+        /// Leave an equal one alone.
+        keep_equal: bool,
+    },
+    /// The names of the loaded conns that came from the configuration file, one comment line each.
+    Loaded,
+    /// Requests follow; see the module's documentation.
+    Batch,
     /// `--delete --name N`.
     Delete {
         /// Conn.
@@ -111,6 +137,58 @@ pub enum Request {
     Status,
     /// `--briefstatus`.
     BriefStatus,
+    /// One part of the status: `--connectionstatus`, `--showstates` and the like.
+    Show {
+        /// Which part.
+        what: Show,
+        /// Only what belongs to this conn or alias.
+        name: Option<String>,
+        /// As one JSON value instead of lines; see ipsec_status(8) for its members.
+        json: bool,
+    },
+    /// `--listall` and its parts.
+    List {
+        /// What.
+        what: List,
+        /// Dates in UTC.
+        utc: bool,
+    },
+    /// `--crash IP`: forget the SAs with that peer; it has lost them. Permanent conns that were up negotiate again.
+    Crash {
+        /// The peer's address.
+        peer: IpAddr,
+    },
+    /// `--name N --initiate` with `--xauthname` and `--xauthpass`: what to answer when the peer asks for XAUTH.
+    InitiateAs {
+        /// Conn or alias.
+        name: String,
+        /// Do not wait for the outcome.
+        asynchronous: bool,
+        /// `--xauthname`, `--xauthuser`.
+        user: Option<String>,
+        /// `--xauthpass`.
+        password: Option<SecretBytes>,
+    },
+    /// `--rereadcacerts` and the like.
+    Reread(Reread),
+    /// `--keyid ID [--addkey] [--pubkeyrsa KEY]`.
+    PublicKey {
+        /// Whose.
+        id: Id,
+        /// Keep those there are.
+        add: bool,
+        /// The key (RFC 3110 section 2).
+        rsa: Option<Vec<u8>>,
+    },
+    /// `--myid ID`: what `leftid=%myid` stands for.
+    MyId(Id),
+    /// `--debug-…`: the words of the daemon's debug line; with a name, of one conn's. They change what status shows.
+    Debug {
+        /// Conn.
+        name: Option<String>,
+        /// Words without `--debug-`; `none` empties.
+        words: Vec<String>,
+    },
     /// `--trafficstatus`.
     TrafficStatus,
     /// `--rereadsecrets`.
@@ -119,6 +197,78 @@ pub enum Request {
     Shutdown,
     /// `--virtual_private` and friends, at run time (`ipsec setup` gives them on pluto's command line).
     Setup(SetupSpec),
+}
+
+/// A part of the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Show {
+    /// Everything, as [`Request::Status`].
+    All,
+    /// The daemon as a whole: counters.
+    Global,
+    /// The conns.
+    Connections,
+    /// The states.
+    States,
+    /// The policies without an SA.
+    Shunts,
+    /// Numbers of SAs, as [`Request::BriefStatus`].
+    Brief,
+}
+
+/// What is read again or forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reread {
+    /// `--rereadall`: secrets, certificates and CRLs.
+    All,
+    /// `--rereadcacerts`.
+    CaCerts,
+    /// `--rereadaacerts`.
+    AaCerts,
+    /// `--rereadocspcerts`.
+    OcspCerts,
+    /// `--rereadacerts`.
+    ACerts,
+    /// `--rereadcrls`, `--fetchcrls`.
+    Crls,
+    /// `--purgeocsp`.
+    PurgeOcsp,
+}
+
+/// A part of `--listall`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum List {
+    /// `--listpubkeys`.
+    PublicKeys,
+    /// `--checkpubkeys`.
+    CheckPublicKeys,
+    /// `--listcerts`.
+    Certs,
+    /// `--listcacerts`.
+    CaCerts,
+    /// `--listaacerts`.
+    AaCerts,
+    /// `--listocspcerts`.
+    OcspCerts,
+    /// `--listacerts`.
+    ACerts,
+    /// `--listgroups`.
+    Groups,
+    /// `--listcrls`.
+    Crls,
+    /// `--listocsp`.
+    Ocsp,
+    /// `--listpsks`.
+    Psks,
+    /// `--listevents`.
+    Events,
+    /// `--listpairs`, `--listhostpairs`.
+    Pairs,
+    /// `--listall`.
+    All,
 }
 
 /// What of `config setup` the engine needs.

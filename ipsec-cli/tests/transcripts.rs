@@ -1,0 +1,196 @@
+//! Runs the commands of `transcripts/*/transcript` against a running `pluto` and compares what they print and return.
+//!
+//! ```text
+//! $ auto --add one          a command line of `ipsec`; words are split at blanks
+//! 002 added …               what it must print, standard output then standard error
+//! [0]                       its exit status
+//! > cp second.conf ipsec.conf
+//! ```
+//!
+//! `DIR` stands for the directory the test runs in, `PID` for the daemon's process. `UPDATE_TRANSCRIPTS=1` writes what came instead of comparing it.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+/// The daemon, built as cargo builds it for this run.
+fn pluto() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let built = Command::new(env!("CARGO")).args(["build", "-q", "-p", "pluto"]).status().unwrap();
+        assert!(built.success(), "pluto does not build");
+        let beside = Path::new(env!("CARGO_BIN_EXE_ipsec")).with_file_name("pluto");
+        assert!(beside.is_file(), "{}", beside.display());
+        beside
+    })
+}
+
+struct Daemon {
+    child: Child,
+    dir: tempfile::TempDir,
+}
+
+impl Daemon {
+    /// A daemon without a kernel on the files of a folder.
+    fn start(folder: &Path) -> Daemon {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let dir = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+        }
+        let secrets = dir.path().join("ipsec.secrets");
+        if !secrets.exists() {
+            fs::write(&secrets, ": PSK \"only for tests\"\n").unwrap();
+        }
+        fs::set_permissions(&secrets, fs::Permissions::from_mode(0o600)).unwrap();
+        let port =
+            20_000 + u16::try_from(std::process::id() % 3000).unwrap() + NEXT.fetch_add(1, Ordering::Relaxed);
+        let log = fs::File::create(dir.path().join("log")).unwrap();
+        let child = Command::new(pluto())
+            .args(["--nofork", "--noklips", "--stderrlog", "--listen", "127.0.0.1", "--uniqueids"])
+            .args(["--ikeport", &port.to_string()])
+            .arg("--ctlbase")
+            .arg(dir.path().join("pluto"))
+            .arg("--secretsfile")
+            .arg(&secrets)
+            .env("IPSEC_CONFS", dir.path())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let daemon = Daemon { child, dir };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !daemon.dir.path().join("pluto.ctl").exists() {
+            assert!(Instant::now() < deadline, "{}", daemon.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        daemon
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    fn ipsec(&self, line: &str) -> (String, i32) {
+        let out = Command::new(env!("CARGO_BIN_EXE_ipsec"))
+            .args(line.split_whitespace().map(|w| w.replace("DIR", &self.dir.path().display().to_string())))
+            .env("IPSEC_CONFS", self.dir.path())
+            .env("IPSEC_LIBDIR", self.dir.path().join("lib"))
+            .env("IPSEC_CTLBASE", self.dir.path().join("pluto"))
+            .output()
+            .unwrap();
+        let mut text = String::from_utf8(out.stdout).unwrap();
+        text += &String::from_utf8(out.stderr).unwrap();
+        let text = text.replace(&self.dir.path().display().to_string(), "DIR");
+        let text = text.replace(env!("CARGO_BIN_EXE_ipsec"), "ipsec");
+        let pid = self.child.id();
+        let text = text.replace(&format!("pid: {pid}"), "pid: PID").replace(&format!("pid {pid}"), "pid PID");
+        (text, out.status.code().unwrap())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn check(name: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(name);
+    let wanted = fs::read_to_string(folder.join("transcript")).unwrap();
+    let daemon = Daemon::start(&folder);
+    let mut came = String::new();
+    for line in wanted.lines() {
+        if let Some(command) = line.strip_prefix("$ ") {
+            let (text, status) = daemon.ipsec(command);
+            came += &format!("{line}\n{text}[{status}]\n");
+        } else if let Some(files) = line.strip_prefix("> cp ") {
+            let (from, to) = files.split_once(' ').unwrap();
+            fs::copy(daemon.dir.path().join(from), daemon.dir.path().join(to)).unwrap();
+            came += &format!("{line}\n");
+        }
+    }
+    if std::env::var_os("UPDATE_TRANSCRIPTS").is_some() {
+        return fs::write(folder.join("transcript"), came).unwrap();
+    }
+    assert_eq!(came, wanted, "{name}\n{}", daemon.log());
+}
+
+#[test]
+fn auto() {
+    check("auto");
+}
+
+#[test]
+fn whack() {
+    check("whack");
+}
+
+#[test]
+fn addconn() {
+    check("addconn");
+}
+
+#[test]
+fn reload() {
+    check("reload");
+}
+
+#[test]
+fn status() {
+    check("status");
+}
+
+#[test]
+fn nonsense() {
+    check("nonsense");
+}
+
+#[test]
+fn a_hangup_reads_the_configuration_again() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts/reload");
+    let daemon = Daemon::start(&folder);
+    assert_eq!(daemon.ipsec("addconn --addall").1, 0);
+    fs::copy(daemon.dir.path().join("second.conf"), daemon.dir.path().join("ipsec.conf")).unwrap();
+    let pid = daemon.child.id().to_string();
+    assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    // `new` stands in the second file only.
+    while daemon.ipsec("connectionstatus new").1 != 0 {
+        assert!(Instant::now() < deadline, "{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn ten_thousand_conns_load_in_one_connection() {
+    use std::fmt::Write;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts/auto");
+    let daemon = Daemon::start(&folder);
+    let mut text = String::from("conn %default\n\tauthby=secret\n\tleft=127.0.0.1\n\tauto=add\n");
+    for i in 0..10_000 {
+        let (a, b) = (i / 250, i % 250 + 1);
+        writeln!(text, "conn c{i}\n\tright=10.9.{a}.{b}").unwrap();
+    }
+    fs::write(daemon.dir.path().join("ipsec.conf"), text).unwrap();
+    let (lines, status) = daemon.ipsec("addconn --addall");
+    assert_eq!((status, lines.lines().count()), (0, 10_000));
+    // Again: nothing has changed.
+    let (lines, status) = daemon.ipsec("addconn --reload");
+    assert_eq!((status, lines.lines().filter(|l| l.contains("added")).count()), (0, 0), "{lines}");
+    let (lines, status) = daemon.ipsec("auto --status");
+    assert_eq!(
+        (status, lines.lines().filter(|l| l.contains("; unrouted; eroute owner: #0")).count()),
+        (0, 10_000)
+    );
+    let brief = daemon.ipsec("globalstatus");
+    assert!(brief.0.contains("current.connections=10000"), "{}", brief.0);
+}
