@@ -13,6 +13,7 @@ mod info;
 mod paths;
 mod resolve;
 mod setup;
+mod sockets;
 mod verify;
 mod whack;
 
