@@ -11,6 +11,7 @@ mod ctl;
 mod daemon;
 mod info;
 mod paths;
+mod ranbits;
 mod resolve;
 mod setup;
 mod sockets;
@@ -21,7 +22,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Built-in commands that get a link each in the library directory.
-const COMMANDS: [&str; 7] = ["addconn", "auto", "secrets", "setup", "status", "verify", "whack"];
+const COMMANDS: [&str; 8] = ["addconn", "auto", "ranbits", "secrets", "setup", "status", "verify", "whack"];
 
 /// libreswan's verbs, and what they are here.
 const ALIASES: [(&str, &[&str]); 19] = [
@@ -114,6 +115,7 @@ fn builtin(command: &str, args: &[String]) -> Option<i32> {
     Some(match command {
         "addconn" => addconn::run(args),
         "auto" => auto::run(args),
+        "ranbits" => ranbits::run(args),
         "secrets" => whack::run(&["--rereadsecrets".into()]),
         "setup" => setup::run(args),
         "status" => status(args),
