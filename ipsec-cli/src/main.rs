@@ -12,10 +12,12 @@ mod ctl;
 mod daemon;
 mod info;
 mod paths;
+mod ranbits;
 mod reload;
 mod resolve;
 mod setup;
 mod show;
+mod sockets;
 mod verify;
 mod whack;
 mod whack_conn;
@@ -24,13 +26,14 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Built-in commands that get a link each in the library directory.
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "addconn",
     "algparse",
     "auto",
     "briefstatus",
     "connectionstatus",
     "globalstatus",
+    "ranbits",
     "secrets",
     "setup",
     "showdefaults",
@@ -153,6 +156,7 @@ fn builtin(command: &str, args: &[String]) -> Option<i32> {
     Some(match command {
         "addconn" => addconn::run(args),
         "auto" => auto::run(args),
+        "ranbits" => ranbits::run(args),
         "secrets" => whack::run(&["--rereadsecrets".into()]),
         "setup" => setup::run(args),
         "algparse" => algparse::run(args),

@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::{ctl, info, paths};
+use crate::{ctl, info, paths, sockets};
 
 /// How a check ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,11 +22,25 @@ enum Verdict {
 struct Report {
     colour: bool,
     failed: bool,
+    /// The checks so far when they are wanted as JSON; nothing is printed then.
+    json: Option<Vec<serde_json::Value>>,
 }
 
 impl Report {
     /// `TEXT` in 50 columns, a tab, `[RESULT]`.
     fn line(&mut self, text: &str, verdict: Verdict, word: &str) {
+        self.failed |= verdict == Verdict::Bad;
+        if let Some(list) = &mut self.json {
+            let kind = match verdict {
+                Verdict::Good => "ok",
+                Verdict::Warn => "warning",
+                Verdict::Bad => "failed",
+            };
+            list.push(
+                serde_json::json!({"check": text.trim(), "verdict": kind, "result": word, "notes": []}),
+            );
+            return;
+        }
         let word = match (self.colour, verdict) {
             (false, _) => word.to_string(),
             (true, Verdict::Good) => format!("\x1b[92m{word}\x1b[0m"),
@@ -34,7 +48,26 @@ impl Report {
             (true, Verdict::Bad) => format!("\x1b[91m{word}\x1b[0m"),
         };
         println!("{text:<50}\t[{word}]");
-        self.failed |= verdict == Verdict::Bad;
+    }
+
+    /// A line about the check before it: what follows from it and what to do.
+    fn note(&mut self, text: &str) {
+        match &mut self.json {
+            None => println!("  {text}"),
+            Some(list) => {
+                let notes = list.last_mut().and_then(|l| l.get_mut("notes")).and_then(|n| n.as_array_mut());
+                if let Some(notes) = notes {
+                    notes.push(text.into());
+                }
+            }
+        }
+    }
+
+    /// A line with no verdict.
+    fn heading(&self, text: &str) {
+        if self.json.is_none() {
+            println!("{text}");
+        }
     }
 
     fn check(&mut self, text: &str, good: bool, word: &str, advice: &str) {
@@ -42,7 +75,7 @@ impl Report {
             true => self.line(text, Verdict::Good, "OK"),
             false => {
                 self.line(text, Verdict::Bad, word);
-                println!("  {advice}");
+                self.note(advice);
             }
         }
     }
@@ -52,7 +85,7 @@ impl Report {
             true => self.line(text, Verdict::Good, "OK"),
             false => {
                 self.line(text, Verdict::Warn, word);
-                println!("  {advice}");
+                self.note(advice);
             }
         }
     }
@@ -64,21 +97,27 @@ fn proc(path: &str) -> Option<String> {
 
 /// Runs `ipsec verify`.
 pub(crate) fn run(args: &[String]) -> i32 {
-    if let Some(option) = args.iter().find(|a| !matches!(a.as_str(), "--nocolour" | "--nocolor" | "--colour"))
+    if let Some(option) =
+        args.iter().find(|a| !matches!(a.as_str(), "--nocolour" | "--nocolor" | "--colour" | "--json"))
     {
         eprintln!("ipsec verify: unknown option `{option}'");
         return 2;
     }
     let plain = args.iter().any(|a| a.starts_with("--nocolo"));
-    let mut r = Report { colour: !plain && std::io::stdout().is_terminal(), failed: false };
-    println!("Checking if IPsec got installed and started correctly:\n");
+    let json = args.iter().any(|a| a == "--json");
+    let mut r = Report {
+        colour: !plain && std::io::stdout().is_terminal(),
+        failed: false,
+        json: json.then(Vec::new),
+    };
+    r.heading("Checking if IPsec got installed and started correctly:\n");
     r.check(
         "Version check and ipsec on-path",
         on_path("ipsec"),
         "FAILED",
         "ipsec is not in a directory of PATH",
     );
-    println!("{}", info::version_line());
+    r.heading(&info::version_line().to_string());
     kernel(&mut r);
     network(&mut r);
     daemon(&mut r);
@@ -92,7 +131,9 @@ pub(crate) fn run(args: &[String]) -> i32 {
         "MISSING",
         "only needed by firewall scripts",
     );
-    if r.failed {
+    if let Some(checks) = r.json {
+        println!("{}", serde_json::json!({"ok": !r.failed, "checks": checks}));
+    } else if r.failed {
         eprintln!("\nipsec verify: encountered errors");
     }
     i32::from(r.failed)
@@ -140,7 +181,7 @@ fn kernel(r: &mut Report) {
     let symbol = |line: &str| line.split_whitespace().nth(2) == Some("esp_init_state");
     let esp = module("esp4") || fs::read_to_string("/proc/kallsyms").is_ok_and(|k| k.lines().any(symbol));
     r.check(" NETKEY: ESP in the kernel", esp, "FAILED", "CONFIG_INET_ESP (module esp4) is needed");
-    println!(" NETKEY: Testing XFRM related proc values");
+    r.heading(" NETKEY: Testing XFRM related proc values");
     for word in ["send_redirects", "accept_redirects"] {
         let values: Vec<(String, String)> = per_interface(word);
         let bad = values.iter().any(|(_, v)| v != "0");
@@ -200,34 +241,36 @@ fn network(r: &mut Report) {
     }
 }
 
-/// Whether a UDP socket is bound to `port`, by `/proc/net/udp` and `udp6`.
-fn udp_bound(port: u16) -> bool {
-    ["/proc/net/udp", "/proc/net/udp6"].iter().any(|f| {
-        let text = fs::read_to_string(f).unwrap_or_default();
-        text.lines().skip(1).any(|l| has_port(l, port))
-    })
-}
-
-fn has_port(line: &str, port: u16) -> bool {
-    let local = line.split_whitespace().nth(1).and_then(|a| a.rsplit_once(':'));
-    local.and_then(|(_, p)| u16::from_str_radix(p, 16).ok()) == Some(port)
+/// Whether `port` is bound by one of `programs`, or by someone this user may not look at; and the others that hold it.
+fn held(port: u16, programs: &[&str]) -> (bool, Option<String>) {
+    let bound = sockets::udp(port);
+    let (ours, others): (Vec<_>, Vec<_>) =
+        sockets::owners(&bound).into_iter().partition(|o| programs.contains(&o.name.as_str()));
+    let who: Vec<String> = others.iter().map(|o| format!("{} (pid {})", o.name, o.pid)).collect();
+    let taken = (!who.is_empty()).then(|| format!("UDP port {port} is taken by {}", who.join(", ")));
+    (!ours.is_empty() || (taken.is_none() && !bound.is_empty()), taken)
 }
 
 fn daemon(r: &mut Report) {
     let running = ctl::answers(&paths::ctlbase());
     r.check("Checking that pluto is running", running, "FAILED", "start it with `ipsec setup start'");
     if !running {
-        for port in [500, 4500].into_iter().filter(|&p| udp_bound(p)) {
-            println!("  UDP port {port} is taken by another program");
+        for taken in [500, 4500].into_iter().filter_map(|p| held(p, &["pluto"]).1) {
+            r.note(&format!("{taken}: stop it, or pluto cannot start"));
         }
         return;
     }
-    let listen = "run `ipsec auto --ready'; another IKE daemon may hold the port";
-    r.check(" Pluto listening for IKE on udp 500", udp_bound(500), "FAILED", listen);
+    listens(r, " Pluto listening for IKE on udp 500", 500, "FAILED");
     r.line(" Pluto listening for IKE on tcp 500", Verdict::Warn, "NOT IMPLEMENTED");
-    r.check(" Pluto listening for IKE/NAT-T on udp 4500", udp_bound(4500), "DISABLED", listen);
+    listens(r, " Pluto listening for IKE/NAT-T on udp 4500", 4500, "DISABLED");
     r.line(" Pluto listening for IKE/NAT-T on tcp 4500", Verdict::Warn, "NOT IMPLEMENTED");
     r.line(" Pluto listening for IKE on tcp 10000 (cisco)", Verdict::Warn, "NOT IMPLEMENTED");
+}
+
+fn listens(r: &mut Report, text: &str, port: u16, word: &str) {
+    let (good, taken) = held(port, &["pluto"]);
+    let advice = taken.map(|t| format!("{t}: stop it, then run `ipsec auto --ready'"));
+    r.check(text, good, word, advice.as_deref().unwrap_or("run `ipsec auto --ready'"));
 }
 
 fn l2tp(r: &mut Report) {
@@ -238,12 +281,9 @@ fn l2tp(r: &mut Report) {
         "MISSING",
         "needed for L2TP only: CONFIG_PPP, CONFIG_PPP_ASYNC",
     );
-    r.advise(
-        "Checking that an L2TP daemon listens on udp 1701",
-        udp_bound(1701),
-        "NOT RUNNING",
-        "needed for L2TP only",
-    );
+    let (good, taken) = held(1701, &["xl2tpd", "l2tpd"]);
+    let advice = taken.unwrap_or_else(|| "needed for L2TP only".into());
+    r.advise("Checking that an L2TP daemon listens on udp 1701", good, "NOT RUNNING", &advice);
 }
 
 fn files(r: &mut Report) {
@@ -253,12 +293,12 @@ fn files(r: &mut Report) {
             r.line("Checking configuration file syntax", Verdict::Good, "OK");
             for error in &config.conn_errors {
                 r.line(&format!(" conn {}", error.name), Verdict::Bad, "FAILED");
-                error.diagnostics.iter().for_each(|d| println!("  {}", d.short()));
+                error.diagnostics.iter().for_each(|d| r.note(&d.short().to_string()));
             }
         }
         Err(errors) => {
             r.line("Checking configuration file syntax", Verdict::Bad, "FAILED");
-            errors.iter().for_each(|d| println!("  {}", d.short()));
+            errors.iter().for_each(|d| r.note(&d.short().to_string()));
         }
     }
     let secrets = paths::confs().join("ipsec.secrets");
@@ -277,10 +317,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_read_from_proc_lines() {
-        let line = "  12: 00000000:01F4 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 1 2 0 0";
-        assert!(has_port(line, 500) && !has_port(line, 4500) && !has_port("", 0));
-        let line6 = " 3: 00000000000000000000000000000000:1194 0:0 07";
-        assert!(has_port(line6, 4500));
+    fn a_port_taken_by_another_program_is_no_success_and_says_who() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let (good, taken) = held(port, &["pluto"]);
+        assert!(!good);
+        assert!(taken.unwrap().contains(&format!("(pid {})", std::process::id())));
+    }
+
+    #[test]
+    fn json_keeps_verdict_and_advice_of_each_check() {
+        let mut r = Report { colour: false, failed: false, json: Some(Vec::new()) };
+        r.check("one", true, "FAILED", "not said");
+        r.check(" two", false, "MISSING", "do this");
+        assert!(r.failed);
+        let list = serde_json::Value::from(r.json.unwrap());
+        assert_eq!((&list[0]["verdict"], &list[0]["notes"]), (&"ok".into(), &serde_json::json!([])));
+        assert_eq!((&list[1]["check"], &list[1]["result"]), (&"two".into(), &"MISSING".into()));
+        assert_eq!(list[1]["notes"][0], "do this");
     }
 }
