@@ -7,11 +7,15 @@ use crate::CryptoError;
 
 fn library_cipher(c: IkeCipher) -> Result<Cipher, CryptoError> {
     match c {
+        IkeCipher::Des => Ok(Cipher::des_cbc()),
         IkeCipher::TripleDes => Ok(Cipher::des_ede3_cbc()),
         IkeCipher::Aes(128) => Ok(Cipher::aes_128_cbc()),
         IkeCipher::Aes(192) => Ok(Cipher::aes_192_cbc()),
         IkeCipher::Aes(256) => Ok(Cipher::aes_256_cbc()),
-        IkeCipher::Aes(bits) => Err(CryptoError::KeySize(bits)),
+        IkeCipher::Camellia(128) => Ok(Cipher::camellia_128_cbc()),
+        IkeCipher::Camellia(192) => Ok(Cipher::camellia_192_cbc()),
+        IkeCipher::Camellia(256) => Ok(Cipher::camellia_256_cbc()),
+        IkeCipher::Aes(bits) | IkeCipher::Camellia(bits) => Err(CryptoError::KeySize(bits)),
     }
 }
 

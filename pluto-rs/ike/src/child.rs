@@ -1,5 +1,6 @@
 //! Child SAs and the kernel: SPIs, installation step by step with undo, establishment, removal, counters.
 
+use ipsec_types::algo::EspInteg;
 use ipsec_types::kernel::{
     Dir, Encap, KernelError, KernelReply, KernelRequest, Mode, PolicyAction, PolicySpec, SA_PRIORITY, SaId,
     SaSpec,
@@ -16,8 +17,6 @@ use crate::spd::Flow;
 use crate::v1::Fail;
 use crate::wire::notify::NotifyType;
 
-/// Packets an inbound SA remembers against replay.
-const REPLAY_WINDOW: u32 = 32;
 /// The kernel's own limit stands this much behind our timer, in seconds: a daemon that died leaves no SA for ever.
 const KERNEL_GRACE: u64 = 60;
 
@@ -146,6 +145,13 @@ impl Endpoint {
     /// One direction of a child as the kernel wants it.
     fn sa_spec(&self, c: &ChildSa, id: SaId, keys: &EspKeys, inbound: bool) -> Option<SaSpec> {
         let (slot, suite, sa) = (c.slot?, c.suite?, self.ikes.get(&c.ike)?);
+        let spec = &self.conns.get(c.conn)?.spec;
+        let cut = spec.sha2_truncbug
+            || spec.esp.iter().any(|s| s.cipher == suite.cipher && s.integ == EspInteg::Sha256Trunc96);
+        let integ = match suite.integ {
+            EspInteg::Sha256 if cut => EspInteg::Sha256Trunc96,
+            other => other,
+        };
         let encap = sa.natt.detected().then(|| {
             let (ours, theirs) = (sa.local.port(), sa.remote.port());
             let (sport, dport) = if inbound { (theirs, ours) } else { (ours, theirs) };
@@ -157,10 +163,10 @@ impl Endpoint {
             mode: c.mode,
             cipher: suite.cipher,
             cipher_key: keys.cipher.clone(),
-            integ: suite.integ,
+            integ,
             integ_key: keys.integ.clone(),
             encap,
-            replay_window: if inbound { REPLAY_WINDOW } else { 0 },
+            replay_window: if inbound { spec.replay_window } else { 0 },
             hard_seconds: u64::from(c.lifetime) + KERNEL_GRACE,
             set_mark: slot.mark().filter(|_| inbound),
             inbound,
