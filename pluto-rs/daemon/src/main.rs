@@ -14,6 +14,7 @@ mod protect;
 mod readiness;
 mod secrets;
 mod signals;
+mod updown;
 mod workers;
 
 use std::process::ExitCode;

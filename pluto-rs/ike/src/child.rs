@@ -2,8 +2,7 @@
 
 use ipsec_types::algo::EspInteg;
 use ipsec_types::kernel::{
-    Dir, Encap, KernelError, KernelReply, KernelRequest, Mode, PolicyAction, PolicySpec, SA_PRIORITY, SaId,
-    SaSpec,
+    Dir, Encap, KernelError, KernelReply, KernelRequest, Mode, PolicyAction, PolicySpec, SaId, SaSpec,
 };
 use ipsec_types::whack::rc;
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +11,7 @@ use crate::Endpoint;
 use crate::conn::ConnId;
 use crate::endpoint::KernelWait;
 use crate::io::{ClientId, Output};
+use crate::route::policy_priority;
 use crate::sa::{ChildSa, EspKeys, Phase2, Role, Serial, StateName, WaitingForSpi};
 use crate::spd::Flow;
 use crate::v1::Fail;
@@ -222,11 +222,16 @@ impl Endpoint {
         let (Some(sa), mode) = (c.in_sa, c.mode) else { return };
         let Some(entry) = self.spd.get_mut(slot) else { return };
         let id = entry.policy(slot, dir);
-        if entry.installed.contains(&id) {
-            return;
+        let shunted = dir == Dir::Out && std::mem::take(&mut entry.shunted);
+        if !shunted {
+            if entry.installed.contains(&id) {
+                return;
+            }
+            entry.installed.push(id);
         }
-        entry.installed.push(id);
-        let priority = SA_PRIORITY - u32::from(entry.marked);
+        let (marked, flow) = (entry.marked, entry.flow);
+        let Some(conn) = self.conns.get(c.conn) else { return };
+        let priority = policy_priority(conn, &flow) - u32::from(marked);
         let (src, dst) = if dir == Dir::Out { (sa.dst, sa.src) } else { (sa.src, sa.dst) };
         let action = PolicyAction::Esp { src, dst, reqid: slot.reqid(), mode };
         self.submit_step(child, stage, KernelRequest::AddPolicy(PolicySpec { id, priority, action }));
@@ -285,6 +290,7 @@ impl Endpoint {
         let extra = self.sa_words(child);
         self.log_state(child, name, &extra);
         self.arm_child_lifetime(child);
+        self.child_came_up(child);
         self.release_whack(child);
     }
 
@@ -339,6 +345,9 @@ impl Endpoint {
         }
         if let Some(x) = self.conns.get_mut(c.conn).filter(|x| x.newest_child == Some(child)) {
             x.newest_child = None;
+        }
+        if c.is_up() {
+            self.child_went_down(c.conn, &c.flow);
         }
         self.conn_unref(c.conn);
     }

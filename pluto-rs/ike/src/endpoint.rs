@@ -13,11 +13,12 @@ use crate::child::{Stage, Traffic};
 use crate::conn::{ConnId, ConnKind, ConnTable};
 use crate::io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, Protected,
-    PskLookup,
+    PskLookup, UpdownToken,
 };
 use crate::sa::{ChildSa, IkeSa, Phase1, Role, Serial};
 use crate::spd::Spd;
 use crate::timer::{TimerKind, TimerQueue};
+use crate::updown::Script;
 use crate::v1::Continuation;
 use crate::wire::Cookie;
 
@@ -110,6 +111,7 @@ pub struct Endpoint {
     pub(crate) guards: BTreeSet<Protected>,
     pub(crate) installs: HashMap<Serial, (u32, Option<KernelError>)>,
     pub(crate) traffic: HashMap<ClientId, u32>,
+    pub(crate) scripts: HashMap<UpdownToken, Script>,
     waits: HashMap<ReqToken, KernelWait>,
     jobs: HashMap<CryptoToken, (Serial, Continuation)>,
     next_serial: u32,
@@ -149,6 +151,7 @@ impl Endpoint {
             guards: BTreeSet::new(),
             installs: HashMap::new(),
             traffic: HashMap::new(),
+            scripts: HashMap::new(),
             waits: HashMap::new(),
             jobs: HashMap::new(),
             next_serial: 1,
@@ -176,6 +179,7 @@ impl Endpoint {
             Input::Listening { interfaces, client } => self.on_listening(interfaces, client),
             Input::Kernel(event) => self.on_kernel(event),
             Input::CryptoDone(token, result) => self.on_crypto(token, result),
+            Input::UpdownDone(token, result) => self.on_updown(token, result),
         }
     }
 
@@ -220,7 +224,7 @@ impl Endpoint {
         s
     }
 
-    fn token(&mut self) -> u64 {
+    pub(crate) fn token(&mut self) -> u64 {
         self.next_token += 1;
         self.next_token
     }
@@ -290,8 +294,7 @@ impl Endpoint {
                 }
             }
             KernelEvent::Mapping { id, new } => self.on_mapping(id.spi, new),
-            // No trap policies are installed yet, so nothing of ours can be acquired.
-            KernelEvent::Acquire { .. } => {}
+            KernelEvent::Acquire { selector, reqid } => self.on_acquire(&selector, reqid),
         }
     }
 

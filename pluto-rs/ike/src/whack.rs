@@ -22,7 +22,7 @@ impl Endpoint {
             }
             Request::Terminate { name } => self.whack_terminate(client, &name),
             Request::Route { name } => self.whack_route(client, &name),
-            Request::Unroute { name } => self.whack_known(client, &name),
+            Request::Unroute { name } => self.whack_unroute(client, &name),
             Request::DeleteState { serial } => self.whack_delete_state(client, Serial(serial)),
             Request::Listen => return self.out.push_back(Output::Listen(client)),
             Request::RereadSecrets => return self.out.push_back(Output::RereadSecrets(client)),
@@ -81,16 +81,8 @@ impl Endpoint {
                 format!("\"{name}\": Aggressive Mode is not supported; remove aggrmode=yes, conn not loaded"),
             );
         }
-        if matches!(spec.conn_type, ConnType::Passthrough | ConnType::Reject | ConnType::Drop) {
-            return refuse(
-                self,
-                rc::ROUTE,
-                format!(
-                    "\"{name}\": type=passthrough, reject and drop are not supported yet, conn not loaded"
-                ),
-            );
-        }
-        if !spec.authby.psk {
+        let shunt = matches!(spec.conn_type, ConnType::Passthrough | ConnType::Reject | ConnType::Drop);
+        if !spec.authby.psk && !shunt {
             return refuse(
                 self,
                 rc::NOKEY,
@@ -108,11 +100,6 @@ impl Endpoint {
             self.remove_conn(id, Some(client));
         }
         let spec = ConnSpec { authby: AuthBy::PSK, ..spec };
-        if [&spec.left, &spec.right].iter().any(|e| e.updown.as_deref().is_some_and(|u| u != "ipsec _updown"))
-        {
-            let text = format!("\"{name}\": leftupdown= and rightupdown= scripts are not run yet");
-            self.log_plain(Some(client), rc::LOG, &text);
-        }
         self.conns.add(spec, &self.interfaces);
         self.log_plain(Some(client), rc::LOG, &format!("added connection description \"{name}\""));
         self.sync_guards();
@@ -124,6 +111,7 @@ impl Endpoint {
             return;
         }
         self.terminate_conn(id, client);
+        self.unroute(id);
         // Instances vanish with their last state; templates and permanent conns are taken out here.
         if self.conns.get(id).is_some() {
             self.log_conn(id, client, rc::LOG, "deleting connection");
@@ -144,12 +132,6 @@ impl Endpoint {
 
     fn unknown_name(&mut self, client: ClientId, name: &str) {
         self.reply(client, rc::UNKNOWN_NAME, &format!("no connection named \"{name}\""));
-    }
-
-    fn whack_known(&mut self, client: ClientId, name: &str) {
-        if self.conns.named_or_alias(name).is_empty() {
-            self.unknown_name(client, name);
-        }
     }
 
     /// Starts negotiating; true if the client is to wait.
@@ -178,6 +160,11 @@ impl Endpoint {
         if c.oriented.is_none() {
             let text = "We cannot identify ourselves with either end of this connection.";
             self.log_conn(id, Some(client), rc::ORIENT, text);
+            return false;
+        }
+        if c.never_negotiates() {
+            let text = "cannot initiate connection: its type= says never to negotiate";
+            self.log_conn(id, Some(client), rc::BADID, text);
             return false;
         }
         c.up = true;
@@ -223,18 +210,6 @@ impl Endpoint {
         }
     }
 
-    fn whack_route(&mut self, client: ClientId, name: &str) {
-        let Some(id) = self.conns.named_or_alias(name).first().copied() else {
-            return self.unknown_name(client, name);
-        };
-        if self.conns.get(id).is_some_and(|c| c.kind == ConnKind::Template) {
-            let text = "cannot route template policy of a road warrior";
-            return self.log_conn(id, Some(client), rc::ROUTE, text);
-        }
-        let text = "cannot route: traps are not supported yet; use ipsec auto --up";
-        self.log_conn(id, Some(client), rc::ROUTE, text);
-    }
-
     fn whack_delete_state(&mut self, client: ClientId, serial: Serial) {
         if self.ikes.contains_key(&serial) {
             self.log_sa(serial, rc::LOG, "deleting state by request");
@@ -257,6 +232,8 @@ impl Endpoint {
         let ikes: Vec<Serial> = self.ikes.keys().copied().collect();
         children.into_iter().for_each(|c| self.delete_child(c, true));
         ikes.into_iter().for_each(|i| self.delete_ike(i, true));
+        let routed: Vec<ConnId> = self.conns.iter().map(|(id, _)| id).collect();
+        routed.into_iter().for_each(|id| self.unroute(id));
         self.listening = false;
         self.sync_guards();
         self.log_plain(None, rc::LOG, "forgetting secrets");

@@ -43,6 +43,8 @@ pub mod rc {
     pub const DEAF: u8 = 24;
     /// Cannot route.
     pub const ROUTE: u8 = 25;
+    /// `RC_RTBUSY`: the route is in use.
+    pub const RTBUSY: u8 = 26;
     /// Bad identity.
     pub const BADID: u8 = 27;
     /// No key.

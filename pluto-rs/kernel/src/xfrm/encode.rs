@@ -277,7 +277,7 @@ pub(super) fn policy(spec: &PolicySpec) -> Result<PolicyMessage, Invalid> {
             }]));
             XFRM_POLICY_ALLOW
         }
-        _ if !crate::PRIORITY_RANGE.contains(&spec.priority) => return Err(Invalid),
+        _ if !crate::is_shunt_priority(spec.priority) => return Err(Invalid),
         PolicyAction::Block => XFRM_POLICY_BLOCK,
         PolicyAction::Allow => XFRM_POLICY_ALLOW,
     };
