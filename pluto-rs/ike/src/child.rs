@@ -68,6 +68,7 @@ impl Endpoint {
             spi_out: 0,
             nat_oa: None,
             lifetime: 0,
+            life_bytes: 0,
             in_sa: None,
             out_sa: None,
             last_received: None,
@@ -152,6 +153,11 @@ impl Endpoint {
             EspInteg::Sha256 if cut => EspInteg::Sha256Trunc96,
             other => other,
         };
+        // A successor is asked for when nine tenths are used up; the responder, which waits, at nineteen twentieths.
+        let early = |n: u64| match c.role {
+            Role::Initiator => n - n / 10,
+            Role::Responder => n - n / 20,
+        };
         let encap = sa.natt.detected().then(|| {
             let (ours, theirs) = (sa.local.port(), sa.remote.port());
             let (sport, dport) = if inbound { (theirs, ours) } else { (ours, theirs) };
@@ -168,6 +174,8 @@ impl Endpoint {
             encap,
             replay_window: if inbound { spec.replay_window } else { 0 },
             hard_seconds: u64::from(c.lifetime) + KERNEL_GRACE,
+            life_bytes: (early(c.life_bytes), c.life_bytes),
+            life_packets: (early(spec.life_packets), spec.life_packets),
             set_mark: slot.mark().filter(|_| inbound),
             inbound,
         })
@@ -362,23 +370,61 @@ impl Endpoint {
         (sa.remote, sa.local) = (remote, local);
         sa.natt.floated = local.port() != 500;
         self.log_sa(ike, rc::LOG, &format!("new NAT mapping for {ike}, was {old}, now {remote}"));
-        if old.ip() != remote.ip() {
-            // The selector would change with the address; the client has to negotiate again.
-            return;
-        }
-        let moved: Vec<(SaId, Encap)> = self
+        let (peer, us) = (remote.ip(), local.ip());
+        let moved: Vec<Serial> = self
             .children
-            .values()
-            .filter(|c| c.conn == conn && c.is_up())
-            .flat_map(|c| {
-                let encap = |sport, dport| Encap { sport, dport, original: c.nat_oa };
-                let inbound = c.in_sa.map(|id| (id, encap(remote.port(), local.port())));
-                let outbound = c.out_sa.map(|id| (id, encap(local.port(), remote.port())));
-                [inbound, outbound].into_iter().flatten()
+            .iter()
+            .filter(|(_, c)| (c.conn == conn || c.ike == ike) && c.is_up())
+            // In transport mode the selector would change with the address: the client has to negotiate again.
+            .filter(|(_, c)| {
+                c.mode == Mode::Tunnel || (old.ip() == peer && c.in_sa.is_some_and(|i| i.dst == us))
             })
+            .map(|(s, _)| *s)
             .collect();
-        for (id, encap) in moved {
-            self.kernel(KernelRequest::UpdateEncap { id, new_id: id, encap }, None);
+        for child in moved {
+            self.move_child(child, local, remote);
+        }
+        if old.ip() != peer
+            && let Some(c) = self.conns.get_mut(conn).filter(|c| c.template.is_some())
+        {
+            c.peer = Some(peer);
+        }
+    }
+
+    /// Gives the SAs and policies of a child new outer ends.
+    fn move_child(&mut self, child: Serial, local: SocketAddr, remote: SocketAddr) {
+        let Some(c) = self.children.get_mut(&child) else { return };
+        let (mode, slot, original) = (c.mode, c.slot, c.nat_oa);
+        let encap = |sport, dport| Encap { sport, dport, original };
+        let mut updates = Vec::new();
+        if let Some(id) = c.in_sa {
+            let new_id = SaId { src: remote.ip(), dst: local.ip(), ..id };
+            c.in_sa = Some(new_id);
+            updates.push((id, new_id, encap(remote.port(), local.port())));
+        }
+        if let Some(id) = c.out_sa {
+            let new_id = SaId { src: local.ip(), dst: remote.ip(), ..id };
+            c.out_sa = Some(new_id);
+            updates.push((id, new_id, encap(local.port(), remote.port())));
+            self.by_spi_out.remove(&(id.dst, id.spi));
+            self.by_spi_out.insert((new_id.dst, new_id.spi), child);
+        }
+        let elsewhere = updates.iter().any(|(id, new_id, _)| id != new_id);
+        for (id, new_id, encap) in updates {
+            self.kernel(KernelRequest::UpdateEncap { id, new_id, encap }, None);
+        }
+        let Some((slot, entry)) = slot.and_then(|s| Some((s, self.spd.get_mut(s)?))).filter(|_| elsewhere)
+        else {
+            return;
+        };
+        let (installed, marked, flow) = (entry.installed.clone(), entry.marked, entry.flow);
+        let Some(conn) = self.children.get(&child).and_then(|c| self.conns.get(c.conn)) else { return };
+        let priority = policy_priority(conn, &flow) - u32::from(marked);
+        for id in installed {
+            let (src, dst) = (local.ip(), remote.ip());
+            let (src, dst) = if id.dir == Dir::Out { (src, dst) } else { (dst, src) };
+            let action = PolicyAction::Esp { src, dst, reqid: slot.reqid(), mode };
+            self.kernel(KernelRequest::AddPolicy(PolicySpec { id, priority, action }), None);
         }
     }
 

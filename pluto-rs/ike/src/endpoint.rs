@@ -287,8 +287,15 @@ impl Endpoint {
                 (_, Ok(_)) => {}
             },
             KernelEvent::Expire { id, hard } => {
-                let child = self.by_spi_in.get(&id.spi).copied().filter(|_| hard);
-                if let Some(child) = child.filter(|c| self.children.get(c).is_some_and(ChildSa::is_up)) {
+                let inbound = self.by_spi_in.get(&id.spi).copied();
+                let child = inbound.or_else(|| self.by_spi_out.get(&(id.dst, id.spi)).copied());
+                let child = child.filter(|c| self.children.get(c).is_some_and(ChildSa::is_up));
+                if let Some(child) = child.filter(|_| !hard) {
+                    // So many octets or packets that a successor is due.
+                    if self.renews(child) {
+                        self.on_replace(child);
+                    }
+                } else if let Some(child) = child {
                     self.log_sa(child, rc::LOG, "IPsec SA expired (LATEST!)");
                     self.delete_child(child, true);
                 }

@@ -115,6 +115,10 @@ pub struct SaSpec {
     pub replay_window: u32,
     /// Hard lifetime in seconds, after which the kernel tells [`KernelEvent::Expire`]; 0 is none.
     pub hard_seconds: u64,
+    /// Octets after which the kernel tells [`KernelEvent::Expire`], first (soft) and last (hard); 0 is none.
+    pub life_bytes: (u64, u64),
+    /// Packets, likewise.
+    pub life_packets: (u64, u64),
     /// Mark the kernel puts on what this SA decapsulated (`XFRMA_SET_MARK`); inbound only.
     pub set_mark: Option<Mark>,
     /// The larval SA of [`KernelRequest::GetSpi`] is replaced (inbound), or a new SA is added (outbound).

@@ -16,6 +16,7 @@ const ATTR_ENCAPSULATION: u16 = 4;
 const ATTR_INTEG: u16 = 5;
 const ATTR_KEY_LEN: u16 = 6;
 const LIFE_SECONDS: u64 = 1;
+const LIFE_KILOBYTES: u64 = 2;
 
 /// Smallest SPI that is not reserved (RFC 4303 §2.1).
 pub(crate) const MIN_SPI: u32 = 256;
@@ -53,6 +54,10 @@ pub(crate) fn offer(spec: &ConnSpec, mode: Mode, natt: NatT, pfs: Option<DhGroup
             attr::emit(ATTR_ENCAPSULATION, encapsulation.into(), &mut a);
             attr::emit(ATTR_LIFE_TYPE, LIFE_SECONDS as u32, &mut a);
             attr::emit(ATTR_LIFE, spec.sa_lifetime, &mut a);
+            if let Ok(kilobytes @ 1..) = u32::try_from(spec.life_bytes / 1024) {
+                attr::emit(ATTR_LIFE_TYPE, LIFE_KILOBYTES as u32, &mut a);
+                attr::emit(ATTR_LIFE, kilobytes, &mut a);
+            }
             if s.integ != EspInteg::None {
                 attr::emit(ATTR_INTEG, s.integ.number().into(), &mut a);
             }
@@ -74,17 +79,20 @@ pub(crate) struct Offered {
     pub mode: Mode,
     pub group: Option<DhGroup>,
     pub life: Option<u32>,
+    /// Octets.
+    pub life_bytes: Option<u64>,
     pub spi: u32,
 }
 
 fn read(t: &Transform<'_>, spi: u32, natt: NatT) -> Result<Offered, String> {
-    let mut life_type = LIFE_SECONDS;
+    let (mut life_type, mut kilobytes) = (LIFE_SECONDS, None);
     let (mut integ, mut bits, mut group, mut encapsulation, mut life) = (None, None, None, 0, None);
     for a in &t.attrs {
         let n = a.number().ok_or_else(|| format!("attribute {} has an unusable length", a.kind))?;
         match a.kind {
             ATTR_LIFE_TYPE => life_type = n,
             ATTR_LIFE if life_type == LIFE_SECONDS => life = Some(n),
+            ATTR_LIFE if life_type == LIFE_KILOBYTES => kilobytes = Some(n),
             ATTR_GROUP => group = Some(n),
             ATTR_ENCAPSULATION => encapsulation = n,
             ATTR_INTEG => integ = Some(n),
@@ -142,7 +150,8 @@ fn read(t: &Transform<'_>, spi: u32, natt: NatT) -> Result<Offered, String> {
         Some(0) | None => None,
         Some(n) => u32::try_from(n).ok(),
     };
-    Ok(Offered { suite, mode, group, life, spi })
+    let life_bytes = kilobytes.filter(|k| *k > 0).map(|k| k.saturating_mul(1024));
+    Ok(Offered { suite, mode, group, life, life_bytes, spi })
 }
 
 /// A list in the conn is exclusive; without one the named policy decides.
@@ -156,6 +165,11 @@ fn allowed(spec: &ConnSpec, suite: EspSuite) -> bool {
         true => suite.class().allowed_by(spec.crypto_policy.unwrap_or_default()),
         false => spec.esp.iter().any(|s| plain(s) == suite),
     }
+}
+
+/// The smaller of our limit and the peer's, in octets; 0 is none.
+pub(crate) fn smaller_life(ours: u64, theirs: Option<u64>) -> u64 {
+    [Some(ours), theirs].into_iter().flatten().filter(|n| *n > 0).min().unwrap_or(0)
 }
 
 fn esp_name(id: u8) -> String {

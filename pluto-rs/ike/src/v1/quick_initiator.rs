@@ -69,7 +69,13 @@ impl Endpoint {
         let (c, sa) = (self.conns.get(conn)?, self.ikes.get(&ike)?);
         let suite = sa.suite?;
         let mode = mode_of(c);
-        let (flow, lifetime, spec) = (flow_of_conn(c)?, c.spec.sa_lifetime, c.spec.clone());
+        // A successor protects what its predecessor did: a road warrior's choice is not in the conn.
+        let old = replaces.and_then(|r| self.children.get(&r)).map(|o| (o.flow, o.mode));
+        let (flow, mode) = match old {
+            Some(old) => old,
+            None => (flow_of_conn(c)?, mode),
+        };
+        let (flow, lifetime, spec) = (flow, c.spec.sa_lifetime, c.spec.clone());
         let pfs = spec.pfs.then(|| spec.pfs_group.unwrap_or(suite.group));
         let msgid = loop {
             let id = u32::from_be_bytes(self.random());
@@ -202,6 +208,7 @@ impl Endpoint {
         c.suite = Some(chosen.suite);
         c.spi_out = chosen.spi;
         c.lifetime = chosen.life.map_or(c.lifetime, |l| l.min(c.lifetime));
+        c.life_bytes = phase2::smaller_life(ours.life_bytes, chosen.life_bytes);
         let Phase2::QuickI1(i1) = std::mem::replace(&mut c.state, Phase2::Suspended(StateName::QuickI1))
         else {
             return Ok(());

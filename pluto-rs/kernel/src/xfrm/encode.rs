@@ -150,7 +150,12 @@ pub(super) fn sa(spec: &SaSpec, hard_seconds: u64, replay: Option<XfrmAttrs>) ->
     }
     let mut info = sa_info(&spec.id, spec.reqid)?;
     info.mode = mode(spec.mode);
-    info.lifetime_cfg.hard_add_expires_seconds = hard_seconds;
+    let life = &mut info.lifetime_cfg;
+    life.hard_add_expires_seconds = hard_seconds;
+    let limit = |n| if n == 0 { u64::MAX } else { n };
+    (life.soft_byte_limit, life.hard_byte_limit) = (limit(spec.life_bytes.0), limit(spec.life_bytes.1));
+    (life.soft_packet_limit, life.hard_packet_limit) =
+        (limit(spec.life_packets.0), limit(spec.life_packets.1));
     if spec.mode == Mode::Tunnel {
         info.flags |= AF_UNSPEC_FLAG;
     }
