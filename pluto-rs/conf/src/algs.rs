@@ -140,7 +140,13 @@ fn ike_hash(i: EspInteg) -> Option<HashAlg> {
 /// A group by its name in `pfsgroup=` (`modp1024`, `dh14`).
 pub fn group(name: &str) -> Option<DhGroup> {
     let name = name.to_ascii_lowercase();
-    let name = if name == "x25519" { "curve25519" } else { name.as_str() };
+    let name = match name.as_str() {
+        "x25519" => "curve25519",
+        "modp1024s160" => "dh22",
+        "modp2048s224" => "dh23",
+        "modp2048s256" => "dh24",
+        other => other,
+    };
     DhGroup::ALL
         .into_iter()
         .find(|g| g.name() == name || name.strip_prefix("dh").is_some_and(|n| n.parse() == Ok(g.number())))

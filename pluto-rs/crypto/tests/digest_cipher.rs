@@ -190,9 +190,9 @@ fn errors_name_the_lengths_and_no_bytes() {
 fn des_is_des() {
     let (key, iv) = (hex("0123456789abcdef"), hex("1234567890abcdef"));
     let plain = b"Now is t";
-    let sealed = encrypt(IkeCipher::Des, &key, &iv, plain).unwrap();
+    let sealed = cipher::encrypt(IkeCipher::Des, &key, &iv, plain).unwrap();
     assert_eq!(sealed, hex("e5c7cdde872bf27c"));
-    assert_eq!(decrypt(IkeCipher::Des, &key, &iv, &sealed).unwrap(), plain);
+    assert_eq!(cipher::decrypt(IkeCipher::Des, &key, &iv, &sealed).unwrap(), plain);
 }
 
 /// RFC 3713 appendix A (one block, so CBC with an IV of zeros is the cipher itself).
@@ -206,8 +206,8 @@ fn rfc3713_camellia() {
         (192, "b4993401b3e996f84ee5cee7d79b09b9"),
         (256, "9acc237dff16d76c20ef7c919e3a7509"),
     ] {
-        let cipher = IkeCipher::Camellia(bits);
-        let sealed = encrypt(cipher, &key[..cipher.key_len()], &[0; 16], &text).unwrap();
+        let camellia = IkeCipher::Camellia(bits);
+        let sealed = cipher::encrypt(camellia, &key[..camellia.key_len()], &[0; 16], &text).unwrap();
         assert_eq!(sealed, hex(want), "{bits}");
     }
 }
