@@ -381,3 +381,31 @@ fn a_peer_that_moved_keeps_its_tunnel() {
     whack(&mut pair, 0, Request::Terminate { name: "L2TP-PSK".into() });
     assert!(pair.hosts[0].kernel.sas().is_empty() && pair.hosts[0].kernel.policies().is_empty());
 }
+
+#[test]
+fn a_conn_that_is_to_be_up_comes_back_after_a_delete_and_with_auto_keep_after_anything() {
+    let mut pair = pair_of(&tunnel());
+    assert!(pair.connect());
+    pair.run_for(Duration::from_secs(1));
+    pair.down(0);
+    pair.run_for(Duration::from_secs(1));
+    assert!(pair.client().logged("payload: replace IPSEC State #2 in 10 seconds"));
+    assert!(pair.client().engine.established().is_empty());
+    pair.run_for(Duration::from_secs(12));
+    assert_eq!(outcome(&pair), Outcome::Established);
+    // Asked to be down, it stays down.
+    pair.down(1);
+    pair.run_for(HOUR);
+    assert!(pair.hosts.iter().all(|h| h.engine.established().is_empty()));
+
+    let dpd = ConnSpec { dpd_delay: 10, dpd_timeout: 30, dpd_action: DpdAction::Clear, ..tunnel() };
+    let conn = ConnSpec { auto: ipsec_types::conn::Auto::Keep, keyingtries: 1, ..dpd };
+    let mut pair = pair_with(tunnel(), conn);
+    assert!(pair.connect());
+    pair.filter = Some(Box::new(|_| false));
+    pair.run_for(HOUR);
+    assert!(pair.client().engine.established().is_empty());
+    pair.filter = None;
+    pair.run_for(Duration::from_secs(150));
+    assert_eq!(pair.client().engine.established().len(), 1);
+}

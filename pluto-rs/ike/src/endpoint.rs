@@ -319,6 +319,7 @@ impl Endpoint {
                 TimerKind::Expire => self.on_expire(serial),
                 TimerKind::NatKeepalive => self.on_keepalive(serial),
                 TimerKind::Dpd => self.on_dpd(serial),
+                TimerKind::Revive => self.on_revive(serial),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Conns without an SA that still have a say in what packets may do: traps, and the shunts of `type=passthrough`,
 //! `drop` and `reject`; what a packet in a trap sets off; what becomes of packets while, and after, that fails.
 
-use ipsec_types::conn::{ConnType, FailureShunt};
+use ipsec_types::conn::{Auto, ConnType, FailureShunt};
 use ipsec_types::kernel::{
     Dir, KernelRequest, Mode, PASS_PRIORITY, PolicyAction, PolicyId, PolicySpec, SHUNT_PRIORITY, Selector,
 };
@@ -12,10 +12,23 @@ use crate::conn::{ConnId, ConnKind, Connection};
 use crate::io::ClientId;
 use crate::sa::Serial;
 use crate::spd::{Flow, Slot};
+use crate::timer::TimerKind;
 use crate::v1::flow_of_conn;
 
 /// Stands for the trap among the users of an SPD entry; no SA has this number.
 const TRAP: Serial = Serial(0);
+
+/// Seconds after which a conn that lost its SA is brought up again.
+pub(crate) const REVIVE: u32 = 10;
+/// Seconds after which `auto=keep` tries again.
+const KEEP: u32 = 60;
+/// Timers of conns are named apart from those of SAs, whose numbers never come this far.
+const REVIVALS: u32 = 0x8000_0000;
+
+/// The name of the timer of a conn.
+fn revival(conn: ConnId) -> Serial {
+    Serial(REVIVALS | (conn.0 & u64::from(!REVIVALS)) as u32)
+}
 
 impl Endpoint {
     /// `ipsec auto --route`.
@@ -164,8 +177,42 @@ impl Endpoint {
         })
     }
 
-    /// A negotiation has failed for good: `failureshunt=` decides about the packets of a trap.
+    /// The conn of a child that is the newest of a conn that was asked to be up: its loss is made good, but with
+    /// `rekey=no`, where nothing is negotiated unasked.
+    pub(crate) fn revives(&self, child: Serial) -> Option<ConnId> {
+        let id = self.children.get(&child)?.conn;
+        let c = self.conns.get(id)?;
+        let last = c.newest_child == Some(child) && c.kind == ConnKind::Permanent;
+        (last && c.up && c.spec.rekey && !self.exiting).then_some(id)
+    }
+
+    /// Brings a conn up in so many seconds, unless it comes up before.
+    pub(crate) fn revive_later(&mut self, conn: ConnId, seconds: u32) {
+        let at = self.in_seconds(seconds);
+        self.timers.set(revival(conn), TimerKind::Revive, at);
+    }
+
+    /// The time has come.
+    pub(crate) fn on_revive(&mut self, timer: Serial) {
+        let conn = ConnId(u64::from(timer.0 & !REVIVALS));
+        let Some(c) = self.conns.get(conn) else { return };
+        if c.up && c.up_children == 0 && !self.exiting && !self.negotiating(conn) {
+            self.quick_or_main(conn, None, None);
+        }
+    }
+
+    /// It is no longer to be brought up.
+    pub(crate) fn forget_revival(&mut self, conn: ConnId) {
+        self.timers.clear(revival(conn), TimerKind::Revive);
+    }
+
+    /// A negotiation has failed for good: `auto=keep` tries again in a minute; `failureshunt=` decides about the
+    /// packets of a trap.
     pub(crate) fn negotiation_failed(&mut self, conn: ConnId) {
+        let Some(c) = self.conns.get(conn) else { return };
+        if c.spec.auto == Auto::Keep && c.up && !self.exiting {
+            self.revive_later(conn, KEEP);
+        }
         let Some(c) = self.conns.get(conn) else { return };
         let Some(slot) = c.trap.filter(|_| c.up_children == 0) else { return };
         let shunt = match c.spec.failure_shunt {

@@ -7,12 +7,13 @@
 //! client is our own address, else `-client`; `-v6` follows when the outer addresses are IPv6.
 
 use ipnet::IpNet;
-use ipsec_types::conn::ConnType;
+use ipsec_types::conn::{Auto, ConnType};
 use ipsec_types::whack::rc;
 
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind, Connection};
 use crate::io::{Output, Updown, UpdownEnd, UpdownResult, UpdownToken};
+use crate::route::REVIVE;
 use crate::sa::Serial;
 use crate::spd::Flow;
 
@@ -36,6 +37,7 @@ impl Endpoint {
         let Some((conn, flow)) = self.children.get(&child).map(|c| (c.conn, c.flow)) else { return };
         let Some(c) = self.conns.get_mut(conn) else { return };
         c.up_children += 1;
+        c.up |= c.spec.auto == Auto::Keep && c.kind == ConnKind::Permanent;
         if c.up_children > 1 {
             return;
         }
@@ -49,6 +51,10 @@ impl Endpoint {
         c.up_children = c.up_children.saturating_sub(1);
         if c.up_children > 0 {
             return;
+        }
+        let keep = c.spec.auto == Auto::Keep && c.up && !self.exiting;
+        if keep {
+            self.revive_later(conn, REVIVE);
         }
         self.run_updown(conn, flow, "down", None);
         if self.conns.get(conn).is_some_and(|c| c.trap.is_none()) {

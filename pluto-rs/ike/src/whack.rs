@@ -190,6 +190,7 @@ impl Endpoint {
         if let Some(c) = self.conns.get_mut(id) {
             c.up = false;
         }
+        self.forget_revival(id);
         let children: Vec<Serial> =
             self.children.iter().filter(|(_, c)| c.conn == id).map(|(s, _)| *s).collect();
         let ikes: Vec<Serial> = self.ikes.iter().filter(|(_, s)| s.conn == id).map(|(s, _)| *s).collect();

@@ -139,7 +139,7 @@ impl Endpoint {
     }
 
     /// Whether two conns are between the same hosts with the same identities and authentication.
-    fn same_ends(&self, a: crate::conn::ConnId, b: crate::conn::ConnId) -> bool {
+    pub(crate) fn same_ends(&self, a: crate::conn::ConnId, b: crate::conn::ConnId) -> bool {
         let (Some(a), Some(b)) = (self.conns.get(a), self.conns.get(b)) else { return false };
         a.peer.is_some()
             && a.peer == b.peer
