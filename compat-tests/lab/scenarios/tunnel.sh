@@ -62,7 +62,12 @@ matrix() { # matrix NODE SUITE...: each suite, begun by us, then by the peer
   local PEER_ADDR=${ADDR[$1]}
   shift
   : >"$mine"
-  : >"$mine.peer"
+  # called, the peer goes by the first or the last conn with our address: both know every suite of phase 1
+  local all='' strict='' options=(ikev2=no pfs=yes)
+  [ "${SUITE[$node]}" != strongswan ] || strict='!' options=(keyexchange=ikev1 reauth=no)
+  for s; do all+=",${s% |*}"; done
+  any_suite() { tunnel_conn "$1" "${all#,}$strict" "${2#*| }$strict" "${options[@]}"; }
+  any_suite 98 "$1" >"$mine.peer"
   for s; do
     n=$((n + 1)) ike=${s% |*} esp=${s#*| }
     # the group of phase 1 serves phase 2 as well
@@ -73,6 +78,7 @@ matrix() { # matrix NODE SUITE...: each suite, begun by us, then by the peer
       tunnel_conn "$n" "$ike" "$esp" ikev2=no pfs=yes >>"$mine.peer"
     fi
   done
+  any_suite 99 "$1" >>"$mine.peer"
   networks server 50 $n
   networks "$node" 60 $n
   client_stop "$node"
