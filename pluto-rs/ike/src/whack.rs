@@ -1,7 +1,7 @@
 //! Requests of the control socket.
 
 use ipsec_types::auth::AuthBy;
-use ipsec_types::conn::{ConnSpec, ConnType, HostSpec};
+use ipsec_types::conn::{ConnSpec, ConnType, HostSpec, Phase2};
 use ipsec_types::whack::{Request, rc};
 
 use crate::Endpoint;
@@ -80,6 +80,10 @@ impl Endpoint {
                 rc::NOALGO,
                 format!("\"{name}\": Aggressive Mode is not supported; remove aggrmode=yes, conn not loaded"),
             );
+        }
+        if spec.phase2 != Phase2::Esp {
+            let text = format!("\"{name}\": phase2=ah is not supported; use phase2=esp, conn not loaded");
+            return refuse(self, rc::NOALGO, text);
         }
         let shunt = matches!(spec.conn_type, ConnType::Passthrough | ConnType::Reject | ConnType::Drop);
         if !spec.authby.psk && !shunt {
