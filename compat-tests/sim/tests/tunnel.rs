@@ -316,6 +316,42 @@ fn a_dead_peer_is_forgotten_trapped_or_called_again() {
     }
 }
 
+/// `leftsubnets=` makes conns that are reached by one alias.
+#[test]
+fn an_alias_brings_all_its_conns_up() {
+    let named = |n: u8| ConnSpec {
+        name: format!("multi/{n}x0"),
+        aliases: vec!["multi".into()],
+        left: end(CLIENT, &format!("10.{}.0.0/16", 20 + n)),
+        ..tunnel()
+    };
+    let mut pair = Pair::new(PairConfig {
+        server: (1..=3).map(named).collect(),
+        client: named(1),
+        ..PairConfig::default()
+    });
+    for n in 2..=3 {
+        whack(&mut pair, 1, Request::Add(Box::new(named(n))));
+    }
+    whack(&mut pair, 1, Request::Initiate { name: "multi".into(), asynchronous: true });
+    pair.run_for(Duration::from_secs(3));
+    assert_eq!(pair.server().engine.established().len(), 3);
+    assert_eq!(pair.server().engine.counts()[0], 1);
+}
+
+#[test]
+fn version_6_goes_through_version_4() {
+    let mut conn = tunnel();
+    conn.left = end(CLIENT, "2001:db8:2::/48");
+    conn.right = end(SERVER, "2001:db8:1::/48");
+    let mut pair = pair_of(&conn);
+    assert!(pair.connect());
+    pair.run_for(Duration::from_secs(1));
+    assert_eq!(outcome(&pair), Outcome::Established);
+    let out = pair.hosts[1].kernel.policies().iter().find(|p| p.id.dir == Dir::Out).unwrap();
+    assert_eq!(out.id.selector.dst, "2001:db8:1::/48".parse().unwrap());
+}
+
 /// Two networks at one end are two conns, but one Main Mode.
 #[test]
 fn conns_between_the_same_ends_share_an_ike_sa() {

@@ -172,7 +172,16 @@ impl Endpoint {
             return false;
         }
         c.up = true;
-        self.quick_or_main(id, (!asynchronous).then_some(client), None)
+        let waits = self.quick_or_main(id, (!asynchronous).then_some(client), None);
+        // An alias stands for several conns (`leftsubnets=`): the others come up beside the one that is waited for.
+        for other in ids.into_iter().skip(1) {
+            let Some(c) = self.conns.get_mut(other) else { continue };
+            if c.kind == ConnKind::Permanent && c.oriented.is_some() && !c.never_negotiates() {
+                c.up = true;
+                self.quick_or_main(other, None, None);
+            }
+        }
+        waits
     }
 
     fn whack_terminate(&mut self, client: ClientId, name: &str) {
