@@ -18,6 +18,7 @@ mod guard;
 mod io;
 mod log;
 mod matching;
+mod moved;
 mod route;
 mod sa;
 mod spd;
