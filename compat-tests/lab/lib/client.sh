@@ -79,7 +79,7 @@ conn l2tp
     pfs=no
     type=transport
     rekey=no
-    ike=${IKE:-aes128-sha1;modp2048}
+    ike=aes128-sha1;modp2048
     esp=aes128-sha1
     left=%defaultroute
     leftprotoport=17/${PORTS%:*}
