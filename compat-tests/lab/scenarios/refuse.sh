@@ -31,7 +31,7 @@ refused_ike() { # refused_ike CAUSE CLIENT_ARG...: the IKE part must fail and th
   right_after
 }
 sc_refuse_psk() { refused_ike psk PSK=somethingelse; }
-sc_refuse_proposal() { refused_ike proposal IKE=camellia256-sha256-modp2048; }
+sc_refuse_proposal() { refused_ike proposal IKE=aes128-sha1-modp768; }
 sc_refuse_ports() { refused_ike ports PORTS=1701:1702; }
 sc_refuse_chap() {
   client pub alice PASSWORD=wrong || return

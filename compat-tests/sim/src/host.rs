@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ike::{
-    ClientId, Endpoint, EndpointConfig, EntropySource, Input, Interface, Limits, Output, PskLookup,
-    run_crypto,
+    ClientId, Endpoint, EndpointConfig, EntropySource, Input, Interface, Limits, Output, PskLookup, Updown,
+    UpdownEnd, UpdownResult, run_crypto,
 };
 use ipsec_kernel::KernelBackend;
 use ipsec_kernel::noklips::NoKernel;
@@ -70,6 +70,10 @@ pub struct Host {
     pub log: Vec<String>,
     /// Reply lines of the control socket so far.
     pub replies: Vec<String>,
+    /// Updown scripts that were asked for.
+    pub scripts: Vec<Updown>,
+    /// What they exit with.
+    pub script_status: i32,
     /// Conns that were added; the engine has no others when nothing is under way.
     pub conns: usize,
     /// How long workers and the kernel take at most.
@@ -107,6 +111,8 @@ impl Host {
             kernel,
             log: Vec::new(),
             replies: Vec::new(),
+            scripts: Vec::new(),
+            script_status: 0,
             conns: conns.len(),
             busy: Duration::ZERO,
             pending: BTreeMap::new(),
@@ -182,6 +188,11 @@ impl Host {
             }
             Output::Log(record) => self.log.push(record.text),
             Output::Whack(_, line) => self.replies.push(line),
+            Output::Updown(token, script) => {
+                self.scripts.push(script);
+                let end = UpdownEnd::Exit(self.script_status);
+                self.later(now, Input::UpdownDone(token, UpdownResult { lines: Vec::new(), end }));
+            }
             _ => {}
         }
     }

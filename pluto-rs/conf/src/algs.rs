@@ -24,17 +24,12 @@ pub struct Suites<S> {
     pub warnings: Vec<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Cipher {
-    TripleDes,
-    Aes(u16),
-}
-
 /// One proposal; `None` was not given.
 #[derive(Default)]
 struct Proposal {
-    cipher: Option<Cipher>,
-    hash: Option<HashAlg>,
+    text: String,
+    cipher: Option<EspCipher>,
+    integ: Option<EspInteg>,
     group: Option<DhGroup>,
 }
 
@@ -48,37 +43,35 @@ enum Refusal {
 
 /// What groups an `ike=` proposal without one stands for.
 const GROUPS: [DhGroup; 4] = [DhGroup::Modp2048, DhGroup::Modp1536, DhGroup::Modp3072, DhGroup::Modp1024];
-/// What hashes a proposal without one stands for.
-const HASHES: [HashAlg; 2] = [HashAlg::Sha1, HashAlg::Md5];
+/// What integrity algorithms a proposal without one stands for.
+const INTEGS: [EspInteg; 2] = [EspInteg::Sha1, EspInteg::Md5];
 /// What ciphers a proposal that is only a group stands for.
-const CIPHERS: [Cipher; 2] = [Cipher::Aes(128), Cipher::TripleDes];
-
-const NOT_OFFERED: [&str; 14] = [
-    "des", "blowfish", "cast", "idea", "rc5", "null", "serpent", "twofish", "camellia", "aes_ctr", "aes_ccm",
-    "aes_gcm", "aes_gmac", "chacha20",
-];
+const CIPHERS: [EspCipher; 2] = [EspCipher::Aes(128), EspCipher::TripleDes];
+/// Ciphers that other programs know, or knew.
+const NOT_OFFERED: [&str; 8] = ["blowfish", "cast", "idea", "rc5", "serpent", "twofish", "seed", "aes_gmac"];
 
 /// Parses `ike=`.
 ///
 /// # Errors
 /// The text after `034 `, in Openswan's form.
 pub fn ike(text: &str) -> Result<Suites<IkeSuite>, String> {
-    let (proposals, warnings) = parse(text)?;
+    let (proposals, mut warnings) = parse(text)?;
     let mut suites = Vec::new();
     for p in proposals {
-        for cipher in choices(p.cipher, &CIPHERS) {
+        let ciphers: Vec<_> = choices(p.cipher, &CIPHERS).into_iter().filter_map(ike_cipher).collect();
+        let hashes: Vec<_> = choices(p.integ, &INTEGS).into_iter().filter_map(ike_hash).collect();
+        if ciphers.is_empty() || hashes.is_empty() {
+            warnings.push(format!("\"{}\" left out: it is not for phase 1", p.text));
+        }
+        for cipher in ciphers {
             for group in choices(p.group, &GROUPS) {
-                for hash in choices(p.hash, &HASHES) {
-                    let cipher = match cipher {
-                        Cipher::TripleDes => IkeCipher::TripleDes,
-                        Cipher::Aes(bits) => IkeCipher::Aes(bits),
-                    };
+                for hash in hashes.iter().copied() {
                     add(&mut suites, IkeSuite { cipher, hash, group })?;
                 }
             }
         }
     }
-    Ok(Suites { suites, group: None, warnings })
+    finish(Suites { suites, group: None, warnings })
 }
 
 /// Parses `esp=` and `phase2alg=`.
@@ -86,34 +79,74 @@ pub fn ike(text: &str) -> Result<Suites<IkeSuite>, String> {
 /// # Errors
 /// The text after `034 `, in Openswan's form.
 pub fn esp(text: &str) -> Result<Suites<EspSuite>, String> {
-    let (proposals, warnings) = parse(text)?;
+    let (proposals, mut warnings) = parse(text)?;
     let mut suites = Vec::new();
     // Phase 2 offers all transforms with one group: the first that is named.
     let group = proposals.iter().find_map(|p| p.group);
     for p in proposals {
         for cipher in choices(p.cipher, &CIPHERS) {
-            for hash in choices(p.hash, &HASHES) {
-                let cipher = match cipher {
-                    Cipher::TripleDes => EspCipher::TripleDes,
-                    Cipher::Aes(bits) => EspCipher::Aes(bits),
-                };
-                let integ = match hash {
-                    HashAlg::Md5 => EspInteg::Md5,
-                    HashAlg::Sha1 => EspInteg::Sha1,
-                    HashAlg::Sha256 => EspInteg::Sha256,
-                    HashAlg::Sha384 => EspInteg::Sha384,
-                    HashAlg::Sha512 => EspInteg::Sha512,
-                };
-                add(&mut suites, EspSuite { cipher, integ })?;
+            let fitting: &[EspInteg] = if cipher.tag_len().is_some() { &[EspInteg::None] } else { &INTEGS };
+            for integ in choices(p.integ, fitting) {
+                let suite = EspSuite { cipher, integ };
+                if suite.is_sound() {
+                    add(&mut suites, suite)?;
+                } else {
+                    warnings.push(format!("\"{}\" left out: the integrity does not fit the cipher", p.text));
+                }
             }
         }
     }
-    Ok(Suites { suites, group, warnings })
+    finish(Suites { suites, group, warnings })
+}
+
+/// Parses `phase2alg=` of a conn with `phase2=ah`: `sha1`, `md5-96;modp1536`. The suites have no cipher.
+///
+/// # Errors
+/// The text after `034 `, in Openswan's form.
+pub fn ah(text: &str) -> Result<Suites<EspSuite>, String> {
+    let with_cipher = |word: &str| format!("null-{}", word.trim());
+    let all: Vec<String> = list(text).split(',').map(with_cipher).collect();
+    esp(&all.join(","))
+}
+
+fn finish<S>(s: Suites<S>) -> Result<Suites<S>, String> {
+    match s.suites.is_empty() {
+        true => Err(format!("esp string error: {}", s.warnings.join(", "))),
+        false => Ok(s),
+    }
+}
+
+fn ike_cipher(c: EspCipher) -> Option<IkeCipher> {
+    match c {
+        EspCipher::Des => Some(IkeCipher::Des),
+        EspCipher::TripleDes => Some(IkeCipher::TripleDes),
+        EspCipher::Aes(bits) => Some(IkeCipher::Aes(bits)),
+        EspCipher::Camellia(bits) => Some(IkeCipher::Camellia(bits)),
+        _ => None,
+    }
+}
+
+fn ike_hash(i: EspInteg) -> Option<HashAlg> {
+    match i {
+        EspInteg::Md5 => Some(HashAlg::Md5),
+        EspInteg::Sha1 => Some(HashAlg::Sha1),
+        EspInteg::Sha256 => Some(HashAlg::Sha256),
+        EspInteg::Sha384 => Some(HashAlg::Sha384),
+        EspInteg::Sha512 => Some(HashAlg::Sha512),
+        EspInteg::None | EspInteg::Sha256Trunc96 | EspInteg::AesXcbc => None,
+    }
 }
 
 /// A group by its name in `pfsgroup=` (`modp1024`, `dh14`).
 pub fn group(name: &str) -> Option<DhGroup> {
     let name = name.to_ascii_lowercase();
+    let name = match name.as_str() {
+        "x25519" => "curve25519",
+        "modp1024s160" => "dh22",
+        "modp2048s224" => "dh23",
+        "modp2048s256" => "dh24",
+        other => other,
+    };
     DhGroup::ALL
         .into_iter()
         .find(|g| g.name() == name || name.strip_prefix("dh").is_some_and(|n| n.parse() == Ok(g.number())))
@@ -134,8 +167,13 @@ fn add<T: PartialEq>(list: &mut Vec<T>, item: T) -> Result<(), String> {
     Ok(())
 }
 
+/// The list without the mark of strictness.
+fn list(text: &str) -> &str {
+    text.trim().trim_end_matches('!').trim_end()
+}
+
 fn parse(text: &str) -> Result<(Vec<Proposal>, Vec<String>), String> {
-    let list = text.trim().trim_end_matches('!').trim_end();
+    let list = list(text);
     let mut proposals = Vec::new();
     let mut warnings = Vec::new();
     for word in list.split(',').map(str::trim) {
@@ -158,22 +196,18 @@ fn proposal(text: &str) -> Result<Proposal, Refusal> {
     let unknown = |kind: &str, enc: &str, auth: &str, modp: &str| {
         Refusal::Unknown(format!("{kind} not found, enc_alg=\"{enc}\", auth_alg=\"{auth}\", modp=\"{modp}\""))
     };
-    let mut p = Proposal::default();
+    let mut p = Proposal { text: text.into(), ..Proposal::default() };
     let mut refused = None;
     // From the end: group, PRF, hash with its bits; what is left is the cipher.
     let group_word = match words.last() {
-        Some(w) if is_group(w) => words.pop(),
+        Some(w) if group(w).is_some() => words.pop(),
         _ => None,
     };
-    if let Some(w) = group_word {
-        p.group = group(w);
-        if p.group.is_none() {
-            refused = Some(w.to_string());
-        }
-    }
+    p.group = group_word.and_then(group);
     let Some(cipher_word) = words.first().copied() else { return Ok(p) };
     let mut rest = words[1..].iter().copied().peekable();
-    let bits = rest.next_if(|w| cipher_word.starts_with("aes") && w.parse::<u16>().is_ok_and(|b| b != 96));
+    let sized = cipher_word.starts_with("aes") || cipher_word.starts_with("camellia");
+    let bits = rest.next_if(|w| sized && w.parse::<u16>().is_ok_and(|b| b != 96));
     match cipher(cipher_word, bits) {
         Some(Ok(c)) => p.cipher = Some(c),
         Some(Err(())) => refused = Some(cipher_word.to_string()),
@@ -185,17 +219,13 @@ fn proposal(text: &str) -> Result<Proposal, Refusal> {
     for word in rest {
         let is_bits = word.parse::<u16>().is_ok();
         let plain = word.strip_prefix("hmac_").unwrap_or(word);
-        match (hash(plain), word.strip_prefix("prf").map(hash)) {
-            (Some(h), _) if p.hash.is_none() => p.hash = Some(h),
+        match (integ(plain), word.strip_prefix("prf").map(integ)) {
+            (Some(i), _) if p.integ.is_none() => p.integ = Some(i),
             // IKEv1 has one hash for both; the only PRF that can be named is that one.
-            (_, Some(Some(prf))) if p.hash.is_none_or(|h| h == prf) => {}
+            (_, Some(Some(prf))) if p.integ.is_none_or(|i| i == prf) => {}
             (_, Some(_)) => refused = Some(word.to_string()),
-            _ if is_bits && p.hash.is_some() => {}
-            _ if NOT_OFFERED.contains(&word)
-                || matches!(plain, "aes_xcbc" | "aesxcbc" | "ripemd" | "tiger") =>
-            {
-                refused = Some(word.to_string());
-            }
+            _ if is_bits && p.integ.is_some() => {}
+            _ if matches!(plain, "ripemd" | "ripemd160" | "tiger") => refused = Some(word.to_string()),
             _ if is_group_like(word) => {
                 return Err(unknown("modp group", cipher_word, "", word));
             }
@@ -209,112 +239,87 @@ fn proposal(text: &str) -> Result<Proposal, Refusal> {
 }
 
 /// The cipher of a word like `aes256`, with key bits given apart; `Some(Err)` is a known one that is not offered.
-fn cipher(word: &str, bits: Option<&str>) -> Option<Result<Cipher, ()>> {
-    if matches!(word, "3des" | "3des_cbc") {
-        return Some(Ok(Cipher::TripleDes));
+fn cipher(word: &str, bits: Option<&str>) -> Option<Result<EspCipher, ()>> {
+    match word {
+        "des" | "des_cbc" => return Some(Ok(EspCipher::Des)),
+        "3des" | "3des_cbc" => return Some(Ok(EspCipher::TripleDes)),
+        "null" | "esp_null" => return Some(Ok(EspCipher::Null)),
+        "chacha20poly1305" | "chacha20_poly1305" | "chacha20" => {
+            return Some(Ok(EspCipher::ChaCha20Poly1305));
+        }
+        _ => {}
     }
-    let base = word.trim_end_matches(|c: char| c.is_ascii_digit());
-    let glued = &word[base.len()..];
-    if matches!(base, "aes" | "aes_cbc") {
-        return match if glued.is_empty() { bits.unwrap_or("128") } else { glued } {
-            "128" => Some(Ok(Cipher::Aes(128))),
-            "192" => Some(Ok(Cipher::Aes(192))),
-            "256" => Some(Ok(Cipher::Aes(256))),
-            _ => None,
-        };
+    if NOT_OFFERED.iter().any(|n| word.starts_with(n)) {
+        return Some(Err(()));
     }
-    NOT_OFFERED.iter().any(|n| base == *n || word.starts_with(&format!("{n}_"))).then_some(Err(()))
+    if let Some(rest) = word.strip_prefix("camellia") {
+        let rest = rest.strip_prefix("_cbc").unwrap_or(rest);
+        return key_bits(rest, bits, 0).map(|b| Ok(EspCipher::Camellia(b)));
+    }
+    // aes, aes256, aes_cbc, aes_ctr256, aes256ctr, aes_gcm_c-256, aes_gcm_16_256, aes_gcm256, aes256gcm16, aes256gcm128
+    let rest = word.strip_prefix("aes")?;
+    let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (glued, mode) = rest.split_at(digits);
+    let mode = mode.strip_prefix('_').unwrap_or(mode);
+    let (name, tail) = mode.split_at(mode.len().min(3));
+    let salt = match name {
+        "ctr" | "gcm" => 32,
+        "ccm" => 24,
+        "" | "cbc" => 0,
+        _ => return None,
+    };
+    let (tag, tail) =
+        if matches!(name, "gcm" | "ccm") { tag_len(tail, !glued.is_empty()) } else { (16, tail) };
+    let tail = tail.strip_prefix('_').unwrap_or(tail);
+    let size = key_bits(if glued.is_empty() { tail } else { glued }, bits, salt)?;
+    if !glued.is_empty() && !tail.is_empty() {
+        return None;
+    }
+    Some(Ok(match name {
+        "ctr" => EspCipher::AesCtr(size),
+        "gcm" => EspCipher::AesGcm(size, tag),
+        "ccm" => EspCipher::AesCcm(size, tag),
+        _ => EspCipher::Aes(size),
+    }))
 }
 
-fn hash(word: &str) -> Option<HashAlg> {
+/// Octets of the tag that begins `tail` (`_a`, `16`, `_12`, and where the key came first `128` in bits), 16 if none
+/// does; and what follows.
+fn tag_len(tail: &str, key_came_first: bool) -> (u8, &str) {
+    let rest = tail.strip_prefix('_').unwrap_or(tail);
+    let names = [("a", 8), ("b", 12), ("c", 16), ("16", 16), ("12", 12), ("8", 8)];
+    let in_bits = [("128", 16), ("96", 12), ("64", 8)];
+    let whole = |left: &str| left.is_empty() || left.starts_with('_');
+    let found = names
+        .into_iter()
+        .chain(in_bits.into_iter().filter(|_| key_came_first))
+        .find_map(|(name, tag)| rest.strip_prefix(name).filter(|l| whole(l)).map(|l| (tag, l)));
+    found.unwrap_or((16, tail))
+}
+
+/// 128, 192 or 256, given with the name or apart, and with or without the salt.
+fn key_bits(glued: &str, apart: Option<&str>, salt: u16) -> Option<u16> {
+    let text = if glued.is_empty() { apart.unwrap_or("128") } else { glued };
+    let n = text.parse::<u16>().ok()?;
+    [128, 192, 256].into_iter().find(|b| n == *b || n == b + salt)
+}
+
+fn integ(word: &str) -> Option<EspInteg> {
     Some(match word {
-        "md5" => HashAlg::Md5,
-        "sha" | "sha1" => HashAlg::Sha1,
-        "sha2" | "sha256" | "sha2_256" => HashAlg::Sha256,
-        "sha384" | "sha2_384" => HashAlg::Sha384,
-        "sha512" | "sha2_512" => HashAlg::Sha512,
+        "null" | "none" => EspInteg::None,
+        "md5" => EspInteg::Md5,
+        "sha" | "sha1" => EspInteg::Sha1,
+        "sha2" | "sha256" | "sha2_256" => EspInteg::Sha256,
+        "sha256_96" | "sha2_256_96" => EspInteg::Sha256Trunc96,
+        "sha384" | "sha2_384" => EspInteg::Sha384,
+        "sha512" | "sha2_512" => EspInteg::Sha512,
+        "aes_xcbc" | "aesxcbc" | "aes_xcbc_96" => EspInteg::AesXcbc,
         _ => return None,
     })
 }
 
-/// Whether a word names a Diffie-Hellman group, offered or not.
-fn is_group(word: &str) -> bool {
-    group(word).is_some()
-        || matches!(
-            word,
-            "modp768" | "modp6144" | "modp8192" | "dh22" | "dh23" | "dh24" | "dh17" | "dh18" | "dh1"
-        )
-        || matches!(word, "ecp521" | "dh21" | "dh31" | "curve25519")
-}
-
 fn is_group_like(word: &str) -> bool {
-    ["modp", "dh", "ecp"]
+    ["modp", "dh", "ecp", "curve"]
         .iter()
         .any(|p| word.strip_prefix(p).is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn show(text: &str) -> String {
-        let s = ike(text).unwrap();
-        let one = |s: &IkeSuite| format!("{}-{}-{}", s.cipher.name(), s.hash.name(), s.group.name());
-        s.suites.iter().map(one).collect::<Vec<_>>().join(" ")
-    }
-
-    #[test]
-    fn separators_strict_mark_and_case() {
-        let want = "aes_256-oakley_sha-modp1536";
-        for text in [
-            "aes256-sha1;modp1536",
-            "AES256-SHA1-MODP1536!",
-            "aes-256-sha1-modp1536",
-            "aes256-sha-prfsha1-dh5",
-        ] {
-            assert_eq!(show(text), want, "{text}");
-        }
-        assert_eq!(
-            show("aes256-sha1-modp2048, 3des-sha1-modp1024!"),
-            "aes_256-oakley_sha-modp2048 oakley_3des_cbc_192-oakley_sha-modp1024"
-        );
-    }
-
-    #[test]
-    fn what_is_left_out_stands_for_the_defaults() {
-        assert_eq!(ike("3des").unwrap().suites.len(), 8);
-        assert_eq!(ike("aes128-sha1").unwrap().suites.len(), 4);
-        assert_eq!(ike("modp1536").unwrap().suites.len(), 4);
-    }
-
-    #[test]
-    fn phase_2_lists() {
-        let s = esp("3des-md5-96").unwrap();
-        assert_eq!(s.suites, [EspSuite { cipher: EspCipher::TripleDes, integ: EspInteg::Md5 }]);
-        let s = esp("aes256-sha1;modp1536,aes-sha2_256").unwrap();
-        assert_eq!((s.suites.len(), s.group), (2, Some(DhGroup::Modp1536)));
-        assert_eq!(esp("aes128-sha1-96").unwrap().suites.len(), 1);
-    }
-
-    #[test]
-    fn unknown_names_are_errors_in_the_old_form() {
-        assert_eq!(
-            ike("bogus").unwrap_err(),
-            "esp string error: enc_alg not found, enc_alg=\"bogus\", auth_alg=\"\", modp=\"\""
-        );
-        assert_eq!(
-            esp("aes-hmac").unwrap_err(),
-            "esp string error: hash_alg not found, enc_alg=\"aes\", auth_alg=\"hmac\", modp=\"\""
-        );
-        assert!(ike("aes-sha1-modp99").unwrap_err().starts_with("esp string error: modp group not found"));
-        assert!(ike("").is_err() && ike(",").is_err() && ike("aes129-sha1").is_err());
-    }
-
-    #[test]
-    fn known_but_not_offered_is_left_out() {
-        let s = ike("serpent256-sha1-modp2048,aes128-sha1-modp2048,aes128-sha1-modp8192").unwrap();
-        assert_eq!((s.suites.len(), s.warnings.len()), (1, 2));
-        assert!(esp("aes_gcm_c-128-null").is_err());
-        assert!(ike("aes128-sha1-prfmd5-modp2048").is_err());
-    }
 }

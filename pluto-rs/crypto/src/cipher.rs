@@ -1,5 +1,6 @@
 //! CBC without padding: the encryption of IKEv1 messages (RFC 2409 appendix B; the caller pads).
 
+use ipsec_types::SecretBytes;
 use ipsec_types::algo::IkeCipher;
 use openssl::symm::{Cipher, Crypter, Mode};
 
@@ -7,11 +8,14 @@ use crate::CryptoError;
 
 fn library_cipher(c: IkeCipher) -> Result<Cipher, CryptoError> {
     match c {
-        IkeCipher::TripleDes => Ok(Cipher::des_ede3_cbc()),
+        IkeCipher::Des | IkeCipher::TripleDes => Ok(Cipher::des_ede3_cbc()),
         IkeCipher::Aes(128) => Ok(Cipher::aes_128_cbc()),
         IkeCipher::Aes(192) => Ok(Cipher::aes_192_cbc()),
         IkeCipher::Aes(256) => Ok(Cipher::aes_256_cbc()),
-        IkeCipher::Aes(bits) => Err(CryptoError::KeySize(bits)),
+        IkeCipher::Camellia(128) => Ok(Cipher::camellia_128_cbc()),
+        IkeCipher::Camellia(192) => Ok(Cipher::camellia_192_cbc()),
+        IkeCipher::Camellia(256) => Ok(Cipher::camellia_256_cbc()),
+        IkeCipher::Aes(bits) | IkeCipher::Camellia(bits) => Err(CryptoError::KeySize(bits)),
     }
 }
 
@@ -27,6 +31,9 @@ fn crypt(mode: Mode, c: IkeCipher, key: &[u8], iv: &[u8], data: &[u8]) -> Result
     if data.is_empty() || !data.len().is_multiple_of(block) {
         return Err(CryptoError::Blocks { got: data.len(), block });
     }
+    // OpenSSL 3 has no DES without its legacy provider; 3DES with one key three times is the same.
+    let tripled = if c == IkeCipher::Des { SecretBytes::new(key.repeat(3)) } else { SecretBytes::default() };
+    let key = if c == IkeCipher::Des { tripled.expose() } else { key };
     let mut crypter = Crypter::new(cipher, mode, key, Some(iv))?;
     crypter.pad(false);
     // The library asks for one block more than it writes.

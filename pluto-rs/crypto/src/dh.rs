@@ -1,45 +1,73 @@
-//! Diffie-Hellman in the MODP groups (RFC 2409 §6.2, RFC 3526) and over NIST curves (RFC 5903).
+//! Diffie-Hellman in the MODP groups (RFC 2409 §6.2, RFC 3526, RFC 5114), over NIST curves (RFC 5903) and Curve25519
+//! (RFC 7748, RFC 8031).
 //!
 //! The secret comes from the caller, so the same secret always gives the same public value. A peer's value is
-//! checked before it is used: a wrong length, 0, 1, p-1, p and above, or a point off the curve is an error.
+//! checked before it is used: a wrong length, 0, 1, p-1, p and above, a value outside of the subgroup where there is
+//! one, a point off the curve, or one of small order is an error.
 //!
 //! Exponents are short (twice the strength of the group, RFC 3526 §8): the groups are safe-prime groups, where that
 //! is as hard to break, and the exponentiation time is proportional to it.
 
+use std::iter::repeat;
+
 use ipsec_types::SecretBytes;
 use ipsec_types::algo::DhGroup;
 use openssl::bn::{BigNum, BigNumContext, BigNumRef};
+use openssl::derive::Deriver;
+use openssl::dh::Dh;
 use openssl::ec::{EcGroup, EcGroupRef, EcPoint, EcPointRef, PointConversionForm};
 use openssl::nid::Nid;
+use openssl::pkey::{self, PKey, Private};
 
 use crate::CryptoError;
 
 /// What a group number stands for.
 enum Params {
-    /// Prime; the generator is 2 in every group.
+    /// A safe prime; the generator is 2.
     Modp(BigNum),
+    /// Prime, generator and order of its subgroup.
+    Subgroup { prime: BigNum, generator: BigNum, order: BigNum },
     /// Curve.
     Ecp(EcGroup),
+    /// X25519.
+    Montgomery,
 }
 
 fn params(group: DhGroup) -> Result<Params, CryptoError> {
+    let subgroup = |dh: Dh<_>| -> Result<Params, CryptoError> {
+        let order =
+            dh.prime_q().ok_or(CryptoError::Library("a group without its order".into()))?.to_owned()?;
+        Ok(Params::Subgroup { prime: dh.prime_p().to_owned()?, generator: dh.generator().to_owned()?, order })
+    };
     Ok(match group {
+        DhGroup::Modp768 => Params::Modp(BigNum::get_rfc2409_prime_768()?),
         DhGroup::Modp1024 => Params::Modp(BigNum::get_rfc2409_prime_1024()?),
         DhGroup::Modp1536 => Params::Modp(BigNum::get_rfc3526_prime_1536()?),
         DhGroup::Modp2048 => Params::Modp(BigNum::get_rfc3526_prime_2048()?),
         DhGroup::Modp3072 => Params::Modp(BigNum::get_rfc3526_prime_3072()?),
         DhGroup::Modp4096 => Params::Modp(BigNum::get_rfc3526_prime_4096()?),
+        DhGroup::Modp6144 => Params::Modp(BigNum::get_rfc3526_prime_6144()?),
+        DhGroup::Modp8192 => Params::Modp(BigNum::get_rfc3526_prime_8192()?),
+        DhGroup::Dh22 => subgroup(Dh::get_1024_160()?)?,
+        DhGroup::Dh23 => subgroup(Dh::get_2048_224()?)?,
+        DhGroup::Dh24 => subgroup(Dh::get_2048_256()?)?,
         DhGroup::Ecp256 => Params::Ecp(EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?),
         DhGroup::Ecp384 => Params::Ecp(EcGroup::from_curve_name(Nid::SECP384R1)?),
+        DhGroup::Ecp521 => Params::Ecp(EcGroup::from_curve_name(Nid::SECP521R1)?),
+        DhGroup::Curve25519 => Params::Montgomery,
     })
 }
 
 /// Bytes of secret to draw for a group: at least twice its strength (RFC 3526 §8), or the size of a coordinate.
 pub fn secret_len(group: DhGroup) -> usize {
     match group {
-        DhGroup::Modp1024 | DhGroup::Modp1536 | DhGroup::Modp2048 | DhGroup::Ecp256 => 32,
+        DhGroup::Modp768 | DhGroup::Modp1024 | DhGroup::Modp1536 | DhGroup::Modp2048 => 32,
+        DhGroup::Dh22 | DhGroup::Dh23 | DhGroup::Dh24 | DhGroup::Ecp256 | DhGroup::Curve25519 => 32,
         DhGroup::Modp3072 => 40,
         DhGroup::Modp4096 | DhGroup::Ecp384 => 48,
+        DhGroup::Modp6144 => 56,
+        DhGroup::Modp8192 => 64,
+        DhGroup::Ecp521 => 66,
     }
 }
 
@@ -56,6 +84,11 @@ pub fn public(group: DhGroup, secret: &SecretBytes) -> Result<Vec<u8>, CryptoErr
             let generator = BigNum::from_u32(2)?;
             modp_power(group, &generator, &exponent, &prime, &mut ctx)
         }
+        Params::Subgroup { prime, generator, order } => {
+            let exponent = reduced(group, &order, secret, &mut ctx)?;
+            modp_power(group, &generator, &exponent, &prime, &mut ctx)
+        }
+        Params::Montgomery => Ok(montgomery_key(group, secret)?.raw_public_key()?),
         Params::Ecp(curve) => {
             let scalar = ecp_scalar(group, &curve, secret, &mut ctx)?;
             let mut point = EcPoint::new(&curve)?;
@@ -84,6 +117,25 @@ pub fn shared(group: DhGroup, secret: &SecretBytes, peer: &[u8]) -> Result<Secre
             let peer = modp_peer(group, peer, &prime)?;
             let exponent = modp_exponent(group, secret)?;
             Ok(SecretBytes::new(modp_power(group, &peer, &exponent, &prime, &mut ctx)?))
+        }
+        Params::Subgroup { prime, order, .. } => {
+            let peer = modp_peer(group, peer, &prime)?;
+            let mut power = BigNum::new()?;
+            power.mod_exp(&peer, &order, &prime, &mut ctx)?;
+            if power != BigNum::from_u32(1)? {
+                return Err(CryptoError::PeerPublic { group, why: "outside of the subgroup" });
+            }
+            let exponent = reduced(group, &order, secret, &mut ctx)?;
+            Ok(SecretBytes::new(modp_power(group, &peer, &exponent, &prime, &mut ctx)?))
+        }
+        Params::Montgomery => {
+            // The library refuses a point of small order, whose secret would be zero.
+            let refused = |_| CryptoError::PeerPublic { group, why: "a point of small order" };
+            let peer = PKey::public_key_from_raw_bytes(peer, pkey::Id::X25519)?;
+            let own = montgomery_key(group, secret)?;
+            let mut deriver = Deriver::new(&own)?;
+            deriver.set_peer(&peer).map_err(refused)?;
+            Ok(SecretBytes::new(deriver.derive_to_vec().map_err(refused)?))
         }
         Params::Ecp(curve) => {
             let peer = ecp_peer(group, &curve, peer, &mut ctx)?;
@@ -132,6 +184,15 @@ fn modp_power(
     padded(&result, group.public_len())
 }
 
+/// An X25519 key: the first 32 octets of the secret.
+fn montgomery_key(group: DhGroup, secret: &SecretBytes) -> Result<PKey<Private>, CryptoError> {
+    let key = SecretBytes::new(secret.expose().iter().copied().chain(repeat(0)).take(32).collect());
+    if key.expose().iter().all(|b| *b == 0) {
+        return Err(CryptoError::Secret(group));
+    }
+    Ok(PKey::private_key_from_raw_bytes(key.expose(), pkey::Id::X25519)?)
+}
+
 fn ecp_scalar(
     group: DhGroup,
     curve: &EcGroupRef,
@@ -140,10 +201,20 @@ fn ecp_scalar(
 ) -> Result<BigNum, CryptoError> {
     let mut order = BigNum::new()?;
     curve.order(&mut order, ctx)?;
+    reduced(group, &order, secret, ctx)
+}
+
+/// The secret modulo the order of the group it is for.
+fn reduced(
+    group: DhGroup,
+    order: &BigNumRef,
+    secret: &SecretBytes,
+    ctx: &mut BigNumContext,
+) -> Result<BigNum, CryptoError> {
     let mut drawn = BigNum::new_secure()?;
     drawn.copy_from_slice(secret.expose())?;
     let mut scalar = BigNum::new_secure()?;
-    scalar.nnmod(&drawn, &order, ctx)?;
+    scalar.nnmod(&drawn, order, ctx)?;
     if scalar.num_bits() == 0 {
         return Err(CryptoError::Secret(group));
     }

@@ -24,7 +24,7 @@ pub enum CryptoError {
         block: usize,
     },
     /// The algorithm exists, this key size of it does not.
-    #[error("no AES with a key of {0} bits")]
+    #[error("no such cipher with a key of {0} bits")]
     KeySize(u16),
     /// The peer's public value is one no honest peer sends.
     #[error("unacceptable public value for {}: {why}", group.name())]

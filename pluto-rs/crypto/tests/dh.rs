@@ -11,8 +11,18 @@ use ipsec_types::algo::DhGroup;
 use openssl::bn::BigNum;
 use proptest::prelude::*;
 
-const MODP: [DhGroup; 5] =
-    [DhGroup::Modp1024, DhGroup::Modp1536, DhGroup::Modp2048, DhGroup::Modp3072, DhGroup::Modp4096];
+const MODP: [DhGroup; 8] = [
+    DhGroup::Modp768,
+    DhGroup::Modp1024,
+    DhGroup::Modp1536,
+    DhGroup::Modp2048,
+    DhGroup::Modp3072,
+    DhGroup::Modp4096,
+    DhGroup::Modp6144,
+    DhGroup::Modp8192,
+];
+const SUBGROUPS: [DhGroup; 3] = [DhGroup::Dh22, DhGroup::Dh23, DhGroup::Dh24];
+const NIST: [DhGroup; 3] = [DhGroup::Ecp256, DhGroup::Ecp384, DhGroup::Ecp521];
 
 fn secret(group: DhGroup, fill: u8) -> SecretBytes {
     SecretBytes::new(
@@ -22,11 +32,14 @@ fn secret(group: DhGroup, fill: u8) -> SecretBytes {
 
 fn prime(group: DhGroup) -> Vec<u8> {
     let p = match group {
+        DhGroup::Modp768 => BigNum::get_rfc2409_prime_768(),
         DhGroup::Modp1024 => BigNum::get_rfc2409_prime_1024(),
         DhGroup::Modp1536 => BigNum::get_rfc3526_prime_1536(),
         DhGroup::Modp2048 => BigNum::get_rfc3526_prime_2048(),
         DhGroup::Modp3072 => BigNum::get_rfc3526_prime_3072(),
-        _ => BigNum::get_rfc3526_prime_4096(),
+        DhGroup::Modp4096 => BigNum::get_rfc3526_prime_4096(),
+        DhGroup::Modp6144 => BigNum::get_rfc3526_prime_6144(),
+        _ => BigNum::get_rfc3526_prime_8192(),
     };
     p.unwrap().to_vec()
 }
@@ -68,6 +81,47 @@ fn rfc5903_section_8_2() {
     assert_eq!(dh::shared(DhGroup::Ecp384, &r, &gi).unwrap().expose(), gir);
 }
 
+/// RFC 7748 §6.1.
+#[test]
+fn rfc7748_section_6_1() {
+    let b = SecretBytes::new(hex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"));
+    let pa = hex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");
+    let pb = hex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f");
+    let shared = hex("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742");
+    assert_eq!(dh::public(DhGroup::Curve25519, &b).unwrap(), pb);
+    assert_eq!(dh::shared(DhGroup::Curve25519, &b, &pa).unwrap().expose(), shared);
+}
+
+/// RFC 7748 §5.2: one multiplication of a given point.
+#[test]
+fn rfc7748_section_5_2() {
+    let k = SecretBytes::new(hex("a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4"));
+    let u = hex("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c");
+    let want = hex("c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552");
+    assert_eq!(dh::shared(DhGroup::Curve25519, &k, &u).unwrap().expose(), want);
+}
+
+/// Points of small order make a secret anybody knows: zero.
+#[test]
+fn curve25519_points_of_small_order() {
+    let one = [&[1][..], &[0; 31]].concat();
+    for bad in [vec![0; 32], one] {
+        let e = dh::shared(DhGroup::Curve25519, &secret(DhGroup::Curve25519, 1), &bad).unwrap_err();
+        assert!(matches!(e, CryptoError::PeerPublic { .. }), "{e}");
+    }
+}
+
+/// RFC 5114 groups have many small subgroups: a value in one of them gives the secret away bit by bit.
+#[test]
+fn values_outside_of_the_subgroup() {
+    for group in SUBGROUPS {
+        let mut two = vec![0; group.public_len()];
+        two[group.public_len() - 1] = 2;
+        let e = dh::shared(group, &secret(group, 1), &two).unwrap_err();
+        assert_eq!(e, CryptoError::PeerPublic { group, why: "outside of the subgroup" });
+    }
+}
+
 #[test]
 fn both_sides_agree_in_every_group() {
     for group in DhGroup::ALL {
@@ -77,7 +131,7 @@ fn both_sides_agree_in_every_group() {
         assert_ne!(pa, pb);
         let shared = dh::shared(group, &a, &pb).unwrap();
         assert_eq!(shared, dh::shared(group, &b, &pa).unwrap(), "{group:?}");
-        let len = if MODP.contains(&group) { group.public_len() } else { group.public_len() / 2 };
+        let len = if NIST.contains(&group) { group.public_len() / 2 } else { group.public_len() };
         assert_eq!(shared.len(), len);
     }
 }
@@ -144,7 +198,7 @@ fn cve_2015_3240_wrong_length() {
 /// The invalid-curve attack: a point of another curve gives the secret away, a little with each handshake.
 #[test]
 fn points_off_the_curve() {
-    for group in [DhGroup::Ecp256, DhGroup::Ecp384] {
+    for group in NIST {
         let right = dh::public(group, &secret(group, 9)).unwrap();
         let mut flipped = right.clone();
         flipped[group.public_len() - 1] ^= 1;

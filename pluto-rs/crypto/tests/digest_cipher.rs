@@ -184,3 +184,30 @@ fn errors_name_the_lengths_and_no_bytes() {
     assert_eq!(e, CryptoError::Length { what: "key", got: 15, want: 16 });
     assert_eq!(e.to_string(), "key of 15 bytes, 16 expected");
 }
+
+/// FIPS 81's example of CBC, first block: DES by itself, made of 3DES here.
+#[test]
+fn des_is_des() {
+    let (key, iv) = (hex("0123456789abcdef"), hex("1234567890abcdef"));
+    let plain = b"Now is t";
+    let sealed = cipher::encrypt(IkeCipher::Des, &key, &iv, plain).unwrap();
+    assert_eq!(sealed, hex("e5c7cdde872bf27c"));
+    assert_eq!(cipher::decrypt(IkeCipher::Des, &key, &iv, &sealed).unwrap(), plain);
+}
+
+/// RFC 3713 appendix A (one block, so CBC with an IV of zeros is the cipher itself).
+#[test]
+fn rfc3713_camellia() {
+    let text = hex("0123456789abcdeffedcba9876543210");
+    let more = hex("00112233445566778899aabbccddeeff");
+    let key = [&text[..], &more].concat();
+    for (bits, want) in [
+        (128, "67673138549669730857065648eabe43"),
+        (192, "b4993401b3e996f84ee5cee7d79b09b9"),
+        (256, "9acc237dff16d76c20ef7c919e3a7509"),
+    ] {
+        let camellia = IkeCipher::Camellia(bits);
+        let sealed = cipher::encrypt(camellia, &key[..camellia.key_len()], &[0; 16], &text).unwrap();
+        assert_eq!(sealed, hex(want), "{bits}");
+    }
+}

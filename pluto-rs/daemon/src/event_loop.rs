@@ -17,6 +17,7 @@ use crate::listen::{Datagram, Listeners};
 use crate::logging::Log;
 use crate::options::{Options, VERSION};
 use crate::signals::{Signal, Signals};
+use crate::updown::Scripts;
 use crate::workers::{Done, Workers};
 use crate::{protect, readiness, reload, secrets};
 
@@ -26,6 +27,9 @@ const DATAGRAMS: usize = 256;
 const BUDGET: usize = 32;
 /// How long clients may take to read the last replies at the end.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How long updown scripts may take at the end.
+const LAST_SCRIPTS: Duration = Duration::from_secs(10);
 
 struct OsEntropy;
 
@@ -42,6 +46,7 @@ struct Shell {
     listeners: Listeners,
     workers: Workers,
     clients: Clients,
+    scripts: Scripts,
     log: Log,
     options: Options,
     exit: bool,
@@ -124,8 +129,19 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         secrets: Box::new(secrets::Secrets(Vec::new())),
     });
     let listeners = Listeners::new(options.listen, options.ikeport, encapsulate, send_datagram);
-    let mut shell =
-        Shell { engine, kernel, listeners, workers, clients: Clients::default(), log, options, exit: false };
+    let (send_ended, mut ended) = unbounded_channel();
+    let scripts = Scripts::new(send_ended);
+    let mut shell = Shell {
+        engine,
+        kernel,
+        listeners,
+        workers,
+        clients: Clients::default(),
+        scripts,
+        log,
+        options,
+        exit: false,
+    };
     shell.drain();
     while !shell.exit {
         let wait = shell.engine.poll_timeout().map(|(at, _)| at.since(clock::now().mono));
@@ -154,6 +170,10 @@ async fn serve(options: Options, log: Log, parts: Parts) {
                     shell.handle(Input::CryptoDone(token, result));
                 }
             }
+            Some((queue, token, result)) = ended.recv() => {
+                shell.scripts.ended(queue);
+                shell.handle(Input::UpdownDone(token, result));
+            }
             Some((local, remote, data)) = datagrams.recv() => {
                 shell.handle(Input::Datagram { local, remote, data });
                 for _ in 1..BUDGET {
@@ -175,6 +195,14 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         tokio::task::yield_now().await;
     };
     let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    let last_scripts = async {
+        while !shell.scripts.is_idle() {
+            let Some((queue, token, result)) = ended.recv().await else { return };
+            shell.scripts.ended(queue);
+            shell.handle(Input::UpdownDone(token, result));
+        }
+    };
+    let _ = tokio::time::timeout(LAST_SCRIPTS, last_scripts).await;
     let _ = std::fs::remove_file(shell.options.ctl_path());
 }
 
@@ -237,6 +265,7 @@ impl Shell {
                         self.engine.handle(clock::now(), Input::Kernel(event));
                     }
                 }
+                Output::Updown(token, script) => self.scripts.submit(token, script),
                 Output::Whack(client, line) => self.clients.reply(client, &line),
                 Output::WhackDone(client) => self.clients.done(client),
                 Output::Log(record) => self.log.record(&record),

@@ -15,6 +15,7 @@ mod readiness;
 mod reload;
 mod secrets;
 mod signals;
+mod updown;
 mod workers;
 
 use std::process::ExitCode;

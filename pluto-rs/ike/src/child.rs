@@ -1,23 +1,22 @@
 //! Child SAs and the kernel: SPIs, installation step by step with undo, establishment, removal, counters.
 
+use ipsec_types::algo::EspInteg;
 use ipsec_types::kernel::{
-    Dir, Encap, KernelError, KernelReply, KernelRequest, Mode, PolicyAction, PolicySpec, SA_PRIORITY, SaId,
-    SaSpec,
+    Dir, Encap, KernelError, KernelReply, KernelRequest, Mode, PolicyAction, PolicySpec, SaId, SaSpec,
 };
 use ipsec_types::whack::rc;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use crate::Endpoint;
 use crate::conn::ConnId;
 use crate::endpoint::KernelWait;
 use crate::io::{ClientId, Output};
+use crate::route::policy_priority;
 use crate::sa::{ChildSa, EspKeys, Phase2, Role, Serial, StateName, WaitingForSpi};
 use crate::spd::Flow;
 use crate::v1::Fail;
 use crate::wire::notify::NotifyType;
 
-/// Packets an inbound SA remembers against replay.
-const REPLAY_WINDOW: u32 = 32;
 /// The kernel's own limit stands this much behind our timer, in seconds: a daemon that died leaves no SA for ever.
 const KERNEL_GRACE: u64 = 60;
 
@@ -69,6 +68,7 @@ impl Endpoint {
             spi_out: 0,
             nat_oa: None,
             lifetime: 0,
+            life_bytes: 0,
             in_sa: None,
             out_sa: None,
             last_received: None,
@@ -146,6 +146,18 @@ impl Endpoint {
     /// One direction of a child as the kernel wants it.
     fn sa_spec(&self, c: &ChildSa, id: SaId, keys: &EspKeys, inbound: bool) -> Option<SaSpec> {
         let (slot, suite, sa) = (c.slot?, c.suite?, self.ikes.get(&c.ike)?);
+        let spec = &self.conns.get(c.conn)?.spec;
+        let cut = spec.sha2_truncbug
+            || spec.esp.iter().any(|s| s.cipher == suite.cipher && s.integ == EspInteg::Sha256Trunc96);
+        let integ = match suite.integ {
+            EspInteg::Sha256 if cut => EspInteg::Sha256Trunc96,
+            other => other,
+        };
+        // A successor is asked for when nine tenths are used up; the responder, which waits, at nineteen twentieths.
+        let early = |n: u64| match c.role {
+            Role::Initiator => n - n / 10,
+            Role::Responder => n - n / 20,
+        };
         let encap = sa.natt.detected().then(|| {
             let (ours, theirs) = (sa.local.port(), sa.remote.port());
             let (sport, dport) = if inbound { (theirs, ours) } else { (ours, theirs) };
@@ -157,11 +169,13 @@ impl Endpoint {
             mode: c.mode,
             cipher: suite.cipher,
             cipher_key: keys.cipher.clone(),
-            integ: suite.integ,
+            integ,
             integ_key: keys.integ.clone(),
             encap,
-            replay_window: if inbound { REPLAY_WINDOW } else { 0 },
+            replay_window: if inbound { spec.replay_window } else { 0 },
             hard_seconds: u64::from(c.lifetime) + KERNEL_GRACE,
+            life_bytes: (early(c.life_bytes), c.life_bytes),
+            life_packets: (early(spec.life_packets), spec.life_packets),
             set_mark: slot.mark().filter(|_| inbound),
             inbound,
         })
@@ -216,11 +230,16 @@ impl Endpoint {
         let (Some(sa), mode) = (c.in_sa, c.mode) else { return };
         let Some(entry) = self.spd.get_mut(slot) else { return };
         let id = entry.policy(slot, dir);
-        if entry.installed.contains(&id) {
-            return;
+        let shunted = dir == Dir::Out && std::mem::take(&mut entry.shunted);
+        if !shunted {
+            if entry.installed.contains(&id) {
+                return;
+            }
+            entry.installed.push(id);
         }
-        entry.installed.push(id);
-        let priority = SA_PRIORITY - u32::from(entry.marked);
+        let (marked, flow) = (entry.marked, entry.flow);
+        let Some(conn) = self.conns.get(c.conn) else { return };
+        let priority = policy_priority(conn, &flow) - u32::from(marked);
         let (src, dst) = if dir == Dir::Out { (sa.dst, sa.src) } else { (sa.src, sa.dst) };
         let action = PolicyAction::Esp { src, dst, reqid: slot.reqid(), mode };
         self.submit_step(child, stage, KernelRequest::AddPolicy(PolicySpec { id, priority, action }));
@@ -279,6 +298,7 @@ impl Endpoint {
         let extra = self.sa_words(child);
         self.log_state(child, name, &extra);
         self.arm_child_lifetime(child);
+        self.child_came_up(child);
         self.release_whack(child);
     }
 
@@ -334,45 +354,10 @@ impl Endpoint {
         if let Some(x) = self.conns.get_mut(c.conn).filter(|x| x.newest_child == Some(child)) {
             x.newest_child = None;
         }
+        if c.is_up() {
+            self.child_went_down(c.conn, &c.flow);
+        }
         self.conn_unref(c.conn);
-    }
-
-    /// The peer of an authenticated message has moved: its NAT gave it another port.
-    pub(crate) fn follow_peer(&mut self, ike: Serial, local: SocketAddr, remote: SocketAddr) {
-        let Some(sa) = self.ikes.get_mut(&ike) else { return };
-        if (sa.remote, sa.local) == (remote, local) {
-            return;
-        }
-        let (old, conn) = (sa.remote, sa.conn);
-        (sa.remote, sa.local) = (remote, local);
-        sa.natt.floated = local.port() != 500;
-        self.log_sa(ike, rc::LOG, &format!("new NAT mapping for {ike}, was {old}, now {remote}"));
-        if old.ip() != remote.ip() {
-            // The selector would change with the address; the client has to negotiate again.
-            return;
-        }
-        let moved: Vec<(SaId, Encap)> = self
-            .children
-            .values()
-            .filter(|c| c.conn == conn && c.is_up())
-            .flat_map(|c| {
-                let encap = |sport, dport| Encap { sport, dport, original: c.nat_oa };
-                let inbound = c.in_sa.map(|id| (id, encap(remote.port(), local.port())));
-                let outbound = c.out_sa.map(|id| (id, encap(local.port(), remote.port())));
-                [inbound, outbound].into_iter().flatten()
-            })
-            .collect();
-        for (id, encap) in moved {
-            self.kernel(KernelRequest::UpdateEncap { id, new_id: id, encap }, None);
-        }
-    }
-
-    /// The kernel saw an encapsulated SA's packets come from elsewhere: they were authenticated, so it is the peer.
-    pub(crate) fn on_mapping(&mut self, spi: u32, new: SocketAddr) {
-        let ike = self.by_spi_in.get(&spi).and_then(|c| self.children.get(c)).map(|c| c.ike);
-        if let Some((ike, local)) = ike.and_then(|i| Some((i, self.ikes.get(&i)?.local))) {
-            self.follow_peer(ike, local, new);
-        }
     }
 
     /// `ipsec whack --trafficstatus`.

@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use ipsec_types::conn::{ClientSpec, ConnSpec, ConnType, EndSpec, FailureShunt, HostSpec, Port};
+use ipsec_types::kernel::PolicyId;
 use ipsec_types::{Id, SecretBytes};
 
 use crate::io::Interface;
 use crate::sa::Serial;
+use crate::spd::Slot;
 
 /// Names a connection; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +50,14 @@ pub(crate) struct Connection {
     pub newest_child: Option<Serial>,
     /// `ipsec auto --up` or the like: keep it up.
     pub up: bool,
+    /// Established Child SAs.
+    pub up_children: usize,
+    /// The updown script was told to set the route.
+    pub routed: bool,
+    /// The trap: packets of the conn without an SA ask for one.
+    pub trap: Option<Slot>,
+    /// Policies of a conn that never negotiates.
+    pub shunts: Vec<PolicyId>,
     /// States that use it.
     pub refs: usize,
 }
@@ -59,6 +69,11 @@ impl Connection {
 
     pub(crate) fn that(&self) -> &EndSpec {
         if self.swapped { &self.spec.left } else { &self.spec.right }
+    }
+
+    /// `type=passthrough`, `drop` or `reject`.
+    pub(crate) fn never_negotiates(&self) -> bool {
+        matches!(self.spec.conn_type, ConnType::Passthrough | ConnType::Reject | ConnType::Drop)
     }
 
     /// Our address.
@@ -169,6 +184,10 @@ impl ConnTable {
             newest_ike: None,
             newest_child: None,
             up: false,
+            up_children: 0,
+            routed: false,
+            trap: None,
+            shunts: Vec::new(),
             refs: 0,
         };
         place(&mut c, interfaces);
@@ -191,6 +210,8 @@ impl ConnTable {
         c.template = Some(template);
         c.peer = Some(peer);
         c.up = false;
+        (c.up_children, c.routed, c.trap) = (0, false, None);
+        c.shunts = Vec::new();
         c.refs = 0;
         (c.newest_ike, c.newest_child) = (None, None);
         Some(self.insert(c))
@@ -221,7 +242,9 @@ impl ConnTable {
     /// Conns that could serve a first message from `remote` at `local`, best first: exact peers before road
     /// warriors, and within each the latest added first (Openswan's order).
     pub(crate) fn for_peer(&self, local: IpAddr, remote: IpAddr) -> Vec<ConnId> {
-        let fits = |c: &Connection| c.our_addr() == Some(local) && !matches!(c.kind, ConnKind::Instance(_));
+        let fits = |c: &Connection| {
+            c.our_addr() == Some(local) && !matches!(c.kind, ConnKind::Instance(_)) && !c.never_negotiates()
+        };
         let exact = self.iter().rev().filter(|(_, c)| fits(c) && c.peer == Some(remote)).map(|(id, _)| id);
         let any = self
             .iter()

@@ -13,11 +13,12 @@ use crate::child::{Stage, Traffic};
 use crate::conn::{ConnId, ConnKind, ConnTable};
 use crate::io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, Protected,
-    PskLookup,
+    PskLookup, UpdownToken,
 };
 use crate::sa::{ChildSa, IkeSa, Phase1, Role, Serial};
 use crate::spd::Spd;
 use crate::timer::{TimerKind, TimerQueue};
+use crate::updown::Script;
 use crate::v1::Continuation;
 use crate::wire::Cookie;
 
@@ -115,6 +116,7 @@ pub struct Endpoint {
     pub(crate) guards: BTreeSet<Protected>,
     pub(crate) installs: HashMap<Serial, (u32, Option<KernelError>)>,
     pub(crate) traffic: HashMap<ClientId, u32>,
+    pub(crate) scripts: HashMap<UpdownToken, Script>,
     waits: HashMap<ReqToken, KernelWait>,
     jobs: HashMap<CryptoToken, (Serial, Continuation)>,
     next_serial: u32,
@@ -157,6 +159,7 @@ impl Endpoint {
             guards: BTreeSet::new(),
             installs: HashMap::new(),
             traffic: HashMap::new(),
+            scripts: HashMap::new(),
             waits: HashMap::new(),
             jobs: HashMap::new(),
             next_serial: 1,
@@ -184,6 +187,7 @@ impl Endpoint {
             Input::Listening { interfaces, client } => self.on_listening(interfaces, client),
             Input::Kernel(event) => self.on_kernel(event),
             Input::CryptoDone(token, result) => self.on_crypto(token, result),
+            Input::UpdownDone(token, result) => self.on_updown(token, result),
         }
     }
 
@@ -228,7 +232,7 @@ impl Endpoint {
         s
     }
 
-    fn token(&mut self) -> u64 {
+    pub(crate) fn token(&mut self) -> u64 {
         self.next_token += 1;
         self.next_token
     }
@@ -291,15 +295,21 @@ impl Endpoint {
                 (_, Ok(_)) => {}
             },
             KernelEvent::Expire { id, hard } => {
-                let child = self.by_spi_in.get(&id.spi).copied().filter(|_| hard);
-                if let Some(child) = child.filter(|c| self.children.get(c).is_some_and(ChildSa::is_up)) {
+                let inbound = self.by_spi_in.get(&id.spi).copied();
+                let child = inbound.or_else(|| self.by_spi_out.get(&(id.dst, id.spi)).copied());
+                let child = child.filter(|c| self.children.get(c).is_some_and(ChildSa::is_up));
+                if let Some(child) = child.filter(|_| !hard) {
+                    // So many octets or packets that a successor is due.
+                    if self.renews(child) {
+                        self.on_replace(child);
+                    }
+                } else if let Some(child) = child {
                     self.log_sa(child, rc::LOG, "IPsec SA expired (LATEST!)");
                     self.delete_child(child, true);
                 }
             }
             KernelEvent::Mapping { id, new } => self.on_mapping(id.spi, new),
-            // No trap policies are installed yet, so nothing of ours can be acquired.
-            KernelEvent::Acquire { .. } => {}
+            KernelEvent::Acquire { selector, reqid } => self.on_acquire(&selector, reqid),
         }
     }
 
@@ -317,6 +327,7 @@ impl Endpoint {
                 TimerKind::Expire => self.on_expire(serial),
                 TimerKind::NatKeepalive => self.on_keepalive(serial),
                 TimerKind::Dpd => self.on_dpd(serial),
+                TimerKind::Revive => self.on_revive(serial),
             }
         }
     }

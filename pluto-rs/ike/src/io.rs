@@ -38,6 +38,43 @@ pub struct Interface {
     pub addr: IpAddr,
 }
 
+/// Pairs an updown script with its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UpdownToken(pub u64);
+
+/// A script to run: its words are split at blanks, no shell reads them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Updown {
+    /// Scripts of one queue are run one after another, in order.
+    pub queue: u64,
+    /// The command line.
+    pub command: String,
+    /// What is set in its environment.
+    pub env: Vec<(&'static str, String)>,
+}
+
+/// How a script ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpdownEnd {
+    /// With this status.
+    Exit(i32),
+    /// By this signal.
+    Signal(i32),
+    /// It took too long and was ended.
+    TimedOut,
+    /// It could not be started.
+    NotStarted(String),
+}
+
+/// What came of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdownResult {
+    /// Its output, line by line; the shell sets a limit.
+    pub lines: Vec<String>,
+    /// Its end.
+    pub end: UpdownEnd,
+}
+
 /// What enters.
 #[derive(Debug)]
 pub enum Input {
@@ -72,6 +109,8 @@ pub enum Input {
     Kernel(KernelEvent),
     /// A worker is done.
     CryptoDone(CryptoToken, Result<CryptoResult, CryptoError>),
+    /// A script has ended.
+    UpdownDone(UpdownToken, UpdownResult),
 }
 
 /// Diffie-Hellman work for a thread.
@@ -142,6 +181,8 @@ pub enum Output {
     Crypto(CryptoToken, CryptoJob),
     /// Ask the kernel, then [`Input::Kernel`].
     Kernel(ReqToken, KernelRequest),
+    /// Run a script, then [`Input::UpdownDone`].
+    Updown(UpdownToken, Updown),
     /// A reply line `NNN TEXT` to a control client, or several with newlines between them.
     Whack(ClientId, String),
     /// Nothing more for this client.

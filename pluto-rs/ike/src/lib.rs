@@ -18,12 +18,15 @@ mod guard;
 mod io;
 mod log;
 mod matching;
+mod moved;
 mod reload;
+mod route;
 mod sa;
 mod show;
 mod spd;
 mod status;
 mod timer;
+mod updown;
 mod v1;
 mod whack;
 pub mod wire;
@@ -31,6 +34,6 @@ pub mod wire;
 pub use endpoint::{Endpoint, EndpointConfig, Limits};
 pub use io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, Protected,
-    PskLookup, Record, run_crypto,
+    PskLookup, Record, Updown, UpdownEnd, UpdownResult, UpdownToken, run_crypto,
 };
 pub use timer::TimerKind;

@@ -299,6 +299,8 @@ pub(crate) struct ChildSa {
     pub spi_out: u32,
     pub nat_oa: Option<IpAddr>,
     pub lifetime: u32,
+    /// Octets, the smaller of ours and the negotiated one; 0 is no limit.
+    pub life_bytes: u64,
     pub in_sa: Option<SaId>,
     pub out_sa: Option<SaId>,
     pub last_received: Option<Vec<u8>>,

@@ -52,6 +52,11 @@ impl Slot {
         REQID_RANGE.start() + u32::from(self.0)
     }
 
+    /// The slot of a reqid.
+    pub(crate) fn of_reqid(reqid: u32) -> Option<Slot> {
+        u16::try_from(reqid.checked_sub(*REQID_RANGE.start())?).ok().map(Slot)
+    }
+
     /// Every slot [`Spd::enter`] gives out has one.
     pub(crate) fn mark(self) -> Option<Mark> {
         mark_of_reqid(self.reqid())
@@ -66,6 +71,8 @@ pub(crate) struct Entry {
     pub marked: bool,
     pub users: BTreeSet<Serial>,
     pub installed: Vec<PolicyId>,
+    /// The outbound policy lets pass, or drops, for the time being.
+    pub shunted: bool,
 }
 
 impl Entry {
@@ -108,7 +115,7 @@ impl Spd {
         let marked = same.iter().any(|s| self.entries.get(s).is_some_and(|e| !e.marked));
         same.insert(slot);
         let users = BTreeSet::from([user]);
-        self.entries.insert(slot, Entry { flow, conn, marked, users, installed: Vec::new() });
+        self.entries.insert(slot, Entry { flow, conn, marked, users, installed: Vec::new(), shunted: false });
         Some(slot)
     }
 

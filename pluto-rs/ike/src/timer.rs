@@ -21,6 +21,8 @@ pub enum TimerKind {
     NatKeepalive,
     /// Dead peer detection: probe, or declare dead.
     Dpd,
+    /// A conn that is to be up, and is not, is brought up again.
+    Revive,
 }
 
 impl TimerKind {
@@ -33,6 +35,7 @@ impl TimerKind {
             TimerKind::Expire => "EVENT_SA_EXPIRE",
             TimerKind::NatKeepalive => "EVENT_NAT_T_KEEPALIVE",
             TimerKind::Dpd => "EVENT_DPD",
+            TimerKind::Revive => "EVENT_REVIVE_CONNS",
         }
     }
 }

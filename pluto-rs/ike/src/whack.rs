@@ -1,7 +1,7 @@
 //! Requests of the control socket.
 
 use ipsec_types::auth::AuthBy;
-use ipsec_types::conn::{ConnSpec, ConnType, HostSpec};
+use ipsec_types::conn::{ConnSpec, ConnType, HostSpec, Phase2};
 use ipsec_types::whack::{Request, Reread, rc};
 
 use crate::Endpoint;
@@ -46,7 +46,7 @@ impl Endpoint {
             }
             Request::Terminate { name } => self.whack_terminate(client, &name),
             Request::Route { name } => self.whack_route(client, &name),
-            Request::Unroute { name } => self.whack_known(client, &name),
+            Request::Unroute { name } => self.whack_unroute(client, &name),
             Request::DeleteState { serial } => self.whack_delete_state(client, Serial(serial)),
             Request::Listen => return self.out.push_back(Output::Listen(client)),
             Request::RereadSecrets => return self.out.push_back(Output::RereadSecrets(client)),
@@ -110,16 +110,12 @@ impl Endpoint {
                 format!("\"{name}\": Aggressive Mode is not supported; remove aggrmode=yes, conn not loaded"),
             );
         }
-        if matches!(spec.conn_type, ConnType::Passthrough | ConnType::Reject | ConnType::Drop) {
-            return refuse(
-                self,
-                rc::ROUTE,
-                format!(
-                    "\"{name}\": type=passthrough, reject and drop are not supported yet, conn not loaded"
-                ),
-            );
+        if spec.phase2 != Phase2::Esp {
+            let text = format!("\"{name}\": phase2=ah is not supported; use phase2=esp, conn not loaded");
+            return refuse(self, rc::NOALGO, text);
         }
-        if !spec.authby.psk {
+        let shunt = matches!(spec.conn_type, ConnType::Passthrough | ConnType::Reject | ConnType::Drop);
+        if !spec.authby.psk && !shunt {
             return refuse(
                 self,
                 rc::NOKEY,
@@ -143,11 +139,6 @@ impl Endpoint {
             guards.extend(guard(self, id));
             self.remove_conn(id, Some(client));
         }
-        if [&spec.left, &spec.right].iter().any(|e| e.updown.as_deref().is_some_and(|u| u != "ipsec _updown"))
-        {
-            let text = format!("\"{name}\": leftupdown= and rightupdown= scripts are not run yet");
-            self.log_plain(Some(client), rc::LOG, &text);
-        }
         let id = self.conns.add(spec, &self.interfaces);
         if let Some(c) = self.conns.get_mut(id) {
             c.from_file = origin != Origin::Hand;
@@ -167,6 +158,7 @@ impl Endpoint {
             return;
         }
         self.terminate_conn(id, client);
+        self.unroute(id);
         // Instances vanish with their last state; templates and permanent conns are taken out here.
         if self.conns.get(id).is_some() {
             self.log_conn(id, client, rc::LOG, "deleting connection");
@@ -187,12 +179,6 @@ impl Endpoint {
 
     pub(crate) fn unknown_name(&mut self, client: ClientId, name: &str) {
         self.reply(client, rc::UNKNOWN_NAME, &format!("no connection named \"{name}\""));
-    }
-
-    fn whack_known(&mut self, client: ClientId, name: &str) {
-        if self.conns.named_or_alias(name).is_empty() {
-            self.unknown_name(client, name);
-        }
     }
 
     /// Starts negotiating; true if the client is to wait.
@@ -223,8 +209,22 @@ impl Endpoint {
             self.log_conn(id, Some(client), rc::ORIENT, text);
             return false;
         }
+        if c.never_negotiates() {
+            let text = "cannot initiate connection: its type= says never to negotiate";
+            self.log_conn(id, Some(client), rc::BADID, text);
+            return false;
+        }
         c.up = true;
-        self.quick_or_main(id, (!asynchronous).then_some(client), None)
+        let waits = self.quick_or_main(id, (!asynchronous).then_some(client), None);
+        // An alias stands for several conns (`leftsubnets=`): the others come up beside the one that is waited for.
+        for other in ids.into_iter().skip(1) {
+            let Some(c) = self.conns.get_mut(other) else { continue };
+            if c.kind == ConnKind::Permanent && c.oriented.is_some() && !c.never_negotiates() {
+                c.up = true;
+                self.quick_or_main(other, None, None);
+            }
+        }
+        waits
     }
 
     fn whack_terminate(&mut self, client: ClientId, name: &str) {
@@ -245,8 +245,10 @@ impl Endpoint {
     fn terminate_conn(&mut self, id: ConnId, client: Option<ClientId>) {
         let Some(c) = self.conns.get_mut(id) else { return };
         c.up = false;
+        let refs = c.refs;
+        self.forget_revival(id);
         // Most conns of a long list have no SA: there is none to look for.
-        if c.refs == 0 {
+        if refs == 0 {
             return;
         }
         let children: Vec<Serial> =
@@ -267,18 +269,6 @@ impl Endpoint {
                 self.delete_child(s, true);
             }
         }
-    }
-
-    fn whack_route(&mut self, client: ClientId, name: &str) {
-        let Some(id) = self.conns.named_or_alias(name).first().copied() else {
-            return self.unknown_name(client, name);
-        };
-        if self.conns.get(id).is_some_and(|c| c.kind == ConnKind::Template) {
-            let text = "cannot route template policy of a road warrior";
-            return self.log_conn(id, Some(client), rc::ROUTE, text);
-        }
-        let text = "cannot route: traps are not supported yet; use ipsec auto --up";
-        self.log_conn(id, Some(client), rc::ROUTE, text);
     }
 
     fn whack_delete_state(&mut self, client: ClientId, serial: Serial) {
@@ -303,6 +293,8 @@ impl Endpoint {
         let ikes: Vec<Serial> = self.ikes.keys().copied().collect();
         children.into_iter().for_each(|c| self.delete_child(c, true));
         ikes.into_iter().for_each(|i| self.delete_ike(i, true));
+        let routed: Vec<ConnId> = self.conns.iter().map(|(id, _)| id).collect();
+        routed.into_iter().for_each(|id| self.unroute(id));
         self.listening = false;
         self.sync_guards();
         self.log_plain(None, rc::LOG, "forgetting secrets");

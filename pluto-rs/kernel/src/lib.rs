@@ -15,11 +15,17 @@ pub mod noklips;
 pub mod sockopt;
 pub mod xfrm;
 
-pub use ipsec_types::kernel::REQID_RANGE;
+pub use ipsec_types::kernel::{PASS_PRIORITY, REQID_RANGE};
 
 /// Priorities of the policies of ours that have no template. `AddPolicy` refuses (`EINVAL`) a block or allow policy
 /// with another one, as nothing would tell it from an administrator's. Policies with a template may have any.
 pub const PRIORITY_RANGE: std::ops::RangeInclusive<u32> = 0x4379_0000..=0x4379_ffff;
+
+/// Whether a policy without a template may have this priority: it is in [`PRIORITY_RANGE`], or it is
+/// [`PASS_PRIORITY`].
+pub fn is_shunt_priority(priority: u32) -> bool {
+    PRIORITY_RANGE.contains(&priority) || priority == PASS_PRIORITY
+}
 
 /// Something that carries out [`KernelRequest`]s. No call blocks.
 pub trait KernelBackend {

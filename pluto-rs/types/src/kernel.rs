@@ -15,11 +15,15 @@ pub struct ReqToken(pub u64);
 /// everybody else's ("clean removal of what is ours only").
 pub const REQID_RANGE: std::ops::RangeInclusive<u32> = 0x4379_0000..=0x4379_ffff;
 
-/// Priority of our policies for SAs; those that want a mark stand one before.
+/// Priority of our policies for the narrowest SAs; wider ones come behind, those that want a mark one before.
 pub const SA_PRIORITY: u32 = 2080;
 
 /// Priority of our `Block` and `Allow` policies, which have no reqid: behind every SA's, and how they are known.
 pub const SHUNT_PRIORITY: u32 = 0x4379_0001;
+
+/// Priority of the policies of `type=passthrough`, `drop` and `reject`: before every SA's, as they make exceptions.
+/// With [`SHUNT_PRIORITY`] the only one by which a policy without a reqid is known as ours.
+pub const PASS_PRIORITY: u32 = 1743;
 
 /// The bits of a packet mark that are ours, by default: 15 bits from bit 16 up. The value 0 is "not through IPsec".
 pub const MARK_MASK: u32 = 0x7fff_0000;
@@ -111,6 +115,10 @@ pub struct SaSpec {
     pub replay_window: u32,
     /// Hard lifetime in seconds, after which the kernel tells [`KernelEvent::Expire`]; 0 is none.
     pub hard_seconds: u64,
+    /// Octets after which the kernel tells [`KernelEvent::Expire`], first (soft) and last (hard); 0 is none.
+    pub life_bytes: (u64, u64),
+    /// Packets, likewise.
+    pub life_packets: (u64, u64),
     /// Mark the kernel puts on what this SA decapsulated (`XFRMA_SET_MARK`); inbound only.
     pub set_mark: Option<Mark>,
     /// The larval SA of [`KernelRequest::GetSpi`] is replaced (inbound), or a new SA is added (outbound).

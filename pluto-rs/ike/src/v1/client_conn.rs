@@ -92,7 +92,10 @@ impl Endpoint {
         };
         let mut conn = judge(self, current, true).then_some(current);
         if conn.is_none() {
-            let peer_id = self.conns.get(current).map_or(Id::None, |c| c.peer_id.clone());
+            let peer_id = self.conns.get(current).map_or(Id::None, |c| match &c.peer_id {
+                Id::None => c.wanted_id(),
+                id => id.clone(),
+            });
             let template = self.conns.get(current).and_then(|c| c.template);
             let other = self.conns.for_peer(local, remote).into_iter().find(|id| {
                 Some(*id) != template

@@ -6,7 +6,7 @@ use ipsec_types::conn::DpdAction;
 use ipsec_types::whack::rc;
 
 use crate::Endpoint;
-use crate::conn::ConnId;
+use crate::conn::{ConnId, ConnKind};
 use crate::sa::Serial;
 use crate::timer::TimerKind;
 use crate::wire::notify::{NotifyType, emit_notification};
@@ -96,23 +96,58 @@ impl Endpoint {
         self.timers.set(ike, TimerKind::Dpd, at);
     }
 
+    /// What `dpdaction=` says: `clear` forgets, `hold` sets a trap first, `restart` calls the peer again for this conn,
+    /// `restart_by_peer` for every conn with him. Road warriors are only ever forgotten: they call us.
     fn peer_is_dead(&mut self, ike: Serial, action: DpdAction) {
         let Some(conn) = self.ikes.get(&ike).map(|s| s.conn) else { return };
         self.log_sa(ike, rc::LOG, "DPD: No response from peer - declaring peer dead");
-        let restart = action == DpdAction::Restart && self.conns.get(conn).is_some_and(|c| c.up);
-        self.log_sa(
-            ike,
-            rc::LOG,
-            if restart { "DPD: Restarting Connection" } else { "DPD: Clearing Connection" },
-        );
-        let children: Vec<Serial> =
-            self.children.iter().filter(|(_, c)| c.conn == conn).map(|(s, _)| *s).collect();
-        for c in children {
+        let Some(c) = self.conns.get(conn) else { return };
+        let peer = c.peer;
+        let callable = !matches!(c.kind, ConnKind::Instance(_));
+        let action = if callable { action } else { DpdAction::Clear };
+        let text = match action {
+            DpdAction::Clear => "DPD: Clearing Connection",
+            DpdAction::Hold => "DPD: Putting connection into %trap",
+            DpdAction::Restart => "DPD: Restarting Connection",
+            DpdAction::RestartByPeer => "DPD: Restarting all connections that share this peer",
+        };
+        self.log_sa(ike, rc::LOG, text);
+        // Every conn whose children stand on this IKE SA is as dead as the one it was made with.
+        let with_peer = |c: &crate::conn::Connection| c.peer == peer && c.up_children > 0;
+        let all = self.conns.iter().filter(|(_, c)| action == DpdAction::RestartByPeer && with_peer(c));
+        let mut conns: Vec<ConnId> = all.map(|(id, _)| id).collect();
+        let on_it = self.children.values().filter(|c| c.ike == ike).map(|c| c.conn);
+        conns.extend(on_it.chain([conn]));
+        conns.sort_unstable();
+        conns.dedup();
+        if action == DpdAction::Hold {
+            conns.iter().for_each(|c| self.route(*c, None));
+        }
+        // The conns outlive their SAs until all is done.
+        conns.iter().for_each(|c| self.conn_ref(*c));
+        let lost: Vec<Serial> = self
+            .children
+            .iter()
+            .filter(|(_, c)| c.ike == ike || conns.contains(&c.conn))
+            .map(|(s, _)| *s)
+            .collect();
+        for c in lost {
             self.delete_child(c, false);
         }
-        self.delete_ike(ike, false);
-        if restart {
-            self.main_send_i1(conn, vec![conn], None, 1, Some(ike));
+        let stale: Vec<Serial> = self
+            .ikes
+            .iter()
+            .filter(|(s, x)| **s == ike || conns.contains(&x.conn))
+            .map(|(s, _)| *s)
+            .collect();
+        for s in stale {
+            self.delete_ike(s, false);
         }
+        if matches!(action, DpdAction::Restart | DpdAction::RestartByPeer) {
+            for c in &conns {
+                self.quick_or_main(*c, None, None);
+            }
+        }
+        conns.iter().for_each(|c| self.conn_unref(*c));
     }
 }

@@ -14,6 +14,7 @@ use super::message::{Phase2Message, first_iv, header, open};
 use super::quick::check_hash;
 use crate::Endpoint;
 use crate::conn::ConnId;
+use crate::route::REVIVE;
 use crate::sa::{Serial, StateName};
 use crate::wire::notify::{Delete, Notification, NotifyType, emit_delete, emit_notification};
 use crate::wire::payload::{Chain, Kind, Payload};
@@ -152,13 +153,21 @@ impl Endpoint {
                 for spi in spis {
                     match self.by_spi_out.get(&(peer, *spi)).copied() {
                         Some(child)
-                            if self.children.get(&child).is_some_and(|c| c.conn == conn || c.ike == ike) =>
+                            if self.children.get(&child).is_some_and(|c| {
+                                c.ike == ike || c.conn == conn || self.same_ends(c.conn, conn)
+                            }) =>
                         {
-                            let text = format!(
-                                "received Delete SA(0x{spi:08x}) payload: deleting IPSEC State {child}"
-                            );
+                            let again = self.revives(child);
+                            let what = match again {
+                                Some(_) => format!("replace IPSEC State {child} in {REVIVE} seconds"),
+                                None => format!("deleting IPSEC State {child}"),
+                            };
+                            let text = format!("received Delete SA(0x{spi:08x}) payload: {what}");
                             self.log_sa(ike, rc::LOG, &text);
                             self.delete_child(child, false);
+                            if let Some(conn) = again {
+                                self.revive_later(conn, REVIVE);
+                            }
                         }
                         _ => {
                             let text = format!(

@@ -18,6 +18,7 @@ mod rekey;
 mod retransmit;
 mod vendor;
 
+pub(crate) use quick_initiator::flow_of_conn;
 pub(crate) use quick_responder::AfterQi1;
 
 use crate::Endpoint;

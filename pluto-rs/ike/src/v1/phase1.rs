@@ -50,7 +50,7 @@ pub(crate) fn offer(spec: &ConnSpec) -> Vec<u8> {
             attr::emit(ATTR_HASH, s.hash.number().into(), &mut a);
             attr::emit(ATTR_AUTH, AUTH_PSK as u32, &mut a);
             attr::emit(ATTR_GROUP, s.group.number().into(), &mut a);
-            if let IkeCipher::Aes(bits) = s.cipher {
+            if let Some(bits) = s.cipher.key_len_attribute() {
                 attr::emit(ATTR_KEY_LEN, bits.into(), &mut a);
             }
             (i as u8, KEY_IKE, a)
@@ -97,20 +97,15 @@ pub(crate) fn read(t: &Transform<'_>) -> Result<Offered, String> {
             "OAKLEY_AUTHENTICATION_METHOD",
         );
     }
-    let cipher = match (cipher, bits) {
-        (5, None) => IkeCipher::TripleDes,
-        (7, Some(b @ (128 | 192 | 256))) => IkeCipher::Aes(b as u16),
-        (7, None) => IkeCipher::Aes(128),
-        (7, Some(b)) => {
-            return refused(
-                &format!("OAKLEY_AES_CBC with key length {b} not supported"),
-                "OAKLEY_KEY_LENGTH",
-            );
-        }
-        (5, Some(_)) => return refused("OAKLEY_3DES_CBC does not take a key length", "OAKLEY_KEY_LENGTH"),
-        (n, _) => {
-            return refused(&format!("{} not supported", cipher_name(n)), "OAKLEY_ENCRYPTION_ALGORITHM");
-        }
+    let Some(cipher) = IkeCipher::from_wire(cipher, bits) else {
+        let name = cipher_name(cipher);
+        return match (IkeCipher::from_wire(cipher, None), bits) {
+            (Some(c), Some(b)) if c.key_len_attribute().is_some() => {
+                refused(&format!("{name} with key length {b} not supported"), "OAKLEY_KEY_LENGTH")
+            }
+            (Some(_), _) => refused(&format!("{name} does not take a key length"), "OAKLEY_KEY_LENGTH"),
+            (None, _) => refused(&format!("{name} not supported"), "OAKLEY_ENCRYPTION_ALGORITHM"),
+        };
     };
     let Some(hash) = u16::try_from(hash).ok().and_then(HashAlg::from_number) else {
         return refused(&format!("OAKLEY_HASH {hash} not supported"), "OAKLEY_HASH_ALGORITHM");
@@ -134,7 +129,9 @@ fn cipher_name(n: u64) -> String {
     let name = match n {
         1 => "OAKLEY_DES_CBC",
         3 => "OAKLEY_BLOWFISH_CBC",
+        5 => "OAKLEY_3DES_CBC",
         6 => "OAKLEY_CAST_CBC",
+        7 => "OAKLEY_AES_CBC",
         8 => "OAKLEY_CAMELLIA_CBC",
         _ => return format!("OAKLEY encryption algorithm {n}"),
     };
@@ -153,8 +150,11 @@ pub(crate) fn choose<'p, 'a>(
     for p in sa.proposals.iter().filter(|p| p.protocol == PROTO_ISAKMP) {
         for t in p.transforms.iter().filter(|t| t.id == KEY_IKE) {
             match read(t) {
-                Ok(o) if spec.ike.is_empty() || spec.ike.contains(&o.suite) => return Ok((p, t, o)),
-                Ok(o) => why.push(format!("{} is not in ike=", suite_name(o.suite))),
+                Ok(o) if allowed(spec, o.suite) => return Ok((p, t, o)),
+                Ok(o) => why.push(format!(
+                    "{} is not in ike=, or not allowed by crypto-policy=",
+                    suite_name(o.suite)
+                )),
                 Err(e) => why.push(e),
             }
         }
@@ -164,10 +164,20 @@ pub(crate) fn choose<'p, 'a>(
     Err(why)
 }
 
+/// A list in the conn is exclusive; without one the named policy decides.
+fn allowed(spec: &ConnSpec, suite: IkeSuite) -> bool {
+    match spec.ike.is_empty() {
+        true => suite.class().allowed_by(spec.crypto_policy.unwrap_or_default()),
+        false => spec.ike.contains(&suite),
+    }
+}
+
 /// `AES_CBC_128-SHA1-MODP2048`.
 pub(crate) fn suite_name(s: IkeSuite) -> String {
     let cipher = match s.cipher {
+        IkeCipher::Des => "DES_CBC_64".into(),
         IkeCipher::TripleDes => "3DES_CBC_192".into(),
+        IkeCipher::Camellia(bits) => format!("CAMELLIA_CBC_{bits}"),
         IkeCipher::Aes(bits) => format!("AES_CBC_{bits}"),
     };
     let hash = match s.hash {

@@ -16,6 +16,7 @@ const ATTR_ENCAPSULATION: u16 = 4;
 const ATTR_INTEG: u16 = 5;
 const ATTR_KEY_LEN: u16 = 6;
 const LIFE_SECONDS: u64 = 1;
+const LIFE_KILOBYTES: u64 = 2;
 
 /// Smallest SPI that is not reserved (RFC 4303 §2.1).
 pub(crate) const MIN_SPI: u32 = 256;
@@ -53,8 +54,14 @@ pub(crate) fn offer(spec: &ConnSpec, mode: Mode, natt: NatT, pfs: Option<DhGroup
             attr::emit(ATTR_ENCAPSULATION, encapsulation.into(), &mut a);
             attr::emit(ATTR_LIFE_TYPE, LIFE_SECONDS as u32, &mut a);
             attr::emit(ATTR_LIFE, spec.sa_lifetime, &mut a);
-            attr::emit(ATTR_INTEG, s.integ.number().into(), &mut a);
-            if let EspCipher::Aes(bits) = s.cipher {
+            if let Ok(kilobytes @ 1..) = u32::try_from(spec.life_bytes / 1024) {
+                attr::emit(ATTR_LIFE_TYPE, LIFE_KILOBYTES as u32, &mut a);
+                attr::emit(ATTR_LIFE, kilobytes, &mut a);
+            }
+            if s.integ != EspInteg::None {
+                attr::emit(ATTR_INTEG, s.integ.number().into(), &mut a);
+            }
+            if let Some(bits) = s.cipher.key_len_attribute() {
                 attr::emit(ATTR_KEY_LEN, bits.into(), &mut a);
             }
             (i as u8, s.cipher.number(), a)
@@ -72,37 +79,44 @@ pub(crate) struct Offered {
     pub mode: Mode,
     pub group: Option<DhGroup>,
     pub life: Option<u32>,
+    /// Octets.
+    pub life_bytes: Option<u64>,
     pub spi: u32,
 }
 
 fn read(t: &Transform<'_>, spi: u32, natt: NatT) -> Result<Offered, String> {
-    let mut life_type = LIFE_SECONDS;
-    let (mut integ, mut bits, mut group, mut encapsulation, mut life) = (0, None, None, 0, None);
+    let (mut life_type, mut kilobytes) = (LIFE_SECONDS, None);
+    let (mut integ, mut bits, mut group, mut encapsulation, mut life) = (None, None, None, 0, None);
     for a in &t.attrs {
         let n = a.number().ok_or_else(|| format!("attribute {} has an unusable length", a.kind))?;
         match a.kind {
             ATTR_LIFE_TYPE => life_type = n,
             ATTR_LIFE if life_type == LIFE_SECONDS => life = Some(n),
+            ATTR_LIFE if life_type == LIFE_KILOBYTES => kilobytes = Some(n),
             ATTR_GROUP => group = Some(n),
             ATTR_ENCAPSULATION => encapsulation = n,
-            ATTR_INTEG => integ = n,
+            ATTR_INTEG => integ = Some(n),
             ATTR_KEY_LEN => bits = Some(n),
             _ => {}
         }
     }
-    let cipher = match (t.id, bits) {
-        (3, None) => EspCipher::TripleDes,
-        (12, Some(b @ (128 | 192 | 256))) => EspCipher::Aes(b as u16),
-        (12, None) => EspCipher::Aes(128),
-        (id, b) => {
-            let bits = b.map_or_else(String::new, |b| format!(" ({b})"));
-            return Err(format!("ESP transform {}{bits} not supported", esp_name(id)));
-        }
+    let cipher = EspCipher::from_wire(t.id, bits).ok_or_else(|| {
+        let bits = bits.map_or_else(String::new, |b| format!(" ({b})"));
+        format!("ESP transform {}{bits} not supported", esp_name(t.id))
+    })?;
+    let integ = match integ {
+        None | Some(0) => EspInteg::None,
+        Some(n) => u16::try_from(n)
+            .ok()
+            .and_then(EspInteg::from_number)
+            .ok_or_else(|| format!("AUTH_ALGORITHM {n} not supported"))?,
     };
-    let integ = u16::try_from(integ)
-        .ok()
-        .and_then(EspInteg::from_number)
-        .ok_or_else(|| format!("AUTH_ALGORITHM {integ} not supported"))?;
+    // Some peers name an integrity algorithm beside a cipher that needs none: it has no meaning there.
+    let integ = if cipher.tag_len().is_some() { EspInteg::None } else { integ };
+    let suite = EspSuite { cipher, integ };
+    if !suite.is_sound() {
+        return Err(format!("ESP transform {} without an AUTH_ALGORITHM", esp_name(t.id)));
+    }
     let group = match group {
         None => None,
         Some(n) => Some(
@@ -136,16 +150,38 @@ fn read(t: &Transform<'_>, spi: u32, natt: NatT) -> Result<Offered, String> {
         Some(0) | None => None,
         Some(n) => u32::try_from(n).ok(),
     };
-    Ok(Offered { suite: EspSuite { cipher, integ }, mode, group, life, spi })
+    let life_bytes = kilobytes.filter(|k| *k > 0).map(|k| k.saturating_mul(1024));
+    Ok(Offered { suite, mode, group, life, life_bytes, spi })
+}
+
+/// A list in the conn is exclusive; without one the named policy decides.
+fn allowed(spec: &ConnSpec, suite: EspSuite) -> bool {
+    // Cut tags are not negotiated: on the wire they are plain SHA2-256.
+    let plain = |s: &EspSuite| EspSuite {
+        integ: if s.integ == EspInteg::Sha256Trunc96 { EspInteg::Sha256 } else { s.integ },
+        ..*s
+    };
+    match spec.esp.is_empty() {
+        true => suite.class().allowed_by(spec.crypto_policy.unwrap_or_default()),
+        false => spec.esp.iter().any(|s| plain(s) == suite),
+    }
+}
+
+/// The smaller of our limit and the peer's, in octets; 0 is none.
+pub(crate) fn smaller_life(ours: u64, theirs: Option<u64>) -> u64 {
+    [Some(ours), theirs].into_iter().flatten().filter(|n| *n > 0).min().unwrap_or(0)
 }
 
 fn esp_name(id: u8) -> String {
     let name = match id {
         2 => "ESP_DES",
+        3 => "ESP_3DES",
         6 => "ESP_CAST",
         7 => "ESP_BLOWFISH",
         11 => "ESP_NULL",
+        12 => "ESP_AES",
         13 => "ESP_AES_CTR",
+        14..=16 => "ESP_AES_CCM",
         18..=20 => "ESP_AES_GCM",
         22 => "ESP_CAMELLIA",
         23 => "ESP_NULL_AUTH_AES_GMAC",
@@ -182,7 +218,7 @@ pub(crate) fn choose<'p, 'a>(
         };
         for t in &p.transforms {
             match read(t, spi, natt) {
-                Ok(o) if spec.esp.is_empty() || spec.esp.contains(&o.suite) => return Ok((p, t, o)),
+                Ok(o) if allowed(spec, o.suite) => return Ok((p, t, o)),
                 Ok(o) => why.push(format!(
                     "IPsec Transform [{}, {}] refused due to strict flag",
                     o.suite.cipher.name(),
@@ -212,6 +248,30 @@ mod tests {
             (default_suites()[0], Mode::Transport, Some(DhGroup::Modp2048))
         );
         assert_eq!((o.life, o.spi), (Some(28800), 0x1234_5678));
+    }
+
+    #[test]
+    fn every_cipher_is_offered_and_taken_when_it_is_named() {
+        for cipher in EspCipher::ALL {
+            let integ = if cipher.tag_len().is_some() { EspInteg::None } else { EspInteg::AesXcbc };
+            let spec = ConnSpec { esp: vec![EspSuite { cipher, integ }], ..ConnSpec::default() };
+            let body = offer(&spec, Mode::Tunnel, NatT::default(), None, 4711);
+            let sa = SaPayload::parse(&body).unwrap();
+            assert_eq!(choose(&sa, &spec, NatT::default()).unwrap().2.suite, spec.esp[0]);
+            let plain = choose(&sa, &ConnSpec::default(), NatT::default());
+            let wanted = !matches!(cipher, EspCipher::Des | EspCipher::Null);
+            assert_eq!(plain.is_ok(), wanted, "{cipher:?} without being named");
+        }
+    }
+
+    #[test]
+    fn cut_tags_are_negotiated_as_sha2() {
+        let suite = |integ| EspSuite { cipher: EspCipher::Aes(128), integ };
+        let spec = ConnSpec { esp: vec![suite(EspInteg::Sha256Trunc96)], ..ConnSpec::default() };
+        let body = offer(&spec, Mode::Tunnel, NatT::default(), None, 4711);
+        let sa = SaPayload::parse(&body).unwrap();
+        let chosen = choose(&sa, &spec, NatT::default()).unwrap().2;
+        assert_eq!(chosen.suite, suite(EspInteg::Sha256));
     }
 
     #[test]

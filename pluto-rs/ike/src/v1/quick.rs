@@ -25,6 +25,11 @@ impl Endpoint {
         body: &[u8],
         digest: Vec<u8>,
     ) {
+        if h.commits() {
+            let text =
+                "IKE message has the Commit Flag set but Pluto doesn't implement this feature; ignoring flag";
+            self.log_packet(remote, text);
+        }
         let Some(sa) = self.ikes.get(&ike) else { return };
         if sa.up().is_none() {
             let text = "Quick Mode message is unacceptable because it is for an incomplete ISAKMP SA";

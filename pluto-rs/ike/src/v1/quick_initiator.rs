@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use ipsec_crypto::{dh, hmac};
 use ipsec_types::SecretBytes;
 use ipsec_types::algo::DhGroup;
-use ipsec_types::conn::{ClientSpec, ConnType, Port};
+use ipsec_types::conn::{ClientSpec, Port};
 use ipsec_types::kernel::Mode;
 use ipsec_types::whack::rc;
 
@@ -15,6 +15,7 @@ use crate::Endpoint;
 use crate::child::Stage;
 use crate::conn::{ConnId, Connection};
 use crate::io::{ClientId, CryptoJob, CryptoResult};
+use crate::route::mode_of;
 use crate::sa::{Phase2, QuickI1, Role, Serial, StateName, WaitingForSpi};
 use crate::spd::Flow;
 use crate::wire::ident;
@@ -39,8 +40,8 @@ fn port(p: Port) -> u16 {
     }
 }
 
-/// What a conn protects when we begin.
-fn flow(c: &Connection) -> Option<Flow> {
+/// What a conn protects when we begin; `None` where the peer is not known.
+pub(crate) fn flow_of_conn(c: &Connection) -> Option<Flow> {
     let net = |client: &ClientSpec, host: Option<std::net::IpAddr>| match client {
         ClientSpec::Net(n) => Some(n.trunc()),
         ClientSpec::Host | ClientSpec::Virtual { .. } => host.map(IpNet::from),
@@ -67,8 +68,14 @@ impl Endpoint {
     ) -> Option<Serial> {
         let (c, sa) = (self.conns.get(conn)?, self.ikes.get(&ike)?);
         let suite = sa.suite?;
-        let mode = if c.spec.conn_type == ConnType::Transport { Mode::Transport } else { Mode::Tunnel };
-        let (flow, lifetime, spec) = (flow(c)?, c.spec.sa_lifetime, c.spec.clone());
+        let mode = mode_of(c);
+        // A successor protects what its predecessor did: a road warrior's choice is not in the conn.
+        let old = replaces.and_then(|r| self.children.get(&r)).map(|o| (o.flow, o.mode));
+        let (flow, mode) = match old {
+            Some(old) => old,
+            None => (flow_of_conn(c)?, mode),
+        };
+        let (flow, lifetime, spec) = (flow, c.spec.sa_lifetime, c.spec.clone());
         let pfs = spec.pfs.then(|| spec.pfs_group.unwrap_or(suite.group));
         let msgid = loop {
             let id = u32::from_be_bytes(self.random());
@@ -201,6 +208,7 @@ impl Endpoint {
         c.suite = Some(chosen.suite);
         c.spi_out = chosen.spi;
         c.lifetime = chosen.life.map_or(c.lifetime, |l| l.min(c.lifetime));
+        c.life_bytes = phase2::smaller_life(ours.life_bytes, chosen.life_bytes);
         let Phase2::QuickI1(i1) = std::mem::replace(&mut c.state, Phase2::Suspended(StateName::QuickI1))
         else {
             return Ok(());

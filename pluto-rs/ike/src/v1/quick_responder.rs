@@ -111,6 +111,7 @@ impl Endpoint {
             c.pfs = chosen.group;
             c.spi_out = chosen.spi;
             c.nat_oa = nat_oa;
+            c.life_bytes = phase2::smaller_life(spec.life_bytes, chosen.life_bytes);
             c.lifetime = chosen.life.map_or(spec.sa_lifetime, |l| l.min(own));
             c.state = Phase2::Suspended(StateName::QuickR0);
             c.waiting = Some(WaitingForSpi::Responder(Box::new(AfterQi1 {

@@ -53,7 +53,7 @@ impl Endpoint {
     }
 
     /// Openswan's rule: an initiator renews `margin` (with fuzz) before the end, a responder half of it later, and with
-    /// `rekey=no`, or for a road warrior, nobody does.
+    /// `rekey=no` nobody does. The IKE SA of a road warrior behind a NAT is his to renew: he cannot be called.
     fn arm_lifetime(&mut self, serial: Serial, conn: crate::conn::ConnId, role: Role, life: u32) {
         let fuzz = u64::from(u16::from_be_bytes(self.random()));
         let Some(c) = self.conns.get(conn) else { return };
@@ -63,7 +63,9 @@ impl Endpoint {
             Role::Responder => margin / 2,
         };
         let life = u64::from(life);
-        let renew = c.spec.rekey && !matches!(c.kind, ConnKind::Instance(_)) && life > margin;
+        let natted = self.ikes.get(&serial).is_some_and(|s| s.natt.peer);
+        let callable = !matches!(c.kind, ConnKind::Instance(_)) || !natted;
+        let renew = c.spec.rekey && callable && life > margin;
         if renew {
             let at = self.after(Duration::from_secs(life - margin));
             self.timers.set(serial, TimerKind::Replace, at);
@@ -78,11 +80,19 @@ impl Endpoint {
         }
     }
 
+    /// Whether a child may be renewed by us.
+    pub(crate) fn renews(&self, child: Serial) -> bool {
+        let conn = self.children.get(&child).and_then(|c| self.conns.get(c.conn));
+        conn.is_some_and(|c| c.spec.rekey)
+    }
+
     /// A successor is due, unless there is one.
     pub(crate) fn on_replace(&mut self, serial: Serial) {
         if let Some(conn) = self.ikes.get(&serial).map(|s| s.conn) {
-            if self.conns.get(conn).is_some_and(|c| c.newest_ike == Some(serial)) {
-                self.main_send_i1(conn, Vec::new(), None, 1, Some(serial));
+            if let Some(c) = self.conns.get(conn).filter(|c| c.newest_ike == Some(serial)) {
+                // With reauth=yes the children follow their IKE SA.
+                let pending = if c.spec.reauth && c.up_children > 0 { vec![conn] } else { Vec::new() };
+                self.main_send_i1(conn, pending, None, 1, Some(serial));
             }
             return;
         }
@@ -99,11 +109,45 @@ impl Endpoint {
         whack: Option<crate::ClientId>,
         replaces: Option<Serial>,
     ) -> bool {
-        let ike = self.conns.get(conn).and_then(|c| c.newest_ike);
-        match ike.filter(|i| self.ikes.get(i).is_some_and(|s| s.up().is_some())) {
-            Some(ike) => self.quick_start(ike, conn, whack, 1, replaces).is_some(),
+        if let Some(ike) = self.ike_for(conn) {
+            return self.quick_start(ike, conn, whack, 1, replaces).is_some();
+        }
+        // A Main Mode with this peer may be under way for another conn.
+        let under_way = self
+            .ikes
+            .iter()
+            .find(|(_, s)| s.role == Role::Initiator && s.up().is_none() && self.same_ends(s.conn, conn));
+        match under_way.map(|(serial, _)| *serial).filter(|_| whack.is_none()) {
+            Some(ike) => {
+                if let Some(s) = self.ikes.get_mut(&ike).filter(|s| !s.pending.contains(&conn)) {
+                    s.pending.push(conn);
+                }
+                true
+            }
             None => self.main_send_i1(conn, vec![conn], whack, 1, None).is_some(),
         }
+    }
+
+    /// An established IKE SA a Quick Mode of `conn` can use: its own, or that of a conn between the same ends.
+    fn ike_for(&self, conn: crate::conn::ConnId) -> Option<Serial> {
+        let up = |s: &Serial| self.ikes.get(s).is_some_and(|s| s.up().is_some());
+        let own = self.conns.get(conn)?.newest_ike.filter(up);
+        own.or_else(|| {
+            let others = self.conns.iter().filter(|(id, _)| *id != conn && self.same_ends(*id, conn));
+            others.filter_map(|(_, c)| c.newest_ike).find(up)
+        })
+    }
+
+    /// Whether two conns are between the same hosts with the same identities and authentication.
+    pub(crate) fn same_ends(&self, a: crate::conn::ConnId, b: crate::conn::ConnId) -> bool {
+        let (Some(a), Some(b)) = (self.conns.get(a), self.conns.get(b)) else { return false };
+        a.peer.is_some()
+            && a.peer == b.peer
+            && a.our_addr() == b.our_addr()
+            && a.our_id() == b.our_id()
+            && a.wanted_id() == b.wanted_id()
+            && a.spec.authby == b.spec.authby
+            && a.spec.aggressive == b.spec.aggressive
     }
 
     /// The end of an SA's life.

@@ -88,6 +88,8 @@ impl Endpoint {
         self.drop_state(serial);
         if again {
             self.main_send_i1(conn, pending, None, tries + 1, Some(serial));
+        } else {
+            pending.into_iter().for_each(|c| self.negotiation_failed(c));
         }
         self.conn_unref(conn);
     }

@@ -25,6 +25,8 @@ pub const HEADER_LEN: usize = 28;
 pub const MAX_MESSAGE: usize = 65_507;
 /// Flag bit: everything after the header is encrypted.
 pub const FLAG_ENCRYPTED: u8 = 1;
+/// Flag bit: the SA must be in place before it is used.
+pub const FLAG_COMMIT: u8 = 2;
 
 /// A cookie; all zero is "not chosen yet".
 pub type Cookie = [u8; 8];
@@ -108,6 +110,11 @@ impl Header {
             .and_then(|n| r.rest().get(..n))
             .ok_or(DecodeError::Length { what: "ISAKMP Message", length })?;
         Ok((header, body))
+    }
+
+    /// Whether the sender wants to be told when the SA is in place (RFC 2408 §3.1).
+    pub fn commits(&self) -> bool {
+        self.flags & FLAG_COMMIT != 0
     }
 
     /// Whether the body is encrypted.

@@ -212,7 +212,7 @@ impl PolicyState {
     pub(super) fn is_ours(&self) -> bool {
         self.info.direction <= super::encode::LAST_DIRECTION
             && match self.reqids.as_slice() {
-                [] => crate::PRIORITY_RANGE.contains(&self.info.priority),
+                [] => crate::is_shunt_priority(self.info.priority),
                 reqids => reqids.iter().any(|r| REQID_RANGE.contains(r)),
             }
     }

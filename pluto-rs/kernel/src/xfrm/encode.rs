@@ -16,7 +16,7 @@ use netlink_packet_xfrm::constants::{
 use netlink_packet_xfrm::policy::{DelGetMessage as PolicyIdMessage, ModifyMessage as PolicyMessage};
 use netlink_packet_xfrm::state::{AllocSpiMessage, DelGetMessage as SaIdMessage, ModifyMessage};
 use netlink_packet_xfrm::{
-    Address, Alg, AlgAuth, EncapTmpl, Id, LifetimeConfig, Mark as RawMark, ReplayEsn,
+    Address, Alg, AlgAead, AlgAuth, EncapTmpl, Id, LifetimeConfig, Mark as RawMark, ReplayEsn,
     Selector as RawSelector, UserPolicyId, UserPolicyInfo, UserSaId, UserSaInfo, UserSpiInfo, UserTemplate,
     XFRM_ALG_NAME_LEN, XfrmAttrs,
 };
@@ -62,19 +62,29 @@ fn alg_name(name: &str) -> [u8; XFRM_ALG_NAME_LEN] {
 
 fn cipher_name(c: EspCipher) -> &'static str {
     match c {
+        EspCipher::Des => "cbc(des)",
         EspCipher::TripleDes => "cbc(des3_ede)",
+        EspCipher::Null => "ecb(cipher_null)",
         EspCipher::Aes(_) => "cbc(aes)",
+        EspCipher::AesCtr(_) => "rfc3686(ctr(aes))",
+        EspCipher::AesCcm(..) => "rfc4309(ccm(aes))",
+        EspCipher::AesGcm(..) => "rfc4106(gcm(aes))",
+        EspCipher::Camellia(_) => "cbc(camellia)",
+        EspCipher::ChaCha20Poly1305 => "rfc7539esp(chacha20,poly1305)",
     }
 }
 
-fn integ_name(i: EspInteg) -> &'static str {
-    match i {
+/// `None` where the cipher does it.
+fn integ_name(i: EspInteg) -> Option<&'static str> {
+    Some(match i {
+        EspInteg::None => return None,
         EspInteg::Md5 => "hmac(md5)",
         EspInteg::Sha1 => "hmac(sha1)",
-        EspInteg::Sha256 => "hmac(sha256)",
+        EspInteg::Sha256 | EspInteg::Sha256Trunc96 => "hmac(sha256)",
         EspInteg::Sha384 => "hmac(sha384)",
         EspInteg::Sha512 => "hmac(sha512)",
-    }
+        EspInteg::AesXcbc => "xcbc(aes)",
+    })
 }
 
 fn bits(key: &[u8]) -> Result<u32, Invalid> {
@@ -119,6 +129,7 @@ impl Drop for SaMessage {
         for attr in &mut self.0.nlas {
             match attr {
                 XfrmAttrs::EncryptionAlg(a) => a.alg_key.zeroize(),
+                XfrmAttrs::EncryptionAlgAead(a) => a.alg_key.zeroize(),
                 XfrmAttrs::AuthenticationAlgTrunc(a) => a.alg_key.zeroize(),
                 _ => {}
             }
@@ -129,7 +140,9 @@ impl Drop for SaMessage {
 /// The message for `spec`. `hard_seconds` stands in for the one in `spec`; `replay` is the state of a predecessor.
 pub(super) fn sa(spec: &SaSpec, hard_seconds: u64, replay: Option<XfrmAttrs>) -> Result<SaMessage, Invalid> {
     let (cipher_key, integ_key) = (spec.cipher_key.expose(), spec.integ_key.expose());
-    if cipher_key.len() != spec.cipher.key_len()
+    let sound = spec.cipher.tag_len().is_some() == (spec.integ == EspInteg::None);
+    if !sound
+        || cipher_key.len() != spec.cipher.key_len()
         || integ_key.len() != spec.integ.key_len()
         || spec.replay_window > LARGEST_WINDOW
     {
@@ -137,24 +150,39 @@ pub(super) fn sa(spec: &SaSpec, hard_seconds: u64, replay: Option<XfrmAttrs>) ->
     }
     let mut info = sa_info(&spec.id, spec.reqid)?;
     info.mode = mode(spec.mode);
-    info.lifetime_cfg.hard_add_expires_seconds = hard_seconds;
+    let life = &mut info.lifetime_cfg;
+    life.hard_add_expires_seconds = hard_seconds;
+    let limit = |n| if n == 0 { u64::MAX } else { n };
+    (life.soft_byte_limit, life.hard_byte_limit) = (limit(spec.life_bytes.0), limit(spec.life_bytes.1));
+    (life.soft_packet_limit, life.hard_packet_limit) =
+        (limit(spec.life_packets.0), limit(spec.life_packets.1));
     if spec.mode == Mode::Tunnel {
         info.flags |= AF_UNSPEC_FLAG;
     }
     // Counted by the drop guard from here on, whatever happens below.
     let mut message = SaMessage(ModifyMessage { user_sa_info: info, nlas: Vec::new() });
     let ModifyMessage { user_sa_info: info, nlas } = &mut message.0;
-    nlas.push(XfrmAttrs::EncryptionAlg(Alg {
-        alg_name: alg_name(cipher_name(spec.cipher)),
-        alg_key_len: bits(cipher_key)?,
-        alg_key: cipher_key.to_vec(),
-    }));
-    nlas.push(XfrmAttrs::AuthenticationAlgTrunc(AlgAuth {
-        alg_name: alg_name(integ_name(spec.integ)),
-        alg_key_len: bits(integ_key)?,
-        alg_trunc_len: spec.integ.trunc_bits(),
-        alg_key: integ_key.to_vec(),
-    }));
+    nlas.push(match spec.cipher.tag_len() {
+        None => XfrmAttrs::EncryptionAlg(Alg {
+            alg_name: alg_name(cipher_name(spec.cipher)),
+            alg_key_len: bits(cipher_key)?,
+            alg_key: cipher_key.to_vec(),
+        }),
+        Some(tag) => XfrmAttrs::EncryptionAlgAead(AlgAead {
+            alg_name: alg_name(cipher_name(spec.cipher)),
+            alg_key_len: bits(cipher_key)?,
+            alg_icv_len: u32::from(tag) * 8,
+            alg_key: cipher_key.to_vec(),
+        }),
+    });
+    if let Some(name) = integ_name(spec.integ) {
+        nlas.push(XfrmAttrs::AuthenticationAlgTrunc(AlgAuth {
+            alg_name: alg_name(name),
+            alg_key_len: bits(integ_key)?,
+            alg_trunc_len: spec.integ.trunc_bits(),
+            alg_key: integ_key.to_vec(),
+        }));
+    }
     match u8::try_from(spec.replay_window) {
         Ok(small) if spec.replay_window <= SMALL_WINDOW => info.replay_window = small,
         _ if replay.is_none() => {
@@ -254,7 +282,7 @@ pub(super) fn policy(spec: &PolicySpec) -> Result<PolicyMessage, Invalid> {
             }]));
             XFRM_POLICY_ALLOW
         }
-        _ if !crate::PRIORITY_RANGE.contains(&spec.priority) => return Err(Invalid),
+        _ if !crate::is_shunt_priority(spec.priority) => return Err(Invalid),
         PolicyAction::Block => XFRM_POLICY_BLOCK,
         PolicyAction::Allow => XFRM_POLICY_ALLOW,
     };

@@ -88,6 +88,8 @@ pub(crate) fn sa(src: &str, dst: &str, spi: u32) -> SaSpec {
         cipher: EspCipher::Aes(128),
         cipher_key: key(16, 1),
         integ: EspInteg::Sha1,
+        life_bytes: (0, 0),
+        life_packets: (0, 0),
         integ_key: key(20, 101),
         encap: None,
         replay_window: 0,

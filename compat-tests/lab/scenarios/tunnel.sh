@@ -1,0 +1,173 @@
+# tunnel.sh - networks behind gateways: every cipher and group both ends know, renewal under traffic, a peer that dies.
+# Sourced inside the guest.  Network N: 10.50.N.1 at the server, 10.60.N.1 at the peer, both on lo.
+#
+# IKE | ESP, in the dialect of the peer; the server gets the same words.
+LIBRESWAN_SUITES=(
+  'aes256-sha2_256;modp2048 | aes256-sha2_256'
+  'aes128-sha1;modp1536 | aes128-sha1'
+  '3des-sha1;modp3072 | 3des-md5'
+  'aes256-sha2_512;dh19 | aes_gcm256-null'
+  'aes192-sha2_384;dh20 | aes_ctr256-sha2_512'
+  'aes128-sha2_256;dh21 | aes_ccm128-null'
+  'aes256-sha1;modp4096 | aes128-aes_xcbc'
+  'aes128-sha1;modp6144 | aes192-sha2_384'
+  'aes128-md5;modp2048 | null-sha1'
+)
+STRONGSWAN_SUITES=(
+  'aes256-sha256-modp2048 | aes256-sha256'
+  '3des-md5-modp1024 | 3des-md5'
+  'camellia192-sha384-ecp384 | camellia128-sha384'
+  'aes192-sha512-ecp521 | aes256gcm16'
+  'aes128-sha1-curve25519 | aes128ctr-sha1'
+  'aes128-sha256-modp1536 | aes256ccm12'
+  'aes256-sha256-modp768 | null-sha1'
+  'aes256-sha256-modp8192 | aes128-aesxcbc'
+  'aes128-sha256-modp2048s256 | aes128-sha512'
+  'aes128-sha1-ecp256 | aes192gcm8'
+  'aes128-sha1-modp3072 | des-md5'
+)
+
+tunnel_conn() { # tunnel_conn N IKE ESP MORE...: one conn as all three programs read it
+  local n=$1
+  printf 'conn t%s\n\tauthby=secret\n\ttype=tunnel\n\tauto=add\n' "$n"
+  printf '\tleft=192.0.2.1\n\tleftsubnet=10.50.%s.0/24\n' "$n"
+  printf '\tright=%s\n\trightsubnet=10.60.%s.0/24\n' "$PEER_ADDR" "$n"
+  [ -z "$2" ] || printf '\tike=%s\n\tesp=%s\n' "$2" "$3"
+  shift 3
+  [ $# = 0 ] || printf '\t%s\n' "$@"
+}
+networks() { # networks NODE TENS COUNT
+  local i
+  for ((i = 1; i <= $3; i++)); do echo "addr add 10.$2.$i.1/24 dev lo"; done | ip -n "$1" -force -batch - 2>/dev/null
+  return 0
+}
+through() { # through N: a ping goes, both ways in ESP as the kernel's policies have no other way
+  nx server ping -n -c2 -i0.2 -W2 -I "10.50.$1.1" "10.60.$1.1" >"$OUT/t$1-ping.log" 2>&1
+}
+peer_up() {
+  case ${SUITE[$1]} in
+  strongswan) nx "$1" timeout 20 ipsec up "$2" >"$OUT/$2-up.log" 2>&1 && grep -q 'established successfully' "$OUT/$2-up.log" ;;
+  libreswan) nx "$1" timeout 20 ipsec auto --up "$2" >"$OUT/$2-up.log" 2>&1 ;;
+  esac
+}
+peer_down() {
+  case ${SUITE[$1]} in
+  strongswan) nx "$1" timeout 5 ipsec down "$2" >/dev/null 2>&1 ;;
+  libreswan) nx "$1" timeout 5 ipsec auto --down "$2" >/dev/null 2>&1 ;;
+  esac
+}
+
+matrix() { # matrix NODE SUITE...: each suite, begun by the peer; strongSwan is called with the first as well
+  local node=$1 n=0 bad=() s ike esp mine=$OUT/tunnel.conf
+  local PEER_ADDR=${ADDR[$1]}
+  shift
+  : >"$mine"
+  for s; do
+    n=$((n + 1)) ike=${s% |*} esp=${s#*| }
+    # the group of phase 1 serves phase 2 as well
+    tunnel_conn "$n" "$ike" "$esp" >>"$mine"
+    if [ "${SUITE[$node]}" = strongswan ]; then
+      tunnel_conn "$n" "$ike!" "$esp-${ike##*-}!" keyexchange=ikev1 reauth=no >>"$mine.peer"
+    else
+      tunnel_conn "$n" "$ike" "$esp" ikev2=no pfs=yes >>"$mine.peer"
+    fi
+  done
+  networks server 50 $n
+  networks "$node" 60 $n
+  client_stop "$node"
+  cp "$mine" /n/server/etc/ipsec.d/L2TP-tunnel.conf
+  cp "$mine.peer" "/n/$node/etc/ipsec.init.conf"
+  client "$node" alice || return
+  pause 2
+  for ((s = 1; s <= n; s++)); do
+    nx server timeout 10 ipsec auto --add "t$s" >"$OUT/t$s.log" 2>&1
+    # called, strongSwan goes by the first conn with our address, and libreswan by l2tp, whatever suite they have
+    if [ "$s" -gt 1 ] || [ "${SUITE[$node]}" = libreswan ]; then :
+    elif ! nx server timeout 15 ipsec auto --up "t$s" >>"$OUT/t$s.log" 2>&1; then bad+=("t$s:ours")
+    elif ! through "$s"; then bad+=("t$s:no-ping"); fi
+    nx server timeout 5 ipsec auto --down "t$s" >>"$OUT/t$s.log" 2>&1
+    pause 0.3
+    if ! peer_up "$node" "t$s"; then bad+=("t$s:theirs")
+    elif ! through "$s"; then bad+=("t$s:no-ping-theirs"); fi
+    peer_down "$node" "t$s"
+    nx server timeout 5 ipsec auto --delete "t$s" >>"$OUT/t$s.log" 2>&1
+  done
+  rm -f /n/server/etc/ipsec.d/L2TP-tunnel.conf
+  : >"/n/$node/etc/ipsec.init.conf"
+  client_stop "$node"
+  note "$n suites begun by the peer"
+  [ ${#bad[@]} = 0 ] || fail "${bad[*]}"
+}
+sc_suites_libreswan() { SCENARIO=suites-libreswan; matrix publ "${LIBRESWAN_SUITES[@]}"; }
+sc_suites_strongswan() { SCENARIO=suites-strongswan; matrix pub "${STRONGSWAN_SUITES[@]}"; }
+
+# Both phases are renewed every few seconds under 100 pings a second: none may be lost.
+renewal() { # renewal NODE
+  local node=$1 PEER_ADDR=${ADDR[$1]} text lost n
+  local short=(ikelifetime=20s rekeymargin=5s rekeyfuzz=0% dpdaction=clear)
+  networks server 50 1
+  networks "$node" 60 1
+  client_stop "$node"
+  tunnel_conn 1 '' '' salifetime=14s "${short[@]}" >/n/server/etc/ipsec.d/L2TP-tunnel.conf
+  if [ "${SUITE[$node]}" = strongswan ]; then
+    tunnel_conn 1 aes128-sha1-modp2048 aes128-sha1-modp2048 keyexchange=ikev1 reauth=no lifetime=1h ikelifetime=1h
+  else
+    tunnel_conn 1 '' '' ikev2=no
+  fi >"/n/$node/etc/ipsec.init.conf"
+  client "$node" alice || return
+  pause 1
+  mark server
+  nx server timeout 10 ipsec auto --add t1 >"$OUT/t1.log" 2>&1
+  nx server timeout 15 ipsec auto --up t1 >>"$OUT/t1.log" 2>&1 || { fail "--up failed"; return; }
+  nx server ping -n -D -c3500 -i0.01 -W2 -I 10.50.1.1 10.60.1.1 >"$OUT/t1-ping.log" 2>&1
+  text=$(<"$OUT/t1-ping.log")
+  [[ $text =~ ([0-9]+)\ packets\ transmitted,\ ([0-9]+)\ received ]] || { fail "no ping ran"; return; }
+  lost=$((BASH_REMATCH[1] - BASH_REMATCH[2]))
+  cp "$OUT/t1-ping.log" "$OUT/$SCENARIO-100hz.log"
+  slurp /n/server/var/log/syslog
+  n=$(grep -c 'STATE_QUICK_I2: sent QI2, IPsec SA established' <<<"${TEXT:${MARK[server]:-0}}")
+  note "${BASH_REMATCH[1]} pings, $lost lost, $n IPsec SAs, $(grep -c 'STATE_MAIN_I4' <<<"${TEXT:${MARK[server]:-0}}") ISAKMP SAs"
+  nx server timeout 5 ipsec auto --down t1 >>"$OUT/t1.log" 2>&1
+  nx server timeout 5 ipsec auto --delete t1 >>"$OUT/t1.log" 2>&1
+  rm -f /n/server/etc/ipsec.d/L2TP-tunnel.conf
+  : >"/n/$node/etc/ipsec.init.conf"
+  client_stop "$node"
+  [ "$n" -ge 3 ] || { fail "only $n IPsec SAs"; return; }
+  [ "$lost" = 0 ] || fail "$lost pings lost"
+}
+sc_renewal_libreswan() { SCENARIO=renewal-libreswan; renewal publ; }
+sc_renewal_strongswan() { SCENARIO=renewal-strongswan; renewal pub; }
+
+# The peer's machine dies: it is noticed, a trap takes the place of the SAs, and the first packet calls the peer again.
+sc_dead_peer() {
+  SCENARIO=dead-peer
+  local PEER_ADDR=${ADDR[publ]}
+  networks server 50 1
+  client_stop publ
+  tunnel_conn 1 '' '' dpddelay=1 dpdtimeout=3 dpdaction=hold >/n/server/etc/ipsec.d/L2TP-tunnel.conf
+  local peer_conf
+  peer_conf=$(tunnel_conn 1 '' '' ikev2=no)
+  networks publ 60 1
+  echo "$peer_conf" >/n/publ/etc/ipsec.init.conf
+  client publ alice || return
+  mark server
+  nx server timeout 10 ipsec auto --add t1 >"$OUT/t1.log" 2>&1
+  nx server timeout 15 ipsec auto --up t1 >>"$OUT/t1.log" 2>&1 || { fail "--up failed"; return; }
+  through 1 || { fail "no ping"; return; }
+  client_crash publ
+  wait_for 15 logged server 'declaring peer dead' || { fail "the death was not noticed"; return; }
+  wait_for 2 logged server 'Putting connection into %trap' || { fail "no trap"; return; }
+  server_state
+  [[ "${STATE[*]}" == *'src 10.50.1.0/24 dst 10.60.1.0/24'* ]] || { fail "no policy is left"; return; }
+  networks publ 60 1
+  echo "$peer_conf" >/n/publ/etc/ipsec.init.conf
+  client publ alice || return
+  through 1
+  wait_for 10 logged server 'initiate on demand' || { fail "nothing was initiated on demand"; return; }
+  pause 1
+  through 1 || { fail "no ping after the peer came back"; return; }
+  nx server timeout 5 ipsec auto --delete t1 >>"$OUT/t1.log" 2>&1
+  rm -f /n/server/etc/ipsec.d/L2TP-tunnel.conf
+  : >/n/publ/etc/ipsec.init.conf
+  client_stop publ
+}

@@ -1,0 +1,117 @@
+//! Algorithm lists of every dialect.
+
+#![allow(clippy::unwrap_used, reason = "tests say what they expect by panicking")]
+
+use ipsec_conf::algs::{ah, esp, group, ike};
+use ipsec_types::algo::{DhGroup, EspCipher, EspInteg, EspSuite, IkeSuite};
+
+fn show(text: &str) -> String {
+    let s = ike(text).unwrap();
+    let one = |s: &IkeSuite| format!("{}-{}-{}", s.cipher.name(), s.hash.name(), s.group.name());
+    s.suites.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn separators_strict_mark_and_case() {
+    let want = "aes_256-oakley_sha-modp1536";
+    for text in
+        ["aes256-sha1;modp1536", "AES256-SHA1-MODP1536!", "aes-256-sha1-modp1536", "aes256-sha-prfsha1-dh5"]
+    {
+        assert_eq!(show(text), want, "{text}");
+    }
+    assert_eq!(
+        show("aes256-sha1-modp2048, 3des-sha1-modp1024!"),
+        "aes_256-oakley_sha-modp2048 oakley_3des_cbc_192-oakley_sha-modp1024"
+    );
+}
+
+#[test]
+fn what_is_left_out_stands_for_the_defaults() {
+    assert_eq!(ike("3des").unwrap().suites.len(), 8);
+    assert_eq!(ike("aes128-sha1").unwrap().suites.len(), 4);
+    assert_eq!(ike("modp1536").unwrap().suites.len(), 4);
+}
+
+#[test]
+fn phase_2_lists() {
+    let s = esp("3des-md5-96").unwrap();
+    assert_eq!(s.suites, [EspSuite { cipher: EspCipher::TripleDes, integ: EspInteg::Md5 }]);
+    let s = esp("aes256-sha1;modp1536,aes-sha2_256").unwrap();
+    assert_eq!((s.suites.len(), s.group), (2, Some(DhGroup::Modp1536)));
+    assert_eq!(esp("aes128-sha1-96").unwrap().suites.len(), 1);
+}
+
+#[test]
+fn unknown_names_are_errors_in_the_old_form() {
+    assert_eq!(
+        ike("bogus").unwrap_err(),
+        "esp string error: enc_alg not found, enc_alg=\"bogus\", auth_alg=\"\", modp=\"\""
+    );
+    assert_eq!(
+        esp("aes-hmac").unwrap_err(),
+        "esp string error: hash_alg not found, enc_alg=\"aes\", auth_alg=\"hmac\", modp=\"\""
+    );
+    assert!(ike("aes-sha1-modp99").unwrap_err().starts_with("esp string error: modp group not found"));
+    assert!(ike("").is_err() && ike(",").is_err() && ike("aes129-sha1").is_err());
+}
+
+#[test]
+fn ciphers_of_every_dialect() {
+    let one = |text: &str| {
+        let s = esp(text).unwrap();
+        assert_eq!(s.suites.len(), 1, "{text}");
+        (s.suites[0].cipher, s.suites[0].integ)
+    };
+    use EspCipher::{AesCcm, AesCtr, AesGcm, Camellia, ChaCha20Poly1305, Des, Null};
+    for (text, cipher, integ) in [
+        ("aes_gcm_c-128-null", AesGcm(128, 16), EspInteg::None),
+        ("aes_gcm_c-160-null", AesGcm(128, 16), EspInteg::None),
+        ("aes_gcm_a-288-null", AesGcm(256, 8), EspInteg::None),
+        ("aes_ccm_b-152-null", AesCcm(128, 12), EspInteg::None),
+        ("aes256gcm16", AesGcm(256, 16), EspInteg::None),
+        ("aes256gcm128", AesGcm(256, 16), EspInteg::None),
+        ("aes128ccm64-modp2048", AesCcm(128, 8), EspInteg::None),
+        ("aes_gcm256-null", AesGcm(256, 16), EspInteg::None),
+        ("aes_gcm_16_256", AesGcm(256, 16), EspInteg::None),
+        ("aes_gcm128", AesGcm(128, 16), EspInteg::None),
+        ("aes_gcm", AesGcm(128, 16), EspInteg::None),
+        ("aes_ctr256-sha1", AesCtr(256), EspInteg::Sha1),
+        ("aes192ctr-aesxcbc", AesCtr(192), EspInteg::AesXcbc),
+        ("camellia256-sha256", Camellia(256), EspInteg::Sha256),
+        ("camellia-192-sha2_512", Camellia(192), EspInteg::Sha512),
+        ("chacha20poly1305", ChaCha20Poly1305, EspInteg::None),
+        ("null-md5", Null, EspInteg::Md5),
+        ("des-sha1-96", Des, EspInteg::Sha1),
+        ("aes128-sha256_96", EspCipher::Aes(128), EspInteg::Sha256Trunc96),
+    ] {
+        assert_eq!(one(text), (cipher, integ), "{text}");
+    }
+    for bad in ["aes_gcm_d-128-null", "aes_gcm-129", "aes256gcm16x", "aes_foo", "aes128gcm13"] {
+        assert!(esp(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn ah_lists_begin_with_the_integrity() {
+    let s = ah("sha1-96, md5;modp1536!").unwrap();
+    let integs: Vec<_> = s.suites.iter().map(|s| (s.cipher, s.integ)).collect();
+    assert_eq!(integs, [(EspCipher::Null, EspInteg::Sha1), (EspCipher::Null, EspInteg::Md5)]);
+    assert_eq!(s.group, Some(DhGroup::Modp1536));
+    assert!(ah("aes128-sha1").is_err());
+}
+
+#[test]
+fn every_group_can_be_named() {
+    for g in DhGroup::ALL {
+        assert_eq!(group(g.name()), Some(g));
+        assert_eq!(group(&format!("DH{}", g.number())), Some(g));
+    }
+}
+
+#[test]
+fn known_but_not_offered_is_left_out() {
+    let s = ike("serpent256-sha1-modp2048,aes128-sha1-modp2048,aes_gcm128-null-modp8192").unwrap();
+    assert_eq!((s.suites.len(), s.warnings.len()), (1, 2));
+    assert!(esp("twofish").is_err() && esp("null-null").is_err() && esp("aes128-null").is_err());
+    assert!(ike("aes128-sha1-prfmd5-modp2048").is_err());
+}
