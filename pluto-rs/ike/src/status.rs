@@ -50,6 +50,11 @@ impl Endpoint {
         }
         lines.push("%myid = (none)".into());
         lines.push("debug none".into());
+        lines.push(format!(
+            "IKE fragments: {} octets held, {} refused",
+            self.fragments.octets(),
+            self.refused_fragments
+        ));
         lines.push(String::new());
         self.virtual_private_lines(&mut lines);
         lines.push(String::new());
