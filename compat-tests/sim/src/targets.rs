@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::time::Duration;
 
+use ike::wire::fragment::{Fragment, cut};
 use ike::wire::ident::{IdPayload, parse_nat_oa};
 use ike::wire::notify::{Delete, Notification};
 use ike::wire::payload::Chain;
@@ -38,6 +39,8 @@ pub const ALL: [(&str, Target); 11] = [
 /// One ISAKMP message, and every payload as everything it could be.
 pub fn isakmp_message(data: &[u8]) {
     let Ok((header, body)) = Header::parse(data) else { return };
+    let _ = Fragment::parse(body).map(|f| f.emit(&header));
+    cut(data, 1, 576);
     let Ok(chain) = Chain::parse(header.next, body) else { return };
     chain.behind_first();
     for p in &chain.payloads {

@@ -20,6 +20,7 @@ use crate::spd::Spd;
 use crate::timer::{TimerKind, TimerQueue};
 use crate::updown::Script;
 use crate::v1::Continuation;
+use crate::v1::fragment::Reassemblies;
 use crate::wire::Cookie;
 
 /// Bounds on what strangers can make us hold.
@@ -37,6 +38,12 @@ pub struct Limits {
     pub duplicates: u32,
     /// `PAYLOAD_MALFORMED` notifications of one IKE SA.
     pub malformed: u32,
+    /// Fragments of one message.
+    pub fragments: usize,
+    /// Octets of all fragments of one message.
+    pub fragment_octets: usize,
+    /// Octets of the fragments of all unfinished messages.
+    pub fragment_octets_all: usize,
 }
 
 impl Default for Limits {
@@ -48,6 +55,9 @@ impl Default for Limits {
             exchanges: 16,
             duplicates: 8,
             malformed: 16,
+            fragments: 64,
+            fragment_octets: 65_536,
+            fragment_octets_all: 4 << 20,
         }
     }
 }
@@ -117,6 +127,8 @@ pub struct Endpoint {
     pub(crate) installs: HashMap<Serial, (u32, Option<KernelError>)>,
     pub(crate) traffic: HashMap<ClientId, u32>,
     pub(crate) scripts: HashMap<UpdownToken, Script>,
+    pub(crate) fragments: Reassemblies,
+    pub(crate) refused_fragments: u64,
     waits: HashMap<ReqToken, KernelWait>,
     jobs: HashMap<CryptoToken, (Serial, Continuation)>,
     next_serial: u32,
@@ -160,6 +172,8 @@ impl Endpoint {
             installs: HashMap::new(),
             traffic: HashMap::new(),
             scripts: HashMap::new(),
+            fragments: Reassemblies::default(),
+            refused_fragments: 0,
             waits: HashMap::new(),
             jobs: HashMap::new(),
             next_serial: 1,
@@ -375,6 +389,7 @@ impl Endpoint {
         for child in unfinished {
             self.delete_child(child, false);
         }
+        self.fragments.remove(serial);
         self.release_whack(serial);
         self.timers.clear_all(serial);
         self.forget_first(serial);

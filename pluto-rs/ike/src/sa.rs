@@ -16,6 +16,7 @@ use crate::conn::ConnId;
 use crate::io::ClientId;
 use crate::spd::{Flow, Slot};
 use crate::v1::AfterQi1;
+use crate::v1::fragment::Sending;
 use crate::v1::natt::NatT;
 use crate::wire::Cookie;
 
@@ -186,6 +187,9 @@ pub(crate) struct IkeSa {
     /// Seconds, the smaller of ours and the negotiated one.
     pub lifetime: u32,
     pub natt: NatT,
+    /// The first NAT-D payload of the peer, until ours are sent.
+    pub peer_nat_d: Option<Vec<u8>>,
+    pub fragments: Sending,
     pub peer_dpd: bool,
     /// Digest of the last message that was acted upon; the same octets again get the same answer again.
     pub last_received: Option<Vec<u8>>,

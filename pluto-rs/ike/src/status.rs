@@ -77,6 +77,11 @@ impl Endpoint {
             id => format!("%myid = {id}"),
         });
         lines.push(format!("debug {}", debug_words(&self.debug)));
+        lines.push(format!(
+            "IKE fragments: {} octets held, {} refused",
+            self.fragments.octets(),
+            self.refused_fragments
+        ));
         lines.push(String::new());
         self.virtual_private_lines(&mut lines);
         lines.push(String::new());

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests say what they expect by panicking")]
 
 use ike::wire::attr::{self, Attr};
+use ike::wire::fragment::{self, Fragment};
 use ike::wire::header::HEADER_LEN;
 use ike::wire::ident::{self, IdPayload, parse_nat_oa};
 use ike::wire::notify::{Delete, Notification, NotifyType, emit_delete, emit_notification};
@@ -36,6 +37,7 @@ fn read_body(body: &[u8]) {
     let _ = Notification::parse(body);
     let _ = Delete::parse(body);
     parse_nat_oa(body);
+    let _ = Fragment::parse(body);
 }
 
 fn header() -> impl Strategy<Value = Header> {
@@ -216,4 +218,30 @@ fn cve_2004_0218_to_0222_lengths_that_lie() {
 fn cve_2015_3204_an_impossible_situation() {
     let body = [0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 8, 1, 1, 0, 0];
     assert!(SaPayload::parse(&body).is_err());
+}
+
+proptest! {
+    #[test]
+    fn pieces_make_the_message(h in header(), body in proptest::collection::vec(any::<u8>(), 0..3000), id: u16, size in 37usize..1500) {
+        let mut message = Vec::new();
+        h.emit(body.len(), &mut message);
+        message.extend_from_slice(&body);
+        let fits = message.len() <= size;
+        let too_many = message.len().div_ceil(size - fragment::OVERHEAD) > 255;
+        match fragment::cut(&message, id, size) {
+            None => prop_assert!(fits || too_many),
+            Some(pieces) => {
+                let mut whole = Vec::new();
+                for (n, piece) in pieces.iter().enumerate() {
+                    prop_assert!(piece.len() <= size);
+                    let (outer, body) = Header::parse(piece).unwrap();
+                    prop_assert_eq!((outer.next, outer.icookie, outer.msgid), (fragment::FRAGMENT, h.icookie, h.msgid));
+                    let f = Fragment::parse(body).unwrap();
+                    prop_assert_eq!((f.id, usize::from(f.number), f.last), (id, n + 1, n + 1 == pieces.len()));
+                    whole.extend_from_slice(f.data);
+                }
+                prop_assert!(!fits && whole == message);
+            }
+        }
+    }
 }

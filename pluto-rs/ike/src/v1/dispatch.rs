@@ -10,6 +10,7 @@ use super::main_responder::digest;
 use crate::Endpoint;
 use crate::io::Output;
 use crate::sa::{Phase1, Role, Serial};
+use crate::wire::fragment::FRAGMENT;
 use crate::wire::notify::NotifyType;
 use crate::wire::{Exchange, Header};
 
@@ -40,7 +41,17 @@ impl Endpoint {
         }
     }
 
-    fn on_v1(&mut self, local: SocketAddr, remote: SocketAddr, h: &Header, body: &[u8], message: &[u8]) {
+    pub(super) fn on_v1(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        h: &Header,
+        body: &[u8],
+        message: &[u8],
+    ) {
+        if h.next == FRAGMENT {
+            return self.on_fragment(local, remote, h, body);
+        }
         let Some(digest) = digest(message) else { return };
         match h.exchange {
             Exchange::Main if h.msgid != 0 => {
@@ -85,7 +96,7 @@ impl Endpoint {
         }
     }
 
-    fn find_ike(&self, h: &Header) -> Option<Serial> {
+    pub(super) fn find_ike(&self, h: &Header) -> Option<Serial> {
         let ours = || self.by_icookie.get(&h.icookie).copied().filter(|_| h.rcookie != [0; 8]);
         self.by_cookies.get(&(h.icookie, h.rcookie)).copied().or_else(ours)
     }
@@ -97,8 +108,8 @@ impl Endpoint {
         let first = matches!(sa.state, Phase1::MainR1 { .. });
         if first && sa.last_received.as_deref() == Some(digest) && sa.answered_duplicates < limit {
             sa.answered_duplicates += 1;
-            let again = sa.last_sent.clone();
-            self.transmit(serial, &again);
+            let (again, n) = (sa.last_sent.clone(), sa.answered_duplicates);
+            self.transmit_again(serial, &again, n);
         }
     }
 
@@ -129,7 +140,8 @@ impl Endpoint {
                 return;
             }
             sa.answered_duplicates += 1;
-            self.transmit(serial, &again);
+            let n = sa.answered_duplicates;
+            self.transmit_again(serial, &again, n);
             let text = format!("retransmitting in response to duplicate packet; already {name}");
             return self.log_sa(serial, rc::RETRANSMISSION, &text);
         }

@@ -7,6 +7,7 @@ use ipsec_crypto::{dh, keymat};
 use ipsec_types::whack::rc;
 use ipsec_types::{Id, SecretBytes};
 
+use super::fragment::Sending;
 use super::main_responder::{key_and_nonce, says_initial_contact};
 use super::message::{NONCE_LEN, header, open, same, seal};
 use super::natt::{self, NatT};
@@ -46,7 +47,7 @@ impl Endpoint {
         let c = self.conns.get(conn)?;
         let (local, remote) = (c.our_addr()?, c.peer?);
         let sa_i = phase1::offer(&c.spec);
-        let lifetime = c.spec.ike_lifetime;
+        let (lifetime, spec) = (c.spec.ike_lifetime, c.spec.clone());
         let serial = self.new_serial();
         let sa = IkeSa {
             conn,
@@ -59,6 +60,8 @@ impl Endpoint {
             suite: None,
             lifetime,
             natt: NatT::default(),
+            peer_nat_d: None,
+            fragments: Sending::default(),
             peer_dpd: false,
             last_received: None,
             last_sent: Vec::new(),
@@ -76,7 +79,7 @@ impl Endpoint {
         };
         let mut w = MessageWriter::new(header(&sa, Exchange::Main, 0));
         w.payload(Kind::Sa, &sa_i);
-        self.offer_vendor_ids(&mut w);
+        self.offer_vendor_ids(&mut w, &spec);
         self.by_icookie.insert(sa.icookie, serial);
         self.ikes.insert(serial, sa);
         self.conn_ref(conn);
@@ -147,10 +150,10 @@ impl Endpoint {
         let ni = self.random_vec(NONCE_LEN);
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let Some(suite) = sa.suite else { return Ok(()) };
-        let force = self.conns.get(sa.conn).is_some_and(|c| c.spec.force_encaps);
+        let wish = self.conns.get(sa.conn).map(|c| natt::Wish::from(&*c.spec)).unwrap_or_default();
         let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
         w.payload(Kind::KeyExchange, &done.public).payload(Kind::Nonce, &ni);
-        for (kind, body) in natt::payloads(sa, suite.hash, force)? {
+        for (kind, body) in natt::payloads(sa, suite.hash, wish)? {
             w.payload(kind, &body);
         }
         sa.state =
@@ -171,8 +174,8 @@ impl Endpoint {
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let Some(suite) = sa.suite else { return Ok(()) };
         let (g_xr, nr) = key_and_nonce(&chain, suite.group.public_len())?;
-        let force = self.conns.get(sa.conn).is_some_and(|c| c.spec.force_encaps);
-        let (natt, text) = natt::detect(sa, suite.hash, &chain, force)?;
+        let wish = self.conns.get(sa.conn).map(|c| natt::Wish::from(&*c.spec)).unwrap_or_default();
+        let (natt, text) = natt::detect(sa, suite.hash, &chain, wish)?;
         sa.natt = natt;
         let Phase1::MainI2(i2) = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainI2))
         else {

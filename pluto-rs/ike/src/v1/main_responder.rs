@@ -17,6 +17,7 @@ use ipsec_types::algo::HashAlg;
 use ipsec_types::whack::rc;
 use ipsec_types::{Id, SecretBytes};
 
+use super::fragment::Sending;
 use super::message::{NONCE_LEN, NONCE_RANGE, header, open, same, seal};
 use super::natt::{self, NatT};
 use super::{Continuation, Fail, phase1};
@@ -85,6 +86,8 @@ impl Endpoint {
             suite: None,
             lifetime: 0,
             natt: NatT { floated: local.port() != 500, ..NatT::default() },
+            peer_nat_d: None,
+            fragments: Sending::default(),
             peer_dpd: false,
             last_received: Some(digest),
             last_sent: Vec::new(),
@@ -149,7 +152,7 @@ impl Endpoint {
         let answer = proposal.emit_choice(transform, &[]);
         let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
         w.payload(Kind::Sa, &answer);
-        self.answer_vendor_ids(&mut w, sa.natt.method);
+        self.answer_vendor_ids(&mut w, sa, &c.spec);
         if let Some(sa) = self.ikes.get_mut(&serial) {
             sa.suite = Some(offered.suite);
             sa.lifetime = lifetime;
@@ -171,9 +174,10 @@ impl Endpoint {
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let Some(suite) = sa.suite else { return Ok(()) };
         let (g_xi, ni) = key_and_nonce(&chain, suite.group.public_len())?;
-        let force = self.conns.get(sa.conn).is_some_and(|c| c.spec.force_encaps);
-        let (natt, text) = natt::detect(sa, suite.hash, &chain, force)?;
+        let wish = self.conns.get(sa.conn).map(|c| natt::Wish::from(&*c.spec)).unwrap_or_default();
+        let (natt, text) = natt::detect(sa, suite.hash, &chain, wish)?;
         sa.natt = natt;
+        sa.peer_nat_d = natt.method.and_then(|m| chain.first(m.nat_d())).map(<[u8]>::to_vec);
         let Phase1::MainR1 { sa_i } = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainR1))
         else {
             return Ok(());
@@ -197,12 +201,13 @@ impl Endpoint {
         let nr = self.random_vec(NONCE_LEN);
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let Some(suite) = sa.suite else { return Ok(()) };
-        let force = self.conns.get(sa.conn).is_some_and(|c| c.spec.force_encaps);
+        let wish = self.conns.get(sa.conn).map(|c| natt::Wish::from(&*c.spec)).unwrap_or_default();
         let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
         w.payload(Kind::KeyExchange, &done.public).payload(Kind::Nonce, &nr);
-        for (kind, body) in natt::payloads(sa, suite.hash, force)? {
+        for (kind, body) in natt::payloads(sa, suite.hash, wish)? {
             w.payload(kind, &body);
         }
+        sa.peer_nat_d = None;
         sa.state = Phase1::MainR2(Box::new(MainR2 {
             sa_i: was.sa_i,
             g_xi: was.g_xi,

@@ -6,7 +6,6 @@ use ipsec_types::algo::IkeSuite;
 
 use super::Fail;
 use crate::Endpoint;
-use crate::io::Output;
 use crate::sa::{IkeSa, Serial};
 use crate::wire::payload::Kind;
 use crate::wire::{Exchange, Header, MessageWriter};
@@ -101,14 +100,7 @@ pub(crate) fn first_iv(sa: &IkeSa, msgid: u32) -> Result<Vec<u8>, Fail> {
 impl Endpoint {
     /// Sends a message of an IKE SA to where its peer is.
     pub(crate) fn transmit(&mut self, serial: Serial, message: &[u8]) {
-        let Some(sa) = self.ikes.get(&serial) else { return };
-        let mut data = Vec::with_capacity(message.len() + 4);
-        // RFC 3948 §2.2: the non-ESP marker.
-        if sa.local.port() != 500 && sa.natt.floated {
-            data.extend_from_slice(&[0; 4]);
-        }
-        data.extend_from_slice(message);
-        self.out.push_back(Output::Transmit { local: sa.local, remote: sa.remote, data });
+        self.transmit_again(serial, message, 0);
     }
 
     /// Sends a phase 1 message and keeps it for repetitions.

@@ -3,6 +3,7 @@
 mod client_conn;
 mod dispatch;
 mod dpd;
+pub(crate) mod fragment;
 mod host_conn;
 mod info;
 mod main_initiator;

@@ -51,7 +51,7 @@ impl Endpoint {
         let wait = FIRST.as_secs() << n;
         let text = format!("{}: retransmission; will wait {wait}s for response", name.label());
         self.reply_attached(serial, rc::RETRANSMISSION, &text);
-        self.transmit(ike, &message);
+        self.transmit_again(ike, &message, n);
         self.arm_retransmit(serial);
     }
 

@@ -1,19 +1,25 @@
 //! Vendor IDs: what we send, what we know of the peer's.
 
 use crate::Endpoint;
-use crate::sa::Serial;
+use crate::sa::{IkeSa, Serial};
 use crate::v1::natt::Method;
 use crate::wire::MessageWriter;
 use crate::wire::payload::{Chain, Kind};
+use ipsec_types::conn::{ConnSpec, Fragmentation, NattMethod};
 use ipsec_types::whack::rc;
 
 /// Dead Peer Detection, RFC 3706.
 pub(crate) const DPD: [u8; 16] =
     [0xaf, 0xca, 0xd7, 0x13, 0x68, 0xa1, 0xf1, 0xc9, 0x6b, 0x86, 0x96, 0xfc, 0x77, 0x57, 0x01, 0x00];
 
+/// IKE fragmentation: Microsoft's sixteen octets; others say behind them in which exchanges.
+const FRAGMENTATION: [u8; 16] =
+    [0x40, 0x48, 0xb7, 0xd5, 0x6e, 0xbc, 0xe8, 0x85, 0x25, 0xe7, 0xde, 0x7f, 0x00, 0xd6, 0xc2, 0xd3];
+/// "In Main Mode and behind it", as racoon, strongSwan and Apple write it.
+const FRAGMENTATION_WHERE: [u8; 4] = [0x80, 0, 0, 0];
+
 /// Known vendor IDs without effect, by their first octets.
-const KNOWN: [(&[u8], &str); 12] = [
-    (b"\x40\x48\xb7\xd5\x6e\xbc\xe8\x85\x25\xe7\xde\x7f\x00\xd6\xc2\xd3", "FRAGMENTATION"),
+const KNOWN: [(&[u8], &str); 10] = [
     (b"\x1e\x2b\x51\x69\x05\x99\x1c\x7d\x7c\x96\xfc\xbf\xb5\x87\xe4\x61", "MS NT5 ISAKMPOAKLEY"),
     (b"\x01\x52\x8b\xbb\xc0\x06\x96\x12\x18\x49\xab\x9a\x1c\x5b\x2a\x51", "MS key-modules"),
     (b"\x26\x24\x4d\x38\xed\xdb\x61\xb3\x17\x2a\x36\xe3\xd0\xcf\xb8\x19", "Vid-Initial-Contact"),
@@ -23,25 +29,31 @@ const KNOWN: [(&[u8], &str); 12] = [
     (b"\x12\xf5\xf2\x8c\x45\x71\x68\xa9\x70\x2d\x9f\xe2\x74\xcc\x01\x00", "Cisco-Unity"),
     (b"\x09\x00\x26\x89\xdf\xd6\xb7\x12", "XAUTH"),
     (b"\x44\x85\x15\x2d\x18\xb6\xbb\xcd\x0b\xe8\xa8\x46\x95\x79\xdd\xcc", "draft-ietf-ipsec-nat-t-ike-00"),
-    (b"\x4d\xf3\x79\x28\xe9\xfc\x4f\xd1\xb3\x26\x21\x70\xd5\x15\xc6\x62", "draft-ietf-ipsec-nat-t-ike"),
     (b"IKEv2", "CAN-IKEv2"),
 ];
 
 impl Endpoint {
-    /// Adds the vendor IDs of an initiator's first message: ours, DPD, every NAT-T method.
-    pub(crate) fn offer_vendor_ids(&self, w: &mut MessageWriter) {
+    /// Adds the vendor IDs of an initiator's first message: ours, DPD, fragmentation, every NAT-T method.
+    pub(crate) fn offer_vendor_ids(&self, w: &mut MessageWriter, spec: &ConnSpec) {
         w.payload(Kind::Vendor, &self.vendor_id).payload(Kind::Vendor, &DPD);
+        if spec.fragmentation != Fragmentation::No {
+            w.payload(Kind::Vendor, &[&FRAGMENTATION[..], &FRAGMENTATION_WHERE].concat());
+        }
         if self.setup.nat_traversal {
-            for m in Method::OFFERED {
+            for m in Method::OFFERED.into_iter().filter(|m| m.allowed(spec.natt_method)) {
                 w.payload(Kind::Vendor, &m.vendor_id());
             }
         }
     }
 
-    /// Adds those of a responder: ours, DPD, the chosen NAT-T method.
-    pub(crate) fn answer_vendor_ids(&self, w: &mut MessageWriter, method: Option<Method>) {
+    /// Adds those of a responder: ours, DPD, the chosen NAT-T method, and fragmentation if the peer named it, so that
+    /// the answer to a short message stays short.
+    pub(crate) fn answer_vendor_ids(&self, w: &mut MessageWriter, sa: &IkeSa, spec: &ConnSpec) {
         w.payload(Kind::Vendor, &self.vendor_id).payload(Kind::Vendor, &DPD);
-        if let Some(m) = method {
+        if sa.fragments.peer && spec.fragmentation != Fragmentation::No {
+            w.payload(Kind::Vendor, &[&FRAGMENTATION[..], &FRAGMENTATION_WHERE].concat());
+        }
+        if let Some(m) = sa.natt.method {
             w.payload(Kind::Vendor, &m.vendor_id());
         }
     }
@@ -49,11 +61,17 @@ impl Endpoint {
     /// Takes note of the peer's vendor IDs: the best NAT-T method, DPD.
     pub(crate) fn note_vendor_ids(&mut self, serial: Serial, chain: &Chain<'_>) {
         let mut best: Option<Method> = None;
+        let conn = self.ikes.get(&serial).and_then(|sa| self.conns.get(sa.conn));
+        let allowed = conn.map_or(NattMethod::None, |c| c.spec.natt_method);
         for vid in chain.all(Kind::Vendor) {
-            let text = if let Some(m) = Method::OFFERED.into_iter().find(|m| m.vendor_id() == vid) {
+            let text = if let Some(m) = Method::ALL.into_iter().find(|m| m.vendor_id() == vid) {
                 let (name, number) = m.vendor_name();
                 if !self.setup.nat_traversal {
                     format!("received Vendor ID payload [{name}] meth={number}, but port floating is off")
+                } else if !m.allowed(allowed) {
+                    format!(
+                        "received Vendor ID payload [{name}] meth={number}, but nat-ikev1-method does not allow it"
+                    )
                 } else if let Some(b) = best.filter(|b| *b >= m) {
                     let using = b.vendor_name().1;
                     format!(
@@ -68,6 +86,10 @@ impl Endpoint {
                     sa.peer_dpd = true;
                 }
                 "received Vendor ID payload [Dead Peer Detection]".into()
+            } else if let Some(rest) = vid.strip_prefix(&FRAGMENTATION) {
+                self.peer_takes_fragments(serial);
+                let blank = if rest.is_empty() { "" } else { " " };
+                format!("received Vendor ID payload [FRAGMENTATION{blank}{}]", hex(rest))
             } else if let Some((id, name)) = KNOWN.iter().find(|(id, _)| vid.starts_with(id)) {
                 let rest = hex(vid.get(id.len()..).unwrap_or_default());
                 let blank = if rest.is_empty() { "" } else { " " };

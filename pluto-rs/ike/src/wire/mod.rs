@@ -5,6 +5,7 @@
 
 pub mod attr;
 pub mod error;
+pub mod fragment;
 pub mod header;
 pub mod ident;
 pub mod notify;
@@ -15,6 +16,7 @@ pub mod writer;
 
 pub use attr::Attr;
 pub use error::DecodeError;
+pub use fragment::Fragment;
 pub use header::{Cookie, Exchange, Header};
 pub use payload::{Chain, Kind, Payload};
 pub use sa::{Proposal, SaPayload, Transform};

@@ -36,6 +36,10 @@ pub enum Kind {
     Delete,
     /// Vendor ID, 13.
     Vendor,
+    /// NAT-D, 15 (draft-ietf-ipsec-nat-t-ike-04 to -08, and Apple's).
+    NatDMiddle,
+    /// NAT-OA, 16 (draft-ietf-ipsec-nat-t-ike-04 to -08).
+    NatOaMiddle,
     /// NAT-D, 20 (RFC 3947).
     NatD,
     /// NAT-OA, 21 (RFC 3947).
@@ -47,7 +51,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 15] = [
+    const ALL: [Kind; 17] = [
         Kind::Sa,
         Kind::KeyExchange,
         Kind::Id,
@@ -59,6 +63,8 @@ impl Kind {
         Kind::Notify,
         Kind::Delete,
         Kind::Vendor,
+        Kind::NatDMiddle,
+        Kind::NatOaMiddle,
         Kind::NatD,
         Kind::NatOa,
         Kind::NatDDraft,
@@ -79,6 +85,8 @@ impl Kind {
             Kind::Notify => 11,
             Kind::Delete => 12,
             Kind::Vendor => 13,
+            Kind::NatDMiddle => 15,
+            Kind::NatOaMiddle => 16,
             Kind::NatD => 20,
             Kind::NatOa => 21,
             Kind::NatDDraft => 130,
@@ -105,8 +113,8 @@ impl Kind {
             Kind::Notify => "ISAKMP Notification Payload",
             Kind::Delete => "ISAKMP Delete Payload",
             Kind::Vendor => "ISAKMP Vendor ID Payload",
-            Kind::NatD | Kind::NatDDraft => "ISAKMP NAT-D Payload",
-            Kind::NatOa | Kind::NatOaDraft => "ISAKMP NAT-OA Payload",
+            Kind::NatD | Kind::NatDMiddle | Kind::NatDDraft => "ISAKMP NAT-D Payload",
+            Kind::NatOa | Kind::NatOaMiddle | Kind::NatOaDraft => "ISAKMP NAT-OA Payload",
         }
     }
 }
