@@ -134,10 +134,11 @@ pub(crate) fn run(args: &[String]) -> i32 {
         Ok(config) => config,
         Err(status) => return status,
     };
-    for d in config.warnings.iter().filter(|_| !o.list_route && !o.list_start && !o.quiet) {
+    let said = config.setup_errors.iter().chain(&config.warnings);
+    for d in said.clone().filter(|_| !o.list_route && !o.list_start && !o.quiet) {
         eprintln!("{d}");
     }
-    if o.warnings_fatal && !config.warnings.is_empty() {
+    if o.warnings_fatal && said.count() > 0 {
         return BAD_CONFIG;
     }
     if o.search {
@@ -216,13 +217,13 @@ fn add(o: &Options, config: &Config) -> i32 {
     let mut chosen: Vec<&Conn> = Vec::new();
     if o.add_all {
         chosen.extend(config.conns.iter().filter(|c| c.spec.auto != Auto::Ignore));
-        for error in config.conn_errors.iter().filter(|e| e.auto != Auto::Ignore) {
+        for error in config.failed_conns() {
             status = refused(&error.name, &error.diagnostics);
         }
     }
     for name in &o.names {
         let found = config.named(name);
-        let broken = config.conn_errors.iter().find(|e| e.name.eq_ignore_ascii_case(name));
+        let broken = config.refusal_of(name);
         match (found.is_empty(), broken) {
             (false, _) => chosen.extend(found),
             (true, Some(error)) => status = refused(name, &error.diagnostics),

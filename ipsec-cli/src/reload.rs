@@ -19,11 +19,9 @@ pub(crate) fn run(base: &Path, config: &Config, route: Option<&resolve::DefaultR
     let mut order: Vec<&str> = Vec::new();
     // Names that stand in the file, usable or not.
     let mut known: HashSet<&str> = HashSet::new();
-    for error in &config.conn_errors {
-        known.insert(&error.name);
-        if error.auto != Auto::Ignore {
-            status = addconn::refused(&error.name, &error.diagnostics);
-        }
+    known.extend(config.conn_errors.iter().map(|error| error.name.as_str()));
+    for error in config.failed_conns() {
+        status = addconn::refused(&error.name, &error.diagnostics);
     }
     for conn in &config.conns {
         let name = conn.spec.name.as_str();
@@ -82,8 +80,9 @@ pub(crate) fn run(base: &Path, config: &Config, route: Option<&resolve::DefaultR
         let name = spec.name.clone();
         match spec.auto {
             Auto::Route => starts.push(Request::Route { name }),
-            Auto::Start | Auto::Keep => starts.push(Request::Initiate { name, asynchronous: true }),
-            Auto::Ignore | Auto::Add => {}
+            Auto::Start => starts.push(Request::Initiate { name, asynchronous: true }),
+            // `keep` begins to count once somebody has brought the conn up.
+            Auto::Ignore | Auto::Add | Auto::Keep => {}
         }
     }
     match addconn::send(base, &starts) {

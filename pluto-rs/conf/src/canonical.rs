@@ -1,12 +1,12 @@
 //! The configuration as `ipsec readwriteconf` prints it: one file, every conn with all that applies to it.
 //!
 //! `also=` and `%default` are merged in, includes are gone, keys are lower case in the order of the keyword table, and the
-//! text loads again to the same conns.
+//! text loads again to the same conns. A conn with a line that cannot be read is left out.
 
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Severity};
 use crate::keywords::{KEYWORDS, Kind, Scope, Side};
 use crate::merge::{Conns, Merged};
 use crate::parse::{self, Param, SectionKind, Sections};
@@ -45,7 +45,11 @@ fn write(sections: &Sections) -> String {
     }
     for i in 0..conns.len() {
         let Some((name, _, merged)) = conns.merged(i) else { continue };
-        conn(&mut out, name, &merged);
+        match merged.diagnostics.iter().find(|d| d.severity == Severity::Error) {
+            None => conn(&mut out, name, &merged),
+            // Without the line that is wrong it would load, and mean something else.
+            Some(why) => drop(write!(out, "\n# conn {name} left out: {}\n", why.short())),
+        }
     }
     out.push_str("\n# end of config\n");
     out

@@ -27,12 +27,13 @@ mod setup;
 pub mod source;
 pub mod values;
 
-pub use conn::{Conn, ConnError, Pending};
+pub use conn::{Conn, ConnError, Pending, Refusal};
 pub use diag::{Diagnostic, Severity};
 pub use setup::SetupSection;
 
 use diag::Place;
 use dialect::Dialect;
+use ipsec_types::conn::Auto;
 use parse::Sections;
 
 /// A configuration.
@@ -44,7 +45,9 @@ pub struct Config {
     pub conns: Vec<Conn>,
     /// The conns that cannot.
     pub conn_errors: Vec<ConnError>,
-    /// What there is to say that is not about one conn; errors are in lines of `config setup` that were left out.
+    /// Lines of `config setup` that could not be read and were left out.
+    pub setup_errors: Vec<Diagnostic>,
+    /// Notes and warnings that are not about one conn.
     pub warnings: Vec<Diagnostic>,
     /// Whose words the file uses.
     pub dialect: Dialect,
@@ -58,6 +61,24 @@ impl Config {
             Some(conn) => vec![conn],
             None => self.conns.iter().filter(|c| c.spec.aliases.iter().any(|a| is(a))).collect(),
         }
+    }
+
+    /// The conns that should be loaded at start (`auto=` is not `ignore`) and cannot be. While there is one, a command
+    /// that loads everything must not exit with 0.
+    pub fn failed_conns(&self) -> impl Iterator<Item = &ConnError> {
+        self.conn_errors.iter().filter(|e| e.auto != Auto::Ignore)
+    }
+
+    /// Why the conns of a name cannot be used. Case does not matter.
+    pub fn refusal_of(&self, name: &str) -> Option<&ConnError> {
+        self.conn_errors.iter().find(|e| e.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Everything there is to say: errors of `config setup`, warnings, what concerns each conn.
+    pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
+        let conns = self.conns.iter().flat_map(|c| &c.notes);
+        let refused = self.conn_errors.iter().flat_map(|e| &e.diagnostics);
+        self.setup_errors.iter().chain(&self.warnings).chain(conns).chain(refused)
     }
 }
 
@@ -89,6 +110,8 @@ fn build(sections: &Sections) -> Config {
     let mut config = Config { warnings: sections.notes.clone(), ..Config::default() };
     config.dialect = dialect::of(&sections.list);
     config.setup = setup::build(&sections.list, &mut config.warnings);
+    let setups = sections.list.iter().filter(|s| s.kind == parse::SectionKind::Setup);
+    config.setup_errors = setups.flat_map(|s| s.errors.iter().cloned()).collect();
     for section in &sections.list {
         if let parse::SectionKind::Ca(name) = &section.kind {
             let message = format!("ca {name} is not read: put its certificate into /etc/ipsec.d/cacerts");

@@ -102,9 +102,6 @@ impl Default for SetupSection {
 pub(crate) fn build(sections: &[Section], notes: &mut Vec<Diagnostic>) -> SetupSection {
     let mut setup = SetupSection::default();
     let mut all = sections.iter().filter(|s| s.kind == SectionKind::Setup);
-    for section in sections.iter().filter(|s| s.kind == SectionKind::Setup) {
-        notes.extend(section.errors.iter().cloned());
-    }
     for param in all.next().into_iter().flat_map(|s| &s.params) {
         if param.value.is_empty() && !param.quoted {
             continue;

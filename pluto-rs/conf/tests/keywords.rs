@@ -22,7 +22,8 @@ fn with(keyword: &Keyword, name: &str, value: &str) -> Config {
 
 /// Whether something worse than a note was said.
 fn complains(config: &Config) -> bool {
-    let notes = config.conns.iter().flat_map(|c| &c.notes).chain(&config.warnings);
+    let notes =
+        config.conns.iter().flat_map(|c| &c.notes).chain(&config.warnings).chain(&config.setup_errors);
     !config.conn_errors.is_empty() || notes.into_iter().any(|d| d.severity > Severity::Note)
 }
 

@@ -105,6 +105,7 @@ impl Builder<'_> {
         let mut by = AuthBy::NONE;
         let mut found = Methods::default();
         let mut known = false;
+        let mut unserved = Vec::new();
         for word in param.value.split(['|', ',', ' ', '+', ';']).filter(|w| !w.is_empty()) {
             let lower = word.to_ascii_lowercase();
             match lower.as_str() {
@@ -121,13 +122,9 @@ impl Builder<'_> {
                 // Which hash a signature is made with is not ours to choose in IKEv1.
                 w if w.starts_with("sha") || w.chars().all(|c| c.is_ascii_digit()) => continue,
                 w if w.starts_with("xauth") => found.xauth = true,
-                w if w.starts_with("eap")
-                    || matches!(w, "null" | "eddsa" | "ed25519" | "ike")
-                    || w.starts_with("ike:") =>
-                {
-                    let message =
-                        format!("while loading '{}': {}={word}: IKEv2 is not served", self.name, param.key);
-                    self.warn_once(Diagnostic::new(Severity::Error, param.place(), message));
+                w if needs_ikev2(w) => {
+                    unserved.push(word);
+                    continue;
                 }
                 _ => {
                     let message = format!("keyword {}, invalid value: {word}", param.key);
@@ -142,6 +139,14 @@ impl Builder<'_> {
                 }
             }
             known = true;
+        }
+        if !unserved.is_empty() {
+            let what = format!("{}={} needs IKEv2, which is not served", param.key, unserved.join("+"));
+            if !known {
+                self.not_served(param, &what);
+                return found;
+            }
+            self.warn_once(Diagnostic::new(Severity::Warning, param.place(), what));
         }
         if !known {
             let why = "expected secret, rsasig, ecdsa or never";
@@ -237,6 +242,14 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+/// Methods that IKEv1 has no number for.
+fn needs_ikev2(word: &str) -> bool {
+    word.starts_with("eap")
+        || word.starts_with("ike:")
+        || matches!(word, "null" | "eddsa" | "ed25519" | "ed448" | "ike" | "bliss")
+        || word.starts_with("bliss-")
 }
 
 fn union(a: AuthBy, b: AuthBy) -> AuthBy {

@@ -4,7 +4,7 @@ use ipsec_types::conn::{Auto, ConnSpec, ConnType};
 
 use crate::diag::{Diagnostic, Place, Severity};
 use crate::dialect::Dialect;
-use crate::keywords::{self, Effect, Kind, Scope, Side};
+use crate::keywords::{self, Kind, Scope, Side};
 use crate::merge::Merged;
 use crate::parse::Param;
 use crate::values;
@@ -12,6 +12,7 @@ use crate::values;
 mod auth;
 mod end;
 mod options;
+mod served;
 mod subnets;
 
 /// What of an end needs this machine or a name server before the conn can be added.
@@ -36,14 +37,25 @@ pub struct Conn {
     pub notes: Vec<Diagnostic>,
 }
 
+/// Why a conn cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Something in it cannot be understood, or contradicts itself.
+    Wrong,
+    /// It is right, but asks for what is not served, such as IKEv2.
+    NotServed,
+}
+
 /// A conn that cannot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnError {
     /// Its name.
     pub name: String,
+    /// Whether it is wrong.
+    pub refusal: Refusal,
     /// Its `auto=`, as far as it can be told.
     pub auto: Auto,
-    /// Why; at least one is an error.
+    /// Why; at least one is an error. Of a conn that is not served, the one line that says so.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -54,12 +66,16 @@ pub(crate) fn build(
     merged: Merged<'_>,
     dialect: Dialect,
 ) -> Result<Vec<Conn>, ConnError> {
-    let mut b = Builder { name, place, merged, dialect, diagnostics: Vec::new() };
+    let mut b = Builder { name, place, merged, dialect, diagnostics: Vec::new(), unserved: None };
     b.diagnostics.append(&mut b.merged.diagnostics);
     let auto = b.auto();
     let conns = b.conns(auto);
+    let error = |refusal, diagnostics| ConnError { name: name.to_string(), refusal, auto, diagnostics };
+    if let Some(why) = b.unserved {
+        return Err(error(Refusal::NotServed, vec![why]));
+    }
     if b.diagnostics.iter().any(|d| d.severity == Severity::Error) {
-        return Err(ConnError { name: name.to_string(), auto, diagnostics: b.diagnostics });
+        return Err(error(Refusal::Wrong, b.diagnostics));
     }
     let mut conns = conns;
     if let Some(first) = conns.first_mut() {
@@ -74,6 +90,8 @@ struct Builder<'a> {
     merged: Merged<'a>,
     dialect: Dialect,
     diagnostics: Vec<Diagnostic>,
+    /// What the conn asks for that is not served.
+    unserved: Option<Diagnostic>,
 }
 
 impl<'a> Builder<'a> {
@@ -211,30 +229,6 @@ impl<'a> Builder<'a> {
         let [left, right] = pending;
         let conn = Conn { spec, left, right, notes: Vec::new() };
         self.with_subnets(conn)
-    }
-
-    /// Keywords without which the conn would be less safe than its owner thinks.
-    fn refused(&mut self) {
-        let mut set: Vec<_> = self.merged.settings.iter().map(|(s, p)| (*s, *p)).collect();
-        set.sort_by_key(|(_, p)| p.span.line);
-        for ((name, side), param) in set {
-            let Some(found) = keywords::find(&param.key, false) else { continue };
-            if let Effect::Refused(why) = found.keyword.effect
-                && !crate::merge::is_default(found.keyword, param)
-            {
-                self.bad("keyword", side, name, param, why);
-            }
-        }
-        if self.word("keyexchange") == "ikev2"
-            || self.word("ikev2") == "insist"
-            || !self.boolean("ikev1", true)
-        {
-            let param = ["keyexchange", "ikev2", "ikev1"].into_iter().find_map(|n| self.get(n, Side::Both));
-            if let Some(param) = param {
-                let message = format!("while loading '{}': IKEv2 is not served", self.name);
-                self.say(Severity::Error, param, message);
-            }
-        }
     }
 
     fn aliases(&self) -> Vec<String> {

@@ -419,7 +419,21 @@ pub const KEYWORDS: &[Keyword] = &[
     )
     .of(Libreswan),
     conn("mobike", Text, "no").ignored(V2),
-    conn("ppk", Text, "").refused(V2),
+    conn(
+        "ppk",
+        Word(&[
+            ("no", "no"),
+            ("never", "no"),
+            ("yes", "permit"),
+            ("permit", "permit"),
+            ("propose", "permit"),
+            ("insist", "insist"),
+            ("always", "insist"),
+        ]),
+        "no",
+    )
+    .of(Libreswan)
+    .ignored(V2),
     conn("reauth", Bool, "no"),
     conn("closeaction", Text, "none").ignored("see dpdaction="),
     conn("lifebytes", Text, "0").of(Strongswan).alias(&["ipsec-max-bytes"]),
