@@ -159,17 +159,22 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, k)| k)
 }
 
-/// Number of insertions, deletions and substitutions that turn `a` into `b`.
+/// Number of insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b`.
 fn edit_distance(a: &[char], b: &str) -> usize {
     let mut row: Vec<usize> = (0..=a.len()).collect();
+    let mut above = row.clone();
+    let mut before = None;
     for (i, cb) in b.chars().enumerate() {
-        let mut diagonal = row[0];
+        let higher = std::mem::replace(&mut above, row.clone());
         row[0] = i + 1;
         for (j, &ca) in a.iter().enumerate() {
-            let substituted = diagonal + usize::from(ca != cb);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(row[j + 1] + 1);
+            let substituted = above[j] + usize::from(ca != cb);
+            row[j + 1] = substituted.min(row[j] + 1).min(above[j + 1] + 1);
+            if j > 0 && before == Some(ca) && a[j - 1] == cb {
+                row[j + 1] = row[j + 1].min(higher[j - 1] + 1);
+            }
         }
+        before = Some(cb);
     }
     row[a.len()]
 }
@@ -194,6 +199,7 @@ mod tests {
         let known = ["authby", "auto", "leftid", "nat_traversal"];
         assert_eq!(did_you_mean("nat_traversl", known), Some("nat_traversal"));
         assert_eq!(did_you_mean("AUTHBI", known), Some("authby"));
+        assert_eq!(did_you_mean("modp2084", ["modp1024", "modp2048"]), Some("modp2048"));
         assert_eq!(did_you_mean("zzz", known), None);
     }
 

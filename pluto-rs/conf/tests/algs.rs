@@ -27,9 +27,9 @@ fn separators_strict_mark_and_case() {
 
 #[test]
 fn what_is_left_out_stands_for_the_defaults() {
-    assert_eq!(ike("3des").unwrap().suites.len(), 8);
+    assert_eq!(ike("3des").unwrap().suites.len(), 16);
     assert_eq!(ike("aes128-sha1").unwrap().suites.len(), 4);
-    assert_eq!(ike("modp1536").unwrap().suites.len(), 4);
+    assert_eq!(ike("modp1536").unwrap().suites.len(), 8);
 }
 
 #[test]
@@ -44,14 +44,16 @@ fn phase_2_lists() {
 #[test]
 fn unknown_names_are_errors_in_the_old_form() {
     assert_eq!(
-        ike("bogus").unwrap_err(),
+        ike("bogus").unwrap_err().message,
         "esp string error: enc_alg not found, enc_alg=\"bogus\", auth_alg=\"\", modp=\"\""
     );
     assert_eq!(
-        esp("aes-hmac").unwrap_err(),
+        esp("aes-hmac").unwrap_err().message,
         "esp string error: hash_alg not found, enc_alg=\"aes\", auth_alg=\"hmac\", modp=\"\""
     );
-    assert!(ike("aes-sha1-modp99").unwrap_err().starts_with("esp string error: modp group not found"));
+    assert!(
+        ike("aes-sha1-modp99").unwrap_err().message.starts_with("esp string error: modp group not found")
+    );
     assert!(ike("").is_err() && ike(",").is_err() && ike("aes129-sha1").is_err());
 }
 
@@ -114,4 +116,109 @@ fn known_but_not_offered_is_left_out() {
     assert_eq!((s.suites.len(), s.warnings.len()), (1, 2));
     assert!(esp("twofish").is_err() && esp("null-null").is_err() && esp("aes128-null").is_err());
     assert!(ike("aes128-sha1-prfmd5-modp2048").is_err());
+}
+
+#[test]
+fn more_than_one_of_a_kind_stands_for_every_combination() {
+    assert_eq!(
+        show("aes256-aes128-sha256-sha1-modp2048!"),
+        "aes_256-oakley_sha2_256-modp2048 aes_256-oakley_sha-modp2048 aes_128-oakley_sha2_256-modp2048 aes_128-oakley_sha-modp2048"
+    );
+    assert_eq!(
+        show("aes128+aes256-sha2;modp2048+dh19"),
+        "aes_128-oakley_sha2_256-modp2048 aes_128-oakley_sha2_256-ecp256 aes_256-oakley_sha2_256-modp2048 aes_256-oakley_sha2_256-ecp256"
+    );
+    assert_eq!(show("sha256-aes128-modp2048,"), "aes_128-oakley_sha2_256-modp2048");
+    // A cipher with its own tag takes no integrity algorithm; the others of the proposal do.
+    let s = esp("aes128gcm16-aes128-sha256-ecp256").unwrap();
+    let want = [
+        EspSuite { cipher: EspCipher::AesGcm(128, 16), integ: EspInteg::None },
+        EspSuite { cipher: EspCipher::Aes(128), integ: EspInteg::Sha256 },
+    ];
+    assert_eq!((s.suites.as_slice(), s.group), (want.as_slice(), Some(DhGroup::Ecp256)));
+    assert_eq!(s.warnings.len(), 1);
+}
+
+#[test]
+fn spellings_that_say_the_same() {
+    for (a, b) in [
+        ("aes_cbc_256-hmac_sha2_512_256", "aes256-sha512"),
+        ("aes256-hmac-sha1", "aes256-sha1"),
+        ("camellia_cbc_128-sha1", "camellia128-sha1"),
+        ("aes128-sha2_256-128", "aes128-sha256"),
+        ("aes256-sha2_256-modp2048-noesn!", "aes-256-sha256-dh14"),
+        ("aes-sha1;none", "aes-sha1"),
+        ("aes_gcm_16_128-none-none", "aes128gcm16"),
+        ("aes-sha1;ECP_256", "aes-sha1-dh19"),
+        ("aes128-sha1! , 3des-md5!", "aes128-sha1,3des-md5"),
+    ] {
+        let (a, b) = (esp(a).unwrap(), esp(b).unwrap());
+        assert_eq!((&a.suites, a.group), (&b.suites, b.group));
+    }
+}
+
+#[test]
+fn a_word_nobody_knows_says_what_may_be_meant() {
+    for (text, near) in [
+        ("aes265-sha1", "aes256"),
+        ("aes256-sha3_256", "sha2_256"),
+        ("aes256-sha1-modp2084", "modp2048"),
+        ("ase256", "aes256"),
+        ("3dse-md5", "3des"),
+    ] {
+        assert_eq!(ike(text).unwrap_err().help, Some(format!("did you mean `{near}'?")), "{text}");
+    }
+    assert_eq!(ike("xyzzyplugh").unwrap_err().help, None);
+}
+
+#[test]
+fn what_only_ikev2_can_negotiate_is_told_apart() {
+    for text in [
+        "aes_gcm256-sha2;modp2048",
+        "aes128gcm16-prfsha256-ecp256!",
+        "aes;dh20;addke1=ml_kem_768",
+        "aes256-sha256-modp2048-ke1_mlkem768",
+        "aes128-aesxcbc-modp3072!",
+    ] {
+        assert!(ike(text).unwrap_err().needs_ikev2, "{text}");
+    }
+    assert!(!ike("serpent").unwrap_err().needs_ikev2 && !ike("bogus").unwrap_err().needs_ikev2);
+    assert_eq!(ike("aes_gcm256-sha2;modp2048,aes256-sha2;modp2048").unwrap().suites.len(), 1);
+}
+
+#[test]
+fn ah_takes_the_documented_words() {
+    for text in ["hmac-md5", "md5", "hmac-md5-96", "md5-96"] {
+        assert_eq!(
+            ah(text).unwrap().suites,
+            [EspSuite { cipher: EspCipher::Null, integ: EspInteg::Md5 }],
+            "{text}"
+        );
+    }
+    assert!(ah("null").is_err() && ah("bogus").is_err());
+}
+
+#[test]
+fn long_lists_are_refused() {
+    let many =
+        "aes128-aes192-aes256-3des-sha1-sha256-sha384-sha512-modp1024-modp1536-modp2048-modp3072-modp4096";
+    assert!(ike(many).unwrap().suites.len() == 80);
+    assert!(
+        ike(&format!("{many},{many}-camellia128-camellia256-md5"))
+            .unwrap_err()
+            .message
+            .contains("combinations")
+    );
+    assert!(ike(&"aes-".repeat(1_000_000)).unwrap_err().message.contains("words"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_list_is_read_or_refused(words in proptest::collection::vec("(aes|aes256|gcm|_16|3des|null|none|sha1|sha2_256|96|128|modp1024|dh14|prfsha1|esn|[a-z0-9_=]{0,6})[-;+,!]?", 0..12)) {
+        let text = words.concat();
+        for list in [esp(&text), ah(&text)] {
+            let _ = list.map(|s| assert!(!s.suites.is_empty() && s.suites.iter().all(|s| s.is_sound())));
+        }
+        let _ = ike(&text).map(|s| assert!(!s.suites.is_empty()));
+    }
 }

@@ -6,11 +6,12 @@ use ipsec_types::conn::{
 };
 
 use super::Builder;
+use crate::algs::{self, AlgError, Suites};
 use crate::diag::{Diagnostic, Severity};
 use crate::dialect::Dialect;
 use crate::keywords::Side;
 use crate::parse::Param;
-use crate::{algs, values};
+use crate::values;
 
 /// Longest lifetime, in seconds.
 const MAX_LIFETIME: u32 = 86400;
@@ -65,27 +66,19 @@ impl Builder<'_> {
         spec.phase2 = match self.word("phase2") {
             "ah" => Phase2::Ah,
             "ah+esp" => Phase2::AhEsp,
-            // strongSwan has no `phase2=`; `ah=` alone asks for AH there.
-            _ if by_name && self.dialect == Dialect::Strongswan => Phase2::Ah,
+            // strongSwan has no `phase2=`; `ah=` alone asks for AH there, and nobody can have meant ESP by it.
+            _ if by_name && self.get("phase2", Side::Both).is_none() => Phase2::Ah,
             _ => Phase2::Esp,
         };
-        if let Some(param) = self.get("ike", Side::Both) {
-            match algs::ike(&param.value) {
-                Ok(suites) => {
-                    spec.ike = suites.suites;
-                    self.left_out(param, &suites.warnings);
-                }
-                Err(why) => self.say(Severity::Error, param, format!("034 {why}")),
-            }
+        if let Some(param) = self.get("ike", Side::Both)
+            && let Some(found) = self.suites(param, algs::ike(&param.value))
+        {
+            spec.ike = found.suites;
         }
         if let Some(param) = self.get("phase2alg", Side::Both) {
-            match algs::esp(&param.value) {
-                Ok(suites) => {
-                    spec.esp = suites.suites;
-                    spec.pfs_group = suites.group;
-                    self.left_out(param, &suites.warnings);
-                }
-                Err(why) => self.say(Severity::Error, param, format!("034 {why}")),
+            let read = if spec.phase2 == Phase2::Ah { algs::ah } else { algs::esp };
+            if let Some(found) = self.suites(param, read(&param.value)) {
+                (spec.esp, spec.pfs_group) = (found.suites, found.group);
             }
         }
         let group =
@@ -93,9 +86,28 @@ impl Builder<'_> {
         spec.pfs_group = spec.pfs_group.or(group);
     }
 
-    fn left_out(&mut self, param: &Param, warnings: &[String]) {
-        for warning in warnings {
-            self.say(Severity::Warning, param, format!("{}: {warning}", param.key));
+    /// The suites of a list, or nothing and an error.
+    fn suites<S>(&mut self, param: &Param, found: Result<Suites<S>, AlgError>) -> Option<Suites<S>> {
+        match found {
+            Ok(found) => {
+                for warning in &found.warnings {
+                    self.say(Severity::Warning, param, format!("{}: {warning}", param.key));
+                }
+                Some(found)
+            }
+            Err(error) if error.needs_ikev2 => {
+                let why = format!("{}={} needs IKEv2, which is not served", param.key, param.value);
+                self.not_served(param, &why);
+                None
+            }
+            Err(error) => {
+                let d = Diagnostic::new(Severity::Error, param.place(), format!("034 {}", error.message));
+                self.diagnostics.push(match error.help {
+                    Some(help) => d.with_help(help),
+                    None => d,
+                });
+                None
+            }
         }
     }
 
