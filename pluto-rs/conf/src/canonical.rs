@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::diag::{Diagnostic, Severity};
-use crate::keywords::{KEYWORDS, Kind, Scope, Side};
+use crate::keywords::{self, Kind, Scope, Side};
 use crate::merge::{Conns, Merged};
 use crate::parse::{self, Param, SectionKind, Sections};
 use crate::{dialect, values};
@@ -58,7 +58,7 @@ fn write(sections: &Sections) -> String {
 fn conn(out: &mut String, name: &str, merged: &Merged<'_>) {
     // Writing to a String cannot fail.
     let _ = write!(out, "\n# begin conn {name}\nconn {}\n", quoted(name));
-    for keyword in KEYWORDS.iter().filter(|k| k.scope != Scope::Setup) {
+    for keyword in keywords::all().filter(|k| k.scope != Scope::Setup) {
         let sides: &[Side] =
             if keyword.scope == Scope::End { &[Side::Left, Side::Right] } else { &[Side::Both] };
         for &side in sides {

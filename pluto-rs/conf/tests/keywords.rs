@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use ipsec_conf::keywords::{Effect, KEYWORDS, Keyword, Kind, Scope};
+use ipsec_conf::keywords::{Effect, Keyword, Kind, Scope, all};
 use ipsec_conf::{Config, Severity, load_str};
 
 /// A file with one conn or setup section that sets `name=value`.
@@ -47,7 +47,7 @@ fn bad(keyword: &Keyword) -> Option<&'static str> {
 
 #[test]
 fn every_row_takes_its_default_and_good_values_and_tells_bad_ones() {
-    for keyword in KEYWORDS {
+    for keyword in all() {
         for name in std::iter::once(&keyword.name).chain(keyword.aliases) {
             // `leftmodecfg=` and the conn's word of the same name are two rows; both take anything.
             if !keyword.default.is_empty() && keyword.name != "phase2" {
@@ -84,7 +84,7 @@ fn every_row_takes_its_default_and_good_values_and_tells_bad_ones() {
 #[test]
 fn an_empty_value_is_the_default_of_every_row() {
     let plain = load_str(Path::new("t"), "conn a\n left=192.0.2.1\n right=%any\n").unwrap();
-    for keyword in KEYWORDS.iter().filter(|k| !k.name.is_empty()) {
+    for keyword in all().filter(|k| !k.name.is_empty()) {
         let config = with(keyword, keyword.name, "");
         assert_eq!(config.conns, plain.conns, "{}", keyword.name);
         assert_eq!(config.setup, plain.setup, "{}", keyword.name);
@@ -108,7 +108,7 @@ fn manual() -> String {
     for (scope, title, lead) in sections {
         write!(s, ".SH \"{title}\"\n{lead}").unwrap();
         let prefix = if scope == Scope::End { "left" } else { "" };
-        let rows = || KEYWORDS.iter().filter(move |k| k.scope == scope);
+        let rows = || all().filter(move |k| k.scope == scope);
         for k in rows().filter(|k| k.effect == Effect::Used) {
             write!(s, ".TP\n.B {prefix}{}\n{}", k.name, kind(k.kind)).unwrap();
             if !k.default.is_empty() {

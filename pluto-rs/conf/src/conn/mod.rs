@@ -160,7 +160,7 @@ impl<'a> Builder<'a> {
 
     /// The meaning of a word; an unknown one is a warning and counts as the first, as it always has.
     fn word_at(&mut self, name: &'static str, side: Side) -> &'static str {
-        let Some(keyword) = keywords::KEYWORDS.iter().find(|k| {
+        let Some(keyword) = keywords::all().find(|k| {
             k.name == name && k.scope != Scope::Setup && (k.scope == Scope::End) == (side != Side::Both)
         }) else {
             return "";

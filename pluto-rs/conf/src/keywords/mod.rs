@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 mod table;
-pub use table::KEYWORDS;
+pub use table::all;
 
 /// Where a keyword belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +170,7 @@ fn index(in_setup: bool) -> &'static HashMap<String, Found> {
     static CONN: OnceLock<HashMap<String, Found>> = OnceLock::new();
     let build = || {
         let mut map = HashMap::new();
-        for keyword in KEYWORDS.iter().filter(|k| (k.scope == Scope::Setup) == in_setup) {
+        for keyword in all().filter(|k| (k.scope == Scope::Setup) == in_setup) {
             for name in std::iter::once(&keyword.name).chain(keyword.aliases) {
                 let name = normal(name);
                 if keyword.scope != Scope::End {
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn no_name_is_in_the_table_twice() {
         let mut seen = std::collections::HashSet::new();
-        for k in KEYWORDS {
+        for k in all() {
             for n in std::iter::once(&k.name).chain(k.aliases) {
                 let scope = if k.scope == Scope::Setup { "s" } else { "c" };
                 let clash = k.scope == Scope::End && (*n == "auth" || *n == "modecfg");

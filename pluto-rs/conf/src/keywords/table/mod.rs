@@ -1,0 +1,24 @@
+//! The rows of the keyword table, and the reasons several of them share.
+
+use super::Keyword;
+
+mod conns;
+mod ends;
+mod forks;
+mod setup;
+
+const KLIPS: &str = "it was for the KLIPS kernel module";
+const MANUAL: &str = "manual keying is gone";
+const V2: &str = "IKEv2 is not served";
+const KERNEL: &str = "this kernel option is not set";
+const OBSOLETE: &str = "obsolete keyword ignored on read";
+const CHARON: &str = "there is no charon here";
+const LIBRESWAN: &str = "it is for a part of libreswan that is not here";
+const FETCH: &str = "nothing is fetched from a network; put certificates and CRLs into /etc/ipsec.d";
+const LABELS: &str = "labeled IPsec is not served";
+const POLICIES: &[(&str, &str)] = &[("compat", "compat"), ("modern", "modern"), ("legacy", "legacy")];
+
+/// Every keyword: those of `config setup`, of ends, of conns.
+pub fn all() -> impl Iterator<Item = &'static Keyword> + Clone {
+    [setup::SETUP, ends::ENDS, conns::CONNS, forks::FORKS].into_iter().flatten()
+}
