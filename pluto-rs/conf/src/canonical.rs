@@ -43,6 +43,15 @@ fn write(sections: &Sections) -> String {
             line(&mut out, &param.key.to_ascii_lowercase(), keyword.kind, param);
         }
     }
+    for section in &sections.list {
+        let SectionKind::Ca(name) = &section.kind else { continue };
+        let _ = write!(out, "\nca {}\n", quoted(name));
+        for param in section.params.iter().filter(|p| !p.value.is_empty()) {
+            if let Some(keyword) = keywords::find_ca(&param.key) {
+                line(&mut out, &param.key.to_ascii_lowercase(), keyword.kind, param);
+            }
+        }
+    }
     for i in 0..conns.len() {
         let Some((name, _, merged)) = conns.merged(i) else { continue };
         match merged.diagnostics.iter().find(|d| d.severity == Severity::Error) {
@@ -58,7 +67,7 @@ fn write(sections: &Sections) -> String {
 fn conn(out: &mut String, name: &str, merged: &Merged<'_>) {
     // Writing to a String cannot fail.
     let _ = write!(out, "\n# begin conn {name}\nconn {}\n", quoted(name));
-    for keyword in keywords::all().filter(|k| k.scope != Scope::Setup) {
+    for keyword in keywords::all().filter(|k| matches!(k.scope, Scope::End | Scope::Conn)) {
         let sides: &[Side] =
             if keyword.scope == Scope::End { &[Side::Left, Side::Right] } else { &[Side::Both] };
         for &side in sides {

@@ -13,6 +13,7 @@ use std::io::Read;
 use std::path::Path;
 
 pub mod algs;
+mod ca;
 pub mod canonical;
 mod conn;
 pub mod diag;
@@ -27,6 +28,7 @@ mod setup;
 pub mod source;
 pub mod values;
 
+pub use ca::Ca;
 pub use conn::{Conn, ConnError, Pending, Refusal};
 pub use diag::{Diagnostic, Severity};
 pub use setup::SetupSection;
@@ -45,6 +47,8 @@ pub struct Config {
     pub conns: Vec<Conn>,
     /// The conns that cannot.
     pub conn_errors: Vec<ConnError>,
+    /// `ca` sections.
+    pub cas: Vec<Ca>,
     /// Lines of `config setup` that could not be read and were left out.
     pub setup_errors: Vec<Diagnostic>,
     /// Notes and warnings that are not about one conn.
@@ -112,13 +116,7 @@ fn build(sections: &Sections) -> Config {
     config.setup = setup::build(&sections.list, &mut config.warnings);
     let setups = sections.list.iter().filter(|s| s.kind == parse::SectionKind::Setup);
     config.setup_errors = setups.flat_map(|s| s.errors.iter().cloned()).collect();
-    for section in &sections.list {
-        if let parse::SectionKind::Ca(name) = &section.kind {
-            let message = format!("ca {name} is not read: put its certificate into /etc/ipsec.d/cacerts");
-            let place = Place { line: section.span.line, column: 1, ..Place::file(&section.span.file) };
-            config.warnings.push(Diagnostic::new(Severity::Note, place, message));
-        }
-    }
+    config.cas = ca::build(&sections.list, &mut config.warnings);
     let conns = merge::Conns::new(&sections.list, config.dialect);
     config.warnings.extend(conns.default_diagnostics());
     for i in 0..conns.len() {

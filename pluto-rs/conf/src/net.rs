@@ -89,7 +89,7 @@ fn hosts_end(net: IpNet) -> IpAddr {
     }
 }
 
-/// `left=`: an address, one of the `%` words, `%ifname`, or a host name (of `name/IP`, the name).
+/// `left=`: an address, one of the `%` words, `%ifname`, or a host name (of `name/IP` and `%dns/name/IP`, the name).
 ///
 /// # Errors
 /// Why it is none of these.
@@ -103,6 +103,9 @@ pub fn host(s: &str) -> Result<HostSpec, String> {
         "%opportunisticgroup" | "%oppogroup" => return Ok(HostSpec::OpportunisticGroup),
         "%dns" | "%hostname" | "%address" => return Ok(HostSpec::Unset),
         _ => {}
+    }
+    if let Some(name) = s.strip_prefix("%dns/") {
+        return host(name);
     }
     if let Some(interface) = s.strip_prefix('%') {
         // IFNAMSIZ of Linux.

@@ -20,11 +20,14 @@ pub fn read(path: &Path) -> Result<String, String> {
     Ok(text_of(bytes))
 }
 
-/// Reads `path` as bytes.
+/// Reads `path` as bytes. `/dev/null` is an empty file, as people include it.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
+    if path == Path::new("/dev/null") {
+        return Ok(Vec::new());
+    }
     // Asked before opening: opening a FIFO would wait for a writer.
     let meta = std::fs::metadata(path).map_err(|e| plain(&e))?;
     if !meta.is_file() {
@@ -88,6 +91,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(read(dir.path()).unwrap_err(), "is a directory");
         assert_eq!(read(Path::new("/dev/zero")).unwrap_err(), "is not a regular file");
+        assert_eq!(read(Path::new("/dev/null")), Ok(String::new()));
         assert_eq!(read(&dir.path().join("none")).unwrap_err(), "No such file or directory");
         let f = dir.path().join("f");
         std::fs::write(&f, b"a\0b").unwrap();

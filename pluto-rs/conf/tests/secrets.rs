@@ -86,6 +86,31 @@ fn bad_records_are_dropped_alone() {
 }
 
 #[test]
+fn indented_records_are_records() {
+    let text = format!(
+        "  {A} {B} : PSK \"first\"\n\t: PSK \"second\"\n  @x : XAUTH \"y\"\n: RSA k.pem\n\t\"pass\"\n\t%any : PSK\n\t\t\"third\"\n"
+    );
+    assert_eq!(keys(&text, A, B), ["first"]);
+    assert_eq!(keys(&text, "10.0.0.1", "10.0.0.2"), ["third", "second"]);
+    assert_eq!(
+        said(&text),
+        ["\"/nonexistent/s\" line 1: file starts with indentation (continuation notation); read as a record"]
+    );
+    let (records, _) = parse_all(Path::new("/nonexistent/s"), text.as_bytes(), &|_| None);
+    assert_eq!(records.iter().map(|r| r.line).collect::<Vec<_>>(), [1, 2, 3, 4, 6]);
+}
+
+#[test]
+fn an_index_nobody_can_be_serves_nobody() {
+    let text = "$SERVER : PSK \"a\"\n%any {PEER} : PSK \"b\"\n";
+    assert_eq!(keys(text, A, B), ["b"]);
+    assert_eq!(
+        said(text)[0],
+        "\"/nonexistent/s\" line 1: index \"$SERVER\" is not an identity; taken as a name that nobody has"
+    );
+}
+
+#[test]
 fn includes_are_relative_to_their_file() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("d")).unwrap();

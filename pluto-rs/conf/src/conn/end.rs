@@ -110,6 +110,15 @@ impl Builder<'_> {
                 Err(why) => self.bad_protoport(side, p, &why),
             }
         }
+        // libreswan: `NET/BITS/PROTOCOL[/PORT]`.
+        let second = text.match_indices('/').nth(1).map(|(i, _)| i).filter(|_| !virtual_list);
+        if let Some((net, selector)) = second.and_then(|i| text.split_at_checked(i)) {
+            text = net;
+            match net::protoport(selector.trim_start_matches('/')) {
+                Ok(protoport) => end.protoport = protoport,
+                Err(why) => self.bad_protoport(side, p, &why),
+            }
+        }
         match net::client(text.trim()) {
             Ok(client) => end.client = client,
             Err(_) if matches!(text, "%dynamic" | "%dynamic6" | "") => {}
@@ -144,10 +153,18 @@ impl Builder<'_> {
             Ok(id) => end.id = id,
             Err(_) if matches!(text, "%fromcert" | "%cert") => end.id_from_cert = true,
             Err(_) if matches!(text, "%myid" | "%null" | "%none" | "%any" | "") => {}
-            Err(_) if net::is_host_name(text) && self.dialect == Dialect::Strongswan => {
+            // There any text that is nothing else is a name.
+            Err(_) if self.dialect == Dialect::Strongswan && !text.contains(['=', '@', ':', '%']) => {
                 end.id = Id::Fqdn(text.to_string());
             }
             Err(_) if net::is_host_name(text) => pending.id_name = Some(text.to_string()),
+            // As ever, the end's address then is its identity; without an address, anybody's would be.
+            Err(why)
+                if matches!(end.host, HostSpec::Addr(_) | HostSpec::DefaultRoute) && !text.contains('=') =>
+            {
+                let message = format!("027 bad {} --id: {why} (ignored)", side.prefix());
+                self.say(Severity::Warning, p, message);
+            }
             Err(why) => self.bad("id", side, "id", p, &why),
         }
     }

@@ -17,6 +17,8 @@ pub enum Scope {
     Conn,
     /// `conn`, with `left` or `right` in front; without, it means right.
     End,
+    /// `ca`.
+    Ca,
 }
 
 /// Which end.
@@ -150,6 +152,13 @@ pub struct Found {
     pub side: Side,
 }
 
+/// Finds the keyword of a `ca` section that a key stands for.
+pub(crate) fn find_ca(key: &str) -> Option<&'static Keyword> {
+    let key = normal(key);
+    let is = |k: &&Keyword| k.scope == Scope::Ca && (k.name == key || k.aliases.contains(&key.as_str()));
+    all().find(is)
+}
+
 /// Finds the keyword a key stands for in a conn (`in_setup` false) or in `config setup`.
 pub fn find(key: &str, in_setup: bool) -> Option<Found> {
     let key = normal(key);
@@ -158,7 +167,8 @@ pub fn find(key: &str, in_setup: bool) -> Option<Found> {
 
 /// The known name nearest to `key`, as one would write it.
 pub fn nearest(key: &str, in_setup: bool) -> Option<&'static str> {
-    crate::diag::did_you_mean(&normal(key), index(in_setup).keys().map(String::as_str))
+    let usual = |name: &&str| !name.starts_with("left_") && !name.starts_with("right_");
+    crate::diag::did_you_mean(&normal(key), index(in_setup).keys().map(String::as_str).filter(usual))
 }
 
 fn normal(key: &str) -> String {
@@ -170,7 +180,8 @@ fn index(in_setup: bool) -> &'static HashMap<String, Found> {
     static CONN: OnceLock<HashMap<String, Found>> = OnceLock::new();
     let build = || {
         let mut map = HashMap::new();
-        for keyword in all().filter(|k| (k.scope == Scope::Setup) == in_setup) {
+        let here = |k: &&Keyword| (k.scope == Scope::Setup) == in_setup && k.scope != Scope::Ca;
+        for keyword in all().filter(here) {
             for name in std::iter::once(&keyword.name).chain(keyword.aliases) {
                 let name = normal(name);
                 if keyword.scope != Scope::End {
@@ -179,6 +190,10 @@ fn index(in_setup: bool) -> &'static HashMap<String, Found> {
                 }
                 for side in [Side::Left, Side::Right] {
                     map.insert(format!("{}{name}", side.prefix()), Found { keyword, side });
+                    if !name.is_empty() {
+                        // libreswan's long form.
+                        map.insert(format!("{}_{name}", side.prefix()), Found { keyword, side });
+                    }
                 }
                 // Without a prefix it means right, unless the name is one of the whole conn.
                 if !name.is_empty() {
@@ -209,6 +224,9 @@ mod tests {
         assert_eq!(find("virtual-private", true).map(|f| f.keyword.name), Some("virtual_private"));
         assert!(find("virtual_private", false).is_none());
         assert_eq!(nearest("leftprotoprt", false), Some("leftprotoport"));
+        assert_eq!(name("left-updown"), Some(("updown", Side::Left)));
+        assert_eq!(find_ca("CRLuri1").map(|k| k.name), Some("crluri"));
+        assert!(find_ca("left").is_none() && find("cacert", false).is_none());
     }
 
     #[test]
@@ -216,7 +234,11 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for k in all() {
             for n in std::iter::once(&k.name).chain(k.aliases) {
-                let scope = if k.scope == Scope::Setup { "s" } else { "c" };
+                let scope = match k.scope {
+                    Scope::Setup => "s",
+                    Scope::Ca => "a",
+                    Scope::Conn | Scope::End => "c",
+                };
                 let clash = k.scope == Scope::End && (*n == "auth" || *n == "modecfg");
                 assert!(clash || seen.insert(format!("{scope}{}", normal(n))), "{n}");
             }

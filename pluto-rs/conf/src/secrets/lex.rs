@@ -35,12 +35,29 @@ impl Record<'_> {
         let brace = self.tokens.iter().rev().find_map(|t| t.word().filter(|w| matches!(*w, "{" | "}")));
         brace == Some("{")
     }
+
+    /// Whether a whole key follows the colon, so that nothing but a passphrase can still belong to it.
+    fn is_complete(&self) -> bool {
+        let colon = self.tokens.iter().position(|t| t.word() == Some(":"));
+        let key = colon.and_then(|i| self.tokens.get(i + 1..)).unwrap_or_default();
+        !self.is_open() && (key.len() > 1 || key.first().is_some_and(|t| t.quoted))
+    }
+
+    /// Whether the tokens are a record of their own: one with a colon, or an include.
+    fn is_record(&self) -> bool {
+        let first = self.tokens.first().and_then(Token::word);
+        first.is_some_and(|w| w.eq_ignore_ascii_case("include"))
+            || self.tokens.iter().any(|t| t.word() == Some(":"))
+    }
 }
 
-/// Splits a file into records; `Err` items are lines that belong to none.
+/// Splits a file into records. The second value is the first line, if it is indented: Openswan skipped it.
+///
+/// Indented lines go on with the record above, unless that is complete and the line is a whole record, as strongSwan's files
+/// have them.
 pub(super) fn records(text: &[u8]) -> (Vec<Record<'_>>, Option<u32>) {
     let mut records: Vec<Record<'_>> = Vec::new();
-    let mut orphan = None;
+    let mut indented = None;
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     for (i, line) in text.split(|&b| b == b'\n').enumerate() {
         let number = u32::try_from(i + 1).unwrap_or(u32::MAX);
@@ -51,15 +68,23 @@ pub(super) fn records(text: &[u8]) -> (Vec<Record<'_>>, Option<u32>) {
         }
         // A `}` in column one ends the block that is open, as people write it.
         let closes = content[0] == b'}' && records.last().is_some_and(Record::is_open);
+        let new = || Record { tokens: Vec::new(), line: number, unterminated: None };
         if content.len() == line.len() && !closes {
-            records.push(Record { tokens: Vec::new(), line: number, unterminated: None });
+            records.push(new());
+        } else if records.last().is_none_or(Record::is_complete) {
+            let mut own = new();
+            tokens(content, number, &mut own);
+            if own.is_record() || records.is_empty() {
+                indented = indented.or(records.is_empty().then_some(number));
+                records.push(own);
+                continue;
+            }
         }
-        match records.last_mut() {
-            Some(record) => tokens(content, number, record),
-            None => orphan = orphan.or(Some(number)),
+        if let Some(record) = records.last_mut() {
+            tokens(content, number, record);
         }
     }
-    (records, orphan)
+    (records, indented)
 }
 
 /// Adds the tokens of one line to `record`.

@@ -10,8 +10,8 @@
 //!         | (EAP | NTLM | …) anything
 //! ```
 //!
-//! A record with a bad index is dropped (Openswan kept it without that index, which could make it everybody's secret). No
-//! message of this module holds a part of a secret.
+//! An index that is no identity stands for itself, which nobody is (Openswan kept the record without it, which could make
+//! it everybody's secret). No message of this module holds a part of a secret.
 
 pub(crate) mod data;
 mod lex;
@@ -132,9 +132,10 @@ impl<'r> Loader<'r> {
     }
 
     fn text(&mut self, path: &Path, text: &[u8], depth: usize) {
-        let (records, orphan) = lex::records(text);
-        if let Some(line) = orphan {
-            self.say(Severity::Error, path, line, "file starts with indentation (continuation notation)");
+        let (records, indented) = lex::records(text);
+        if let Some(line) = indented {
+            let message = "file starts with indentation (continuation notation); read as a record";
+            self.say(Severity::Warning, path, line, message);
         }
         for record in &records {
             if let Some(line) = record.unterminated {

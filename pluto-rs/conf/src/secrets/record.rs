@@ -230,6 +230,11 @@ fn index(
                 Id::Fqdn(text.to_string())
             }
         }),
-        Err(why) => bad(format!("index \"{text}\" {why}")),
+        Err(why) if text.contains('=') => bad(format!("index \"{text}\" {why}")),
+        Err(_) => {
+            let message = format!("index \"{text}\" is not an identity; taken as a name that nobody has");
+            said.push(Finding { severity: Severity::Warning, line: token.line, message });
+            Ok(Id::Fqdn(text.to_string()))
+        }
     }
 }

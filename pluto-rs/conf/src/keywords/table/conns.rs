@@ -97,7 +97,7 @@ pub(super) const CONNS: &[Keyword] = &[
     conn("phase2", Word(&[("esp", "esp"), ("ah", "ah"), ("ah+esp", "ah+esp"), ("default", "esp")]), "esp")
         .alias(&["auth"]),
     conn("dpddelay", Time, ""),
-    conn("dpdtimeout", Time, ""),
+    conn("dpdtimeout", Time, "").alias(&["ikev1-dpdtimeout"]),
     conn(
         "dpdaction",
         Word(&[

@@ -65,7 +65,7 @@ pub(super) const ENDS: &[Keyword] = &[
         .differs("there is no NSS database; name the key with leftcert= or leftrsasigkey="),
     end("ecdsakey", Text, "")
         .of(Libreswan)
-        .alias(&["eckey"])
+        .alias(&["eckey", "eddsakey"])
         .differs("raw ECDSA keys are not used; use leftcert="),
     end("autheap", Text, "none").of(Libreswan).ignored(V2),
     end("cat", Bool, "no").of(Libreswan).ignored("client address translation is not done"),

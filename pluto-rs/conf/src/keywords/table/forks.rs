@@ -140,6 +140,7 @@ pub(super) const FORKS: &[Keyword] = &[
             "send-no-esp-tfc",
             "send-supported-auth-methods",
             "childless",
+            "reject-simultaneous-ike-auth",
             "dh-downgrade",
             "ppk-ids",
         ])

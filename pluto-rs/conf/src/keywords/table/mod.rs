@@ -2,6 +2,7 @@
 
 use super::Keyword;
 
+mod cas;
 mod conns;
 mod ends;
 mod forks;
@@ -18,7 +19,7 @@ const FETCH: &str = "nothing is fetched from a network; put certificates and CRL
 const LABELS: &str = "labeled IPsec is not served";
 const POLICIES: &[(&str, &str)] = &[("compat", "compat"), ("modern", "modern"), ("legacy", "legacy")];
 
-/// Every keyword: those of `config setup`, of ends, of conns.
+/// Every keyword: those of `config setup`, of ends, of conns, of `ca` sections.
 pub fn all() -> impl Iterator<Item = &'static Keyword> + Clone {
-    [setup::SETUP, ends::ENDS, conns::CONNS, forks::FORKS].into_iter().flatten()
+    [setup::SETUP, ends::ENDS, conns::CONNS, forks::FORKS, cas::CAS].into_iter().flatten()
 }

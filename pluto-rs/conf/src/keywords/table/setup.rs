@@ -130,4 +130,9 @@ pub(super) const SETUP: &[Keyword] = &[
     setup("forwardcontrol", Text, "").ignored(OBSOLETE),
     setup("rp_filter", Text, "").ignored(OBSOLETE),
     setup("plutofork", Text, "").ignored(OBSOLETE),
+    setup("rundir", Text, "")
+        .of(Libreswan)
+        .alias(&["logstderr", "loglimit", "exampledir"])
+        .ignored(LIBRESWAN),
+    setup("secctx-attr-type", Text, "").of(Libreswan).ignored(LABELS),
 ];
