@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Diagnostic, Severity, tell};
 use crate::keywords::{self, Effect, Kind};
 use crate::parse::{Param, Section, SectionKind};
 
@@ -32,7 +32,7 @@ pub(crate) fn build(sections: &[Section], notes: &mut Vec<Diagnostic>) -> Vec<Ca
     let all: Vec<(String, &Section)> = sections.iter().filter_map(|s| Some((named(s)?, s))).collect();
     for (name, section) in &all {
         let soft = |d: &Diagnostic| Diagnostic { severity: Severity::Warning, ..d.clone() };
-        notes.extend(section.errors.iter().map(soft));
+        section.errors.iter().for_each(|d| tell(notes, soft(d)));
         section.params.iter().for_each(|p| check(name, p, notes));
     }
     let wanted = all.iter().filter(|(name, _)| name != "%default");
@@ -41,7 +41,7 @@ pub(crate) fn build(sections: &[Section], notes: &mut Vec<Diagnostic>) -> Vec<Ca
 
 /// Says what a parameter does not do.
 fn check(section: &str, p: &Param, notes: &mut Vec<Diagnostic>) {
-    let mut say = |severity, message| notes.push(Diagnostic::new(severity, p.place(), message));
+    let mut say = |severity, message| tell(notes, Diagnostic::new(severity, p.place(), message));
     match keywords::find_ca(&p.key) {
         None => say(Severity::Warning, format!("keyword '{}' is not valid in a ca ({section})", p.key)),
         Some(keyword) => match (keyword.effect, keyword.kind) {
@@ -75,7 +75,7 @@ fn resolve(name: &str, section: &Section, all: &[(String, &Section)], notes: &mu
     {
         let message = format!("cacert={} is not read from there", p.value);
         let help = format!("put it into {TRUSTED}");
-        notes.push(Diagnostic::new(Severity::Warning, p.place(), message).with_help(help));
+        tell(notes, Diagnostic::new(Severity::Warning, p.place(), message).with_help(help));
     }
     Ca {
         name: name.to_string(),

@@ -114,6 +114,32 @@ impl Diagnostic {
 
 /// Longest piece of a line that is shown.
 const MAX_SHOWN: usize = 200;
+/// Most findings about one thing.
+const MAX_TOLD: usize = 100;
+
+/// As much of a line as a finding keeps.
+pub(crate) fn excerpt(text: &str) -> String {
+    text.chars().take(2 * MAX_SHOWN).collect()
+}
+
+/// Whether [`tell`] has enough, so that it is not worth finding out more about one.
+pub(crate) fn enough(list: &[Diagnostic]) -> bool {
+    list.len() > MAX_TOLD
+}
+
+/// Adds a finding, unless there are enough; the first error always finds room.
+pub(crate) fn tell(list: &mut Vec<Diagnostic>, finding: Diagnostic) {
+    if list.len() < MAX_TOLD {
+        return list.push(finding);
+    }
+    if list.len() == MAX_TOLD {
+        let message = "more of this kind is not told";
+        list.push(Diagnostic::new(Severity::Note, Place::file(&finding.place.file), message));
+    }
+    if finding.severity == Severity::Error && list.iter().all(|d| d.severity != Severity::Error) {
+        list.push(finding);
+    }
+}
 
 /// `s` without control characters and not longer than `max` characters.
 fn printable(s: &str, max: usize) -> String {
@@ -153,6 +179,7 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
     let limit = (word.len() / 2).clamp(1, 3);
     known
         .into_iter()
+        .filter(|k| k.len().abs_diff(word.len()) <= limit)
         .map(|k| (edit_distance(&word, k), k))
         .filter(|&(d, _)| d <= limit)
         .min_by_key(|&(d, _)| d)

@@ -6,19 +6,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Most files one pattern may name.
-pub const MAX_MATCHES: usize = 1000;
+pub const MAX_MATCHES: usize = crate::source::MAX_FILES;
+/// Most directories that are searched for one pattern: links may make a tree endless.
+const MAX_SEARCHED: usize = 10_000;
 /// Most patterns that `{…}` may expand to.
 const MAX_BRACES: usize = 256;
 
 /// The files `pattern` names, sorted; a relative pattern is taken from `base`. A pattern without wildcards names its
 /// file if something of that name exists. At most [`MAX_MATCHES`] + 1 paths are returned.
-pub fn expand(pattern: &str, base: &Path) -> Vec<PathBuf> {
+///
+/// # Errors
+/// There is too much to search.
+pub fn expand(pattern: &str, base: &Path) -> Result<Vec<PathBuf>, String> {
     let mut found = Vec::new();
+    let mut budget = MAX_SEARCHED;
     for plain in braces(pattern) {
         let mut one = Vec::new();
         let start = if plain.starts_with('/') { PathBuf::from("/") } else { base.to_path_buf() };
         let parts: Vec<&str> = plain.split('/').filter(|p| !p.is_empty()).collect();
-        walk(&start, &parts, &mut one);
+        walk(&start, &parts, &mut one, &mut budget)
+            .ok_or_else(|| format!("'{pattern}' means more than {MAX_SEARCHED} directories to search"))?;
         one.sort();
         found.extend(one);
         if found.len() > MAX_MATCHES {
@@ -26,26 +33,27 @@ pub fn expand(pattern: &str, base: &Path) -> Vec<PathBuf> {
             break;
         }
     }
-    found
+    Ok(found)
 }
 
-/// Adds what `parts` match below `dir`.
-fn walk(dir: &Path, parts: &[&str], found: &mut Vec<PathBuf>) {
-    let Some((first, rest)) = parts.split_first() else { return };
+/// Adds what `parts` match below `dir`; nothing when the budget of directories is used up.
+fn walk(dir: &Path, parts: &[&str], found: &mut Vec<PathBuf>, budget: &mut usize) -> Option<()> {
+    let Some((first, rest)) = parts.split_first() else { return Some(()) };
     if found.len() > MAX_MATCHES {
-        return;
+        return Some(());
     }
+    *budget = budget.checked_sub(1)?;
     if !first.contains(['*', '?', '[']) {
         let next = dir.join(first);
         match rest.is_empty() {
             true if next.symlink_metadata().is_ok() => found.push(next),
             true => {}
-            false => walk(&next, rest, found),
+            false => walk(&next, rest, found, budget)?,
         }
-        return;
+        return Some(());
     }
     let pattern: Vec<char> = first.chars().collect();
-    let Ok(entries) = fs::read_dir(dir) else { return };
+    let Ok(entries) = fs::read_dir(dir) else { return Some(()) };
     let mut names: Vec<String> = entries
         .filter_map(|e| e.ok()?.file_name().into_string().ok())
         .filter(|n| !n.starts_with('.') || first.starts_with('.'))
@@ -57,10 +65,11 @@ fn walk(dir: &Path, parts: &[&str], found: &mut Vec<PathBuf>) {
         let next = dir.join(name);
         match rest.is_empty() {
             true => found.push(next),
-            false if next.is_dir() => walk(&next, rest, found),
+            false if next.is_dir() => walk(&next, rest, found, budget)?,
             false => {}
         }
     }
+    Some(())
 }
 
 /// Whether `name` matches `pattern` (one path component). Linear in the product of both lengths.
@@ -202,6 +211,7 @@ mod tests {
         }
         let names = |p: &str| -> Vec<String> {
             expand(p, dir.path())
+                .unwrap()
                 .iter()
                 .map(|p| p.file_name().unwrap().to_string_lossy().into_owned())
                 .collect()

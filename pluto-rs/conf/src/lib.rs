@@ -38,6 +38,9 @@ use dialect::Dialect;
 use ipsec_types::conn::Auto;
 use parse::Sections;
 
+/// Most conns of a configuration, those that `leftsubnets=` makes included.
+const MAX_CONNS: usize = 200_000;
+
 /// A configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
@@ -128,7 +131,14 @@ fn build(sections: &Sections) -> Config {
             text: format!("conn {name}"),
             ..Place::file(&section.span.file)
         };
-        match conn::build(name, place, merged, config.dialect) {
+        match conn::build(name, place.clone(), merged, config.dialect) {
+            Ok(conns) if config.conns.len() + conns.len() > MAX_CONNS => {
+                let auto = conns.first().map_or(Auto::Ignore, |c| c.spec.auto);
+                let message = format!("while loading '{name}': more than {MAX_CONNS} conns");
+                let diagnostics = vec![Diagnostic::new(Severity::Error, place, message)];
+                let error = ConnError { name: name.to_string(), refusal: Refusal::Wrong, auto, diagnostics };
+                config.conn_errors.push(error);
+            }
             Ok(conns) => config.conns.extend(conns),
             Err(error) => config.conn_errors.push(error),
         }

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Diagnostic, Severity, enough, tell};
 use crate::dialect::Dialect;
 use crate::keywords::{self, Effect, Kind, Scope, Side};
 use crate::parse::{Param, Section, SectionKind};
@@ -22,6 +22,8 @@ struct Layer<'a> {
     appended: HashMap<Slot, Vec<&'a Param>>,
     /// `also=` and (true) `alsoflip=`, with the parameter that says so.
     also: Vec<(String, bool, &'a Param)>,
+    /// There were more than fit, which has been told.
+    too_many_also: bool,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -112,7 +114,7 @@ impl<'a> Conns<'a> {
             }
             merged.add(layer, flip);
             // Bounded: only sections not seen before add to the list, and each name is asked for once.
-            for (n, f, p) in layer.also.iter().take(MAX_ALSO * 4) {
+            for (n, f, p) in &layer.also {
                 work.push((n, *f != flip, *p));
             }
         }
@@ -133,7 +135,7 @@ impl<'a> Merged<'a> {
                 self.appended.entry(turn(slot)).or_insert_with(|| params.clone());
             }
         }
-        self.diagnostics.extend(layer.diagnostics.iter().cloned());
+        layer.diagnostics.iter().for_each(|d| tell(&mut self.diagnostics, d.clone()));
     }
 
     fn add_default(&mut self, layer: &Layer<'a>) {
@@ -157,7 +159,8 @@ impl<'a> Layer<'a> {
 
     fn add(&mut self, conn: &str, param: &'a Param, dialect: Dialect) {
         let Some(found) = keywords::find(&param.key, false) else {
-            return self.diagnostics.push(unknown(conn, param));
+            let finding = unknown(conn, param, !enough(&self.diagnostics));
+            return tell(&mut self.diagnostics, finding);
         };
         let slot = (found.keyword.name, found.side);
         debug_assert!(found.keyword.scope != Scope::Setup);
@@ -168,7 +171,24 @@ impl<'a> Layer<'a> {
         if found.keyword.kind == Kind::Append {
             if matches!(slot.0, "also" | "alsoflip") {
                 for name in param.value.split_whitespace() {
-                    self.also.push((name.to_string(), slot.0 == "alsoflip", param));
+                    let flip = slot.0 == "alsoflip";
+                    // The same again says nothing new, as often as it may be said.
+                    if self.also.iter().any(|a| (a.0.as_str(), a.1) == (name, flip)) {
+                        continue;
+                    }
+                    if self.also.len() > MAX_ALSO {
+                        if std::mem::replace(&mut self.too_many_also, true) {
+                            return;
+                        }
+                        let message = format!(
+                            "while loading conn '{conn}', too many also= used at section {name}. Limit is {MAX_ALSO}"
+                        );
+                        return tell(
+                            &mut self.diagnostics,
+                            Diagnostic::new(Severity::Error, param.place(), message),
+                        );
+                    }
+                    self.also.push((name.to_string(), flip, param));
                 }
             } else {
                 self.appended.entry(slot).or_default().push(param);
@@ -184,7 +204,7 @@ impl<'a> Layer<'a> {
             && !is_default(found.keyword, param)
         {
             let message = format!("{}= has no effect: {why}", param.key);
-            self.diagnostics.push(Diagnostic::new(severity, param.place(), message));
+            tell(&mut self.diagnostics, Diagnostic::new(severity, param.place(), message));
         }
         match self.settings.get(&slot) {
             None => {
@@ -203,8 +223,8 @@ impl<'a> Layer<'a> {
                     param.key, param.span.line
                 );
                 let first_line = format!("first set to `{}' in line {}", first.value, first.span.line);
-                self.diagnostics
-                    .push(Diagnostic::new(severity, param.place(), message).with_help(first_line));
+                let finding = Diagnostic::new(severity, param.place(), message).with_help(first_line);
+                tell(&mut self.diagnostics, finding);
                 if dialect == Dialect::Strongswan {
                     self.settings.insert(slot, param);
                 }
@@ -222,14 +242,15 @@ pub(crate) fn is_default(keyword: &keywords::Keyword, param: &Param) -> bool {
     word(&param.value) == word(keyword.default)
 }
 
-/// The finding for a key that no conn has.
-fn unknown(conn: &str, param: &Param) -> Diagnostic {
+/// The finding for a key that no conn has, with what may be meant if asked for.
+fn unknown(conn: &str, param: &Param, suggest: bool) -> Diagnostic {
     if keywords::find(&param.key, true).is_some() {
         let message = format!("keyword '{}' is not valid in a conn ({conn})", param.key);
         return Diagnostic::new(Severity::Warning, param.place(), message)
             .with_help("it belongs in `config setup'");
     }
-    let help = match keywords::nearest(&param.key, false) {
+    let near = if suggest { keywords::nearest(&param.key, false) } else { None };
+    let help = match near {
         Some(near) => format!("unknown keyword; did you mean `{near}'?"),
         None => "unknown keyword".to_string(),
     };

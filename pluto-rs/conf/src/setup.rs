@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ipsec_types::auth::{CryptoPolicy, StrictCrl};
 use ipsec_types::whack::SetupSpec;
 
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Diagnostic, Severity, enough, tell};
 use crate::keywords::{self, Effect, Kind};
 use crate::net;
 use crate::parse::{Param, Section, SectionKind};
@@ -107,13 +107,13 @@ pub(crate) fn build(sections: &[Section], notes: &mut Vec<Diagnostic>) -> SetupS
             continue;
         }
         if let Err(d) = set(&mut setup, param, notes) {
-            notes.push(*d);
+            tell(notes, *d);
         }
     }
     for later in all.filter(|s| !s.params.is_empty()) {
         if let Some(first) = later.params.first() {
             let message = "only the first config setup counts; this one is not used";
-            notes.push(Diagnostic::new(Severity::Warning, first.place(), message));
+            tell(notes, Diagnostic::new(Severity::Warning, first.place(), message));
         }
     }
     setup
@@ -126,7 +126,8 @@ fn set(setup: &mut SetupSection, p: &Param, notes: &mut Vec<Diagnostic>) -> Resu
             return Err(warn(format!("keyword '{}' is not valid in config setup; not used", p.key)));
         }
         let d = warn(format!("unknown keyword '{}' in config setup; not used", p.key));
-        return Err(match keywords::nearest(&p.key, true) {
+        let near = if enough(notes) { None } else { keywords::nearest(&p.key, true) };
+        return Err(match near {
             Some(near) => Box::new(d.with_help(format!("did you mean `{near}'?"))),
             None => d,
         });
@@ -138,7 +139,7 @@ fn set(setup: &mut SetupSection, p: &Param, notes: &mut Vec<Diagnostic>) -> Resu
     if let Effect::Ignored(why) | Effect::Differs(why) = keyword.effect {
         if !crate::merge::is_default(keyword, p) {
             let message = format!("{}= has no effect: {why}", p.key);
-            notes.push(Diagnostic::new(Severity::Note, p.place(), message));
+            tell(notes, Diagnostic::new(Severity::Note, p.place(), message));
         }
         return Ok(());
     }
@@ -199,7 +200,7 @@ fn set(setup: &mut SetupSection, p: &Param, notes: &mut Vec<Diagnostic>) -> Resu
         }
         "virtual_private" => {
             let (list, said) = net::virtual_private(&p.value);
-            notes.extend(said.into_iter().map(|m| *warn(m)));
+            said.into_iter().for_each(|m| tell(notes, *warn(m)));
             setup.engine.virtual_private = list;
             setup.virtual_private = p.value.clone();
         }

@@ -7,7 +7,11 @@ use std::path::Path;
 /// Largest file that is read, in octets.
 pub const MAX_FILE: u64 = 16 << 20;
 /// Most files one load reads.
-pub const MAX_FILES: usize = 1000;
+pub const MAX_FILES: usize = 4096;
+/// Most octets one load reads, however many files they are in.
+pub const MAX_TOTAL: usize = 64 << 20;
+/// Longest line, in octets.
+pub const MAX_LINE: usize = 64 << 10;
 /// How deep files may include each other, the first one counted.
 pub const MAX_DEPTH: usize = 10;
 
@@ -33,6 +37,9 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     if !meta.is_file() {
         return Err(if meta.is_dir() { "is a directory".into() } else { "is not a regular file".into() });
     }
+    if meta.len() > MAX_FILE {
+        return Err(too_large());
+    }
     let file = File::open(path).map_err(|e| plain(&e))?;
     bounded(file)
 }
@@ -49,12 +56,16 @@ fn bounded(input: impl Read) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     input.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|e| plain(&e))?;
     if bytes.len() as u64 > MAX_FILE {
-        return Err(format!("is larger than {} MiB", MAX_FILE >> 20));
+        return Err(too_large());
     }
     if bytes.contains(&0) {
         return Err("is a binary file".into());
     }
     Ok(bytes)
+}
+
+fn too_large() -> String {
+    format!("is larger than {} MiB", MAX_FILE >> 20)
 }
 
 fn text_of(bytes: Vec<u8>) -> String {

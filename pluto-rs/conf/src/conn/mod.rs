@@ -84,6 +84,9 @@ pub(crate) fn build(
     Ok(conns)
 }
 
+/// Most names that `connalias=` gives a conn; more are not heard of.
+const MAX_ALIASES: usize = 100;
+
 struct Builder<'a> {
     name: &'a str,
     place: Place,
@@ -100,7 +103,7 @@ impl<'a> Builder<'a> {
     }
 
     fn say(&mut self, severity: Severity, param: &Param, message: String) {
-        self.diagnostics.push(Diagnostic::new(severity, param.place(), message));
+        self.tell(Diagnostic::new(severity, param.place(), message));
     }
 
     /// A value that cannot be understood.
@@ -184,10 +187,14 @@ impl<'a> Builder<'a> {
         first
     }
 
+    fn tell(&mut self, finding: Diagnostic) {
+        crate::diag::tell(&mut self.diagnostics, finding);
+    }
+
     /// Says something that may be found out more than once.
     fn warn_once(&mut self, finding: Diagnostic) {
         if !self.diagnostics.contains(&finding) {
-            self.diagnostics.push(finding);
+            self.tell(finding);
         }
     }
 
@@ -233,6 +240,6 @@ impl<'a> Builder<'a> {
 
     fn aliases(&self) -> Vec<String> {
         let given = self.merged.appended.get(&("connalias", Side::Both)).into_iter().flatten();
-        given.flat_map(|p| p.value.split_whitespace()).map(str::to_string).collect()
+        given.flat_map(|p| p.value.split_whitespace()).take(MAX_ALIASES).map(str::to_string).collect()
     }
 }

@@ -36,7 +36,7 @@ impl Builder<'_> {
                 self.name, spec.rekey_margin, spec.sa_lifetime
             );
             let place = self.get("rekeymargin", Side::Both).map_or_else(|| self.place.clone(), Param::place);
-            self.diagnostics.push(Diagnostic::new(Severity::Warning, place, message));
+            self.tell(Diagnostic::new(Severity::Warning, place, message));
             spec.rekey_margin = half;
         }
     }
@@ -102,7 +102,7 @@ impl Builder<'_> {
             }
             Err(error) => {
                 let d = Diagnostic::new(Severity::Error, param.place(), format!("034 {}", error.message));
-                self.diagnostics.push(match error.help {
+                self.tell(match error.help {
                     Some(help) => d.with_help(help),
                     None => d,
                 });
@@ -136,7 +136,7 @@ impl Builder<'_> {
                 "conn: \"{}\" warning dpd settings are ignored unless both dpdtimeout= and dpddelay= are set",
                 self.name
             );
-            self.diagnostics.push(Diagnostic::new(Severity::Warning, self.place.clone(), message));
+            self.tell(Diagnostic::new(Severity::Warning, self.place.clone(), message));
         }
         if spec.dpd_delay == 0 || spec.dpd_timeout == 0 || action == "none" {
             (spec.dpd_delay, spec.dpd_timeout) = (0, 0);

@@ -22,7 +22,7 @@ impl Builder<'_> {
         let right = right.unwrap_or_else(|| vec![(0, conn.spec.right.client.clone())]);
         if left.len() * right.len() > MAX_EXPANDED {
             let message = format!("while loading '{}': more than {MAX_EXPANDED} pairs of subnets", self.name);
-            self.diagnostics.push(Diagnostic::new(Severity::Error, self.place.clone(), message));
+            self.tell(Diagnostic::new(Severity::Error, self.place.clone(), message));
             return Vec::new();
         }
         let mut conns = Vec::new();
@@ -51,7 +51,8 @@ impl Builder<'_> {
             for word in p.value.split([' ', '\t', ',']).filter(|w| !w.is_empty()) {
                 number += 1;
                 match net::subnet(word) {
-                    Ok(net) if number <= MAX_EXPANDED => list.push((number, ClientSpec::Net(net))),
+                    // One too many is enough to be refused for.
+                    Ok(net) if number <= MAX_EXPANDED + 1 => list.push((number, ClientSpec::Net(net))),
                     Ok(_) => {}
                     Err(_) => {
                         let key = format!("{}subnets", side.prefix());

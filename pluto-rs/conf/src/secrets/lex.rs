@@ -27,17 +27,28 @@ pub(super) struct Record<'a> {
     pub(super) line: u32,
     /// Line on which a quote was not closed.
     pub(super) unterminated: Option<u32>,
+    /// Whether there were more than [`MAX_TOKENS`].
+    pub(super) too_long: bool,
 }
+
+/// Most tokens of one record: an RSA key has thirty, the rest is indices.
+const MAX_TOKENS: usize = 1000;
 
 impl Record<'_> {
     /// Whether a `{` has no `}` yet.
     fn is_open(&self) -> bool {
+        if self.too_long {
+            return false;
+        }
         let brace = self.tokens.iter().rev().find_map(|t| t.word().filter(|w| matches!(*w, "{" | "}")));
         brace == Some("{")
     }
 
     /// Whether a whole key follows the colon, so that nothing but a passphrase can still belong to it.
     fn is_complete(&self) -> bool {
+        if self.too_long {
+            return false;
+        }
         let colon = self.tokens.iter().position(|t| t.word() == Some(":"));
         let key = colon.and_then(|i| self.tokens.get(i + 1..)).unwrap_or_default();
         !self.is_open() && (key.len() > 1 || key.first().is_some_and(|t| t.quoted))
@@ -51,12 +62,13 @@ impl Record<'_> {
     }
 }
 
-/// Splits a file into records. The second value is the first line, if it is indented: Openswan skipped it.
+/// Splits a file into records and hands each to `each`, as long as that says so. The value is the first line, if it is
+/// indented: Openswan skipped it.
 ///
 /// Indented lines go on with the record above, unless that is complete and the line is a whole record, as strongSwan's files
 /// have them.
-pub(super) fn records(text: &[u8]) -> (Vec<Record<'_>>, Option<u32>) {
-    let mut records: Vec<Record<'_>> = Vec::new();
+pub(super) fn records<'a>(text: &'a [u8], mut each: impl FnMut(&Record<'a>) -> bool) -> Option<u32> {
+    let mut current: Option<Record<'_>> = None;
     let mut indented = None;
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     for (i, line) in text.split(|&b| b == b'\n').enumerate() {
@@ -66,25 +78,31 @@ pub(super) fn records(text: &[u8]) -> (Vec<Record<'_>>, Option<u32>) {
         if content.is_empty() || content[0] == b'#' {
             continue;
         }
+        let mut own = Record { tokens: Vec::new(), line: number, unterminated: None, too_long: false };
         // A `}` in column one ends the block that is open, as people write it.
-        let closes = content[0] == b'}' && records.last().is_some_and(Record::is_open);
-        let new = || Record { tokens: Vec::new(), line: number, unterminated: None };
-        if content.len() == line.len() && !closes {
-            records.push(new());
-        } else if records.last().is_none_or(Record::is_complete) {
-            let mut own = new();
+        let closes = content[0] == b'}' && current.as_ref().is_some_and(Record::is_open);
+        let begins = if content.len() == line.len() && !closes {
             tokens(content, number, &mut own);
-            if own.is_record() || records.is_empty() {
-                indented = indented.or(records.is_empty().then_some(number));
-                records.push(own);
-                continue;
+            true
+        } else if current.as_ref().is_none_or(Record::is_complete) {
+            tokens(content, number, &mut own);
+            own.is_record() || current.is_none()
+        } else {
+            false
+        };
+        if begins {
+            indented = indented.or((current.is_none() && content.len() < line.len()).then_some(number));
+            if current.replace(own).is_some_and(|record| !each(&record)) {
+                return indented;
             }
-        }
-        if let Some(record) = records.last_mut() {
+        } else if let Some(record) = &mut current {
             tokens(content, number, record);
         }
     }
-    (records, indented)
+    if let Some(record) = current {
+        each(&record);
+    }
+    indented
 }
 
 /// Adds the tokens of one line to `record`.
@@ -92,6 +110,10 @@ fn tokens<'a>(mut rest: &'a [u8], line: u32, record: &mut Record<'a>) {
     loop {
         rest = rest.trim_ascii_start();
         let Some(&first) = rest.first() else { return };
+        if record.tokens.len() >= MAX_TOKENS {
+            record.too_long = true;
+            return;
+        }
         if first == b'#' {
             return;
         }

@@ -25,9 +25,9 @@ use std::path::{Path, PathBuf};
 use ipsec_types::auth::{PskRecord, SecretRecord};
 use zeroize::Zeroizing;
 
-use crate::diag::{Diagnostic, Place, Severity};
+use crate::diag::{Diagnostic, Place, Severity, tell};
 use crate::glob;
-use crate::source::{self, MAX_DEPTH, MAX_FILES};
+use crate::source::{self, MAX_DEPTH, MAX_FILES, MAX_TOTAL};
 use lex::{Record, Token};
 
 pub use lookup::{lookup, psks, xauth_password};
@@ -84,26 +84,37 @@ struct Loader<'r> {
     out: Vec<SecretRecord>,
     diagnostics: Vec<Diagnostic>,
     files: usize,
+    octets: usize,
 }
+
+/// Most records of all files together.
+const MAX_RECORDS: usize = 100_000;
 
 impl<'r> Loader<'r> {
     fn new(resolver: &'r dyn Fn(&str) -> Option<IpAddr>) -> Self {
-        Loader { resolver, out: Vec::new(), diagnostics: Vec::new(), files: 0 }
+        Loader { resolver, out: Vec::new(), diagnostics: Vec::new(), files: 0, octets: 0 }
     }
 
     fn say(&mut self, severity: Severity, file: &Path, line: u32, message: impl Into<String>) {
         let place = Place { file: file.to_path_buf(), line, column: 1, width: 1, text: String::new() };
-        self.diagnostics.push(Diagnostic::new(severity, place, message));
+        tell(&mut self.diagnostics, Diagnostic::new(severity, place, message));
     }
 
     fn pattern(&mut self, pattern: &str, base: &Path, depth: usize) {
-        let paths = glob::expand(pattern, base);
+        let paths = match glob::expand(pattern, base) {
+            Ok(paths) => paths,
+            Err(why) => return self.say(Severity::Error, Path::new(pattern), 0, why),
+        };
         if paths.is_empty() {
+            self.files += 1;
             let message = format!("no secrets filename matched \"{pattern}\"");
             self.say(Severity::Warning, Path::new(pattern), 0, message);
         }
         for path in paths {
             self.file(&path, depth);
+            if self.files > MAX_FILES {
+                break;
+            }
         }
     }
 
@@ -113,11 +124,11 @@ impl<'r> Loader<'r> {
             let message = format!("preshared secrets file \"{shown}\" nested too deeply");
             return self.say(Severity::Error, path, 0, message);
         }
-        if self.files >= MAX_FILES {
+        self.files += 1;
+        if self.files > MAX_FILES {
             let message = format!("preshared secrets file \"{shown}\": more than {MAX_FILES} files");
             return self.say(Severity::Error, path, 0, message);
         }
-        self.files += 1;
         match source::read_bytes(path).map(Zeroizing::new) {
             Err(why) => self.say(Severity::Error, path, 0, format!("could not open \"{shown}\": {why}")),
             Ok(bytes) => {
@@ -132,27 +143,46 @@ impl<'r> Loader<'r> {
     }
 
     fn text(&mut self, path: &Path, text: &[u8], depth: usize) {
-        let (records, indented) = lex::records(text);
+        self.octets += text.len();
+        if self.octets > MAX_TOTAL {
+            let message = format!("more than {} MiB in all", MAX_TOTAL >> 20);
+            return self.say(Severity::Error, path, 0, message);
+        }
+        let indented = lex::records(text, |record| {
+            self.record(path, record, depth);
+            self.out.len() <= MAX_RECORDS
+        });
         if let Some(line) = indented {
             let message = "file starts with indentation (continuation notation); read as a record";
             self.say(Severity::Warning, path, line, message);
         }
-        for record in &records {
-            if let Some(line) = record.unterminated {
-                self.say(Severity::Error, path, line, "unterminated string");
-                continue;
-            }
-            let include = record.tokens.first().and_then(Token::word);
-            if include.is_some_and(|w| w.eq_ignore_ascii_case("include")) {
-                self.include(path, record, depth);
-                continue;
-            }
-            let mut said = Vec::new();
-            let read = record::read(record, path, self.resolver, &mut said);
-            self.out.extend(read);
-            for finding in said {
-                self.say(finding.severity, path, finding.line, finding.message);
-            }
+        if self.out.len() > MAX_RECORDS {
+            self.out.truncate(MAX_RECORDS);
+            self.say(
+                Severity::Error,
+                path,
+                0,
+                format!("more than {MAX_RECORDS} records; the rest is not used"),
+            );
+        }
+    }
+
+    fn record(&mut self, path: &Path, record: &Record<'_>, depth: usize) {
+        if let Some(line) = record.unterminated {
+            return self.say(Severity::Error, path, line, "unterminated string");
+        }
+        if record.too_long {
+            return self.say(Severity::Error, path, record.line, "record too long; dropped");
+        }
+        let include = record.tokens.first().and_then(Token::word);
+        if include.is_some_and(|w| w.eq_ignore_ascii_case("include")) {
+            return self.include(path, record, depth);
+        }
+        let mut said = Vec::new();
+        let read = record::read(record, path, self.resolver, &mut said);
+        self.out.extend(read);
+        for finding in said {
+            self.say(finding.severity, path, finding.line, finding.message);
         }
     }
 

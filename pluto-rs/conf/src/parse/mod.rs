@@ -8,9 +8,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::diag::{Diagnostic, Place, Severity};
+use crate::diag::{Diagnostic, Place, Severity, excerpt, tell};
 use crate::glob;
-use crate::source::{self, MAX_DEPTH, MAX_FILES};
+use crate::source::{self, MAX_DEPTH, MAX_FILES, MAX_LINE, MAX_TOTAL};
 use pest::Parser;
 use pest::iterators::Pair;
 
@@ -19,10 +19,19 @@ mod grammar {
     #[grammar = "ipsec.conf.pest"]
     pub(super) struct LineParser;
 }
+mod line;
+
 use grammar::{LineParser, Rule};
+use line::Line;
 
 /// Errors after which a load gives up.
 const MAX_ERRORS: usize = 50;
+/// Most lines that cannot be read, before what is left is not tried.
+const MAX_BAD_LINES: usize = 10_000;
+/// Most sections of a configuration.
+const MAX_SECTIONS: usize = 100_000;
+/// Most parameters of a configuration.
+const MAX_PARAMS: usize = 500_000;
 
 /// Where a key or section name stands; small, as there is one for each line that means something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,13 +61,14 @@ impl Param {
     /// The place of the key, with the parameter as its line.
     pub fn place(&self) -> Place {
         let lead = " ".repeat(usize::try_from(self.span.column).unwrap_or(1).clamp(1, 80) - 1);
-        let value = if self.quoted { format!("\"{}\"", self.value) } else { self.value.clone() };
+        let value = excerpt(&self.value);
+        let value = if self.quoted { format!("\"{value}\"") } else { value };
         Place {
             file: self.span.file.to_path_buf(),
             line: self.span.line,
             column: self.span.column.min(80),
             width: u32::try_from(self.key.chars().count()).unwrap_or(1),
-            text: format!("{lead}{}={value}", self.key),
+            text: format!("{lead}{}={value}", excerpt(&self.key)),
         }
     }
 }
@@ -144,41 +154,14 @@ struct Reader {
     current: Option<usize>,
     errors: Vec<Diagnostic>,
     files: usize,
+    /// Octets, parameters and lines that cannot be read, so far.
+    octets: usize,
+    params: usize,
+    bad_lines: usize,
+    /// Too much of something: nothing more is read.
+    full: bool,
     /// The files being read, outermost first.
     stack: Vec<PathBuf>,
-}
-
-/// A line and where it is.
-struct Line<'a> {
-    file: &'a Rc<PathBuf>,
-    number: u32,
-    text: &'a str,
-}
-
-impl Line<'_> {
-    fn place(&self, start: usize, width: usize) -> Place {
-        Place {
-            file: self.file.to_path_buf(),
-            line: self.number,
-            column: self.column(start),
-            width: u32::try_from(width.max(1)).unwrap_or(1),
-            text: self.text.to_string(),
-        }
-    }
-
-    fn column(&self, start: usize) -> u32 {
-        u32::try_from(self.text.get(..start).map_or(0, |s| s.chars().count()) + 1).unwrap_or(u32::MAX)
-    }
-
-    fn span(&self, start: usize) -> Span {
-        Span { file: Rc::clone(self.file), line: self.number, column: self.column(start) }
-    }
-
-    /// A syntax error at the word that starts at byte `at`.
-    fn syntax(&self, at: usize, help: impl Into<String>) -> Diagnostic {
-        let token = self.text.get(at..).and_then(|s| s.split([' ', '\t']).next()).unwrap_or_default();
-        Diagnostic::syntax(self.place(at, token.chars().count()), token, help)
-    }
 }
 
 impl Reader {
@@ -198,8 +181,12 @@ impl Reader {
         self.files += 1;
         self.stack.push(path.canonicalize().unwrap_or_else(|_| path.to_path_buf()));
         let file = Rc::new(path.to_path_buf());
+        self.octets += text.len();
+        if self.octets > MAX_TOTAL {
+            self.too_much(Place::file(path), &format!("more than {} MiB in all", MAX_TOTAL >> 20));
+        }
         for (i, text) in source::lines(text).enumerate() {
-            if self.errors.len() >= MAX_ERRORS {
+            if self.errors.len() >= MAX_ERRORS || self.full {
                 break;
             }
             let line = Line { file: &file, number: u32::try_from(i + 1).unwrap_or(u32::MAX), text };
@@ -215,10 +202,15 @@ impl Reader {
             return;
         }
         let indent = line.text.len() - trimmed.len();
+        if line.text.len() > MAX_LINE {
+            let message = format!("a line of more than {} KiB", MAX_LINE >> 10);
+            let error = Diagnostic::new(Severity::Error, line.place(indent, 1), message);
+            return self.bad_line(line, error, indent);
+        }
         let pair = match LineParser::parse(Rule::line, line.text) {
             Ok(mut pairs) => pairs.next(),
             Err(e) => {
-                let error = self.explain(line, &e, indent);
+                let error = line.explain(&e, indent);
                 return self.bad_line(line, error, indent);
             }
         };
@@ -236,6 +228,11 @@ impl Reader {
 
     /// An error costs the conn it stands in, or the file when it stands in none.
     fn bad_line(&mut self, line: &Line<'_>, error: Diagnostic, indent: usize) {
+        self.bad_lines += 1;
+        if self.bad_lines > MAX_BAD_LINES {
+            return self
+                .too_much(error.place, &format!("more than {MAX_BAD_LINES} lines that cannot be read"));
+        }
         let mut words = line.text.split_whitespace();
         if words.next().is_some_and(|w| w.eq_ignore_ascii_case("conn"))
             && let Some(name) = words.next()
@@ -252,7 +249,17 @@ impl Reader {
         }
     }
 
+    /// Says what there is too much of, once, and ends the reading.
+    fn too_much(&mut self, place: Place, message: &str) {
+        if !std::mem::replace(&mut self.full, true) {
+            self.errors.push(Diagnostic::new(Severity::Error, place, message));
+        }
+    }
+
     fn section(&mut self, line: &Line<'_>, indent: usize, kind: SectionKind) {
+        if self.sections.list.len() >= MAX_SECTIONS {
+            return self.too_much(line.place(indent, 1), &format!("more than {MAX_SECTIONS} sections"));
+        }
         self.current = Some(self.sections.list.len());
         self.sections.list.push(Section {
             kind,
@@ -269,6 +276,10 @@ impl Reader {
         if indent == 0 {
             let help = "expected a blank before a parameter, or `config setup', `conn NAME', `include FILE'";
             return self.errors.push(line.syntax_word(at, key.as_str(), help));
+        }
+        self.params += 1;
+        if self.params > MAX_PARAMS {
+            return self.too_much(line.place(at, 1), &format!("more than {MAX_PARAMS} parameters"));
         }
         let Some(section) = self.current.and_then(|i| self.sections.list.get_mut(i)) else {
             let help = "expected `config setup' or `conn NAME' before the first parameter";
@@ -293,19 +304,27 @@ impl Reader {
         }
         // The directory of the including file first, as the manual says; then the current one, as the code did.
         let own = line.file.parent().unwrap_or(Path::new("")).to_path_buf();
-        let mut files = glob::expand(&pattern, &own);
-        if files.is_empty() && !pattern.starts_with('/') {
-            files = glob::expand(&pattern, Path::new("."));
-        }
+        let found = match glob::expand(&pattern, &own) {
+            Ok(none) if none.is_empty() && !pattern.starts_with('/') => {
+                glob::expand(&pattern, Path::new("."))
+            }
+            other => other,
+        };
+        let files = match found {
+            Ok(files) => files,
+            Err(why) => return self.errors.push(Diagnostic::new(Severity::Error, place, why)),
+        };
         if files.is_empty() {
+            self.files += 1;
             let message = format!("could not open include filename: '{pattern}' (tried  and )");
-            self.sections.notes.push(Diagnostic::new(Severity::Note, place.clone(), message));
+            tell(&mut self.sections.notes, Diagnostic::new(Severity::Note, place.clone(), message));
+        }
+        if self.files + files.len() > MAX_FILES {
+            return self.too_much(place, &format!("more than {MAX_FILES} files included"));
         }
         let resume = self.current;
         for path in files {
-            if self.files >= MAX_FILES {
-                let message = format!("more than {MAX_FILES} files included");
-                self.errors.push(Diagnostic::new(Severity::Error, place.clone(), message));
+            if self.full {
                 break;
             }
             let name = path.canonicalize().unwrap_or_else(|_| path.clone());
@@ -325,41 +344,6 @@ impl Reader {
         }
         // In column 1 it ends the section; indented, which is an extension, the section goes on.
         self.current = if indent > 0 { resume } else { None };
-    }
-
-    /// Puts a grammar failure into the file's words.
-    fn explain(&self, line: &Line<'_>, e: &pest::error::Error<Rule>, indent: usize) -> Diagnostic {
-        let at = match e.location {
-            pest::error::InputLocation::Pos(p) | pest::error::InputLocation::Span((p, _)) => p,
-        };
-        let first = line.text[indent..].split([' ', '\t', '=']).next().unwrap_or_default();
-        let header =
-            matches!(first.to_ascii_lowercase().as_str(), "conn" | "config" | "include" | "version" | "ca");
-        let rest = line.text.get(at..).unwrap_or_default();
-        let help = match (header, indent) {
-            (true, _) if first.eq_ignore_ascii_case("config") => "expected `config setup'",
-            (true, _) if line.text.trim() == first => "expected a name",
-            (true, _) => "expected one name and the end of the line",
-            (false, 0) => {
-                "expected `config setup', `conn NAME', `include FILE', or a blank and `KEYWORD=VALUE'"
-            }
-            _ if rest.starts_with(['"', '{']) => "expected the closing quote or brace on the same line",
-            _ if rest.contains('"') => "expected the end of the line after the value",
-            _ => "expected `KEYWORD=VALUE'",
-        };
-        if !header && indent == 0 {
-            let near = crate::diag::did_you_mean(first, ["config", "conn", "include", "version"]);
-            let help = near.map_or(help.to_string(), |n| format!("{help}; did you mean `{n}'?"));
-            return line.syntax_word(indent, first, &help);
-        }
-        line.syntax(at, help)
-    }
-}
-
-impl Line<'_> {
-    /// A syntax error whose token is known.
-    fn syntax_word(&self, at: usize, token: &str, help: &str) -> Diagnostic {
-        Diagnostic::syntax(self.place(at, token.chars().count()), token, help)
     }
 }
 
