@@ -64,7 +64,11 @@ install:
 	@if [ -d man ]; then for m in man/*.[1-8]; do [ -e "$$m" ] || continue; \
 	  install -D -m 644 "$$m" "$(ROOT)/share/man/man$${m##*.}/$${m##*/}"; done; fi
 	@[ "$(ETC)" = no ] || [ ! -d etc ] || { cd etc && find . -type f ! -path './init.d/*' ! -path './systemd/*' | \
-	  while read -r f; do [ -e "$(ETCDIR)/$$f" ] || install -D -m "$$(stat -c %a "$$f")" "$$f" "$(ETCDIR)/$$f"; done; }
+	  while read -r f; do m=644; case "$$f" in *secrets) m=600;; esac; \
+	  [ -e "$(ETCDIR)/$$f" ] || install -D -m "$$m" "$$f" "$(ETCDIR)/$$f"; done; }
+	@[ "$(ETC)" = no ] || for d in certs cacerts aacerts acerts crls ocspcerts private; do \
+	  m=755; [ "$$d" != private ] || m=700; \
+	  [ -d "$(ETCDIR)/ipsec.d/$$d" ] || install -d -m "$$m" "$(ETCDIR)/ipsec.d/$$d"; done
 	@[ ! -d etc/systemd ] || for u in etc/systemd/*.service; do [ -e "$$u" ] || continue; \
 	  install -D -m 644 "$$u" "$(ROOT)/lib/systemd/system/$${u##*/}"; done
 	@[ "$(ETC)" = no ] || [ ! -d etc/init.d ] || for u in etc/init.d/*; do \
