@@ -2,9 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "tests say what they expect by panicking")]
 
+use std::path::Path;
 use std::time::Duration;
 
+use ike::PskLookup;
+use ipsec_conf::secrets;
+use ipsec_types::auth::PskRecord;
 use ipsec_types::whack::{Request, Show};
+use ipsec_types::{Id, SecretBytes};
 use sim::{CLIENT, Pair, PairConfig, clean, server_conn};
 
 fn load(pair: &mut Pair, change: impl FnOnce(&mut ipsec_types::ConnSpec)) {
@@ -77,4 +82,49 @@ fn states_show_as_json_with_what_they_are() {
         lines.iter().any(|l| l.contains("\"kind\":\"ipsec\"") && l.contains("\"sa_in\":\"esp.")),
         "{text}"
     );
+}
+
+/// Keys as a daemon has them after reading `text` as its `ipsec.secrets`.
+struct File(Vec<PskRecord>);
+
+impl PskLookup for File {
+    fn lookup(&self, me: &Id, him: &Id) -> Vec<SecretBytes> {
+        secrets::lookup(&self.0, me, him).into_iter().cloned().collect()
+    }
+}
+
+fn reread(pair: &mut Pair, host: usize, text: &str) {
+    let (records, _) = secrets::parse(Path::new("/nonexistent/s"), text.as_bytes(), &|_| None);
+    pair.hosts[host].engine.set_secrets(Box::new(File(records)));
+    pair.run_for(Duration::from_secs(1));
+}
+
+#[test]
+fn secrets_read_again_leave_sas_alone_and_serve_the_next_negotiation() {
+    let mut pair = Pair::new(PairConfig::default());
+    reread(&mut pair, 0, "%any : PSK \"the first\"\n");
+    reread(&mut pair, 1, ": PSK \"the first\"\n");
+    assert!(pair.connect());
+    let (server, client) = (pair.server().engine.established(), pair.client().engine.established());
+    // Another key, a file with nothing but mistakes, an empty one: what is up stays up, and is not renewed early.
+    for text in ["%any : PSK \"the second\"\n", ": PSK \"never closed\n%any : PSK\n", ""] {
+        reread(&mut pair, 0, text);
+        pair.run_for(Duration::from_secs(600));
+        assert_eq!(pair.server().engine.established(), server, "{text}");
+        assert_eq!(pair.client().engine.established(), client, "{text}");
+    }
+    pair.down(1);
+    pair.run_for(Duration::from_secs(5));
+    assert!(pair.client().engine.established().is_empty());
+    // The server has no key now, then a wrong one, then that of the client among others.
+    for (text, up) in [
+        ("", false),
+        (": PSK \"the second\"\n", false),
+        (": PSK \"the second\"\n: PSK \"the first\"\n", true),
+    ] {
+        reread(&mut pair, 0, text);
+        assert_eq!(pair.connect(), up, "{text}");
+        pair.down(1);
+        pair.run_for(Duration::from_secs(5));
+    }
 }
