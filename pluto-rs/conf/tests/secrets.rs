@@ -202,7 +202,14 @@ fn files_others_can_read_are_reported() {
     fs::write(&path, ": PSK \"x\"\n").unwrap();
     let warned = |mode| {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        load(&path).1.iter().any(|d| d.message.contains("can be read by every user"))
+        let said = load(&path).1;
+        let of = |what: &str| {
+            said.iter().any(|d| d.message.ends_with(&format!("{what} by every user; chmod 600 it")))
+        };
+        (of("can be read"), of("can be changed"))
     };
-    assert!(warned(0o644) && !warned(0o600));
+    assert_eq!(
+        [0o600, 0o640, 0o644, 0o666].map(warned),
+        [(false, false), (false, false), (true, false), (true, true)]
+    );
 }

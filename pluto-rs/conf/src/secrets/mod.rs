@@ -133,9 +133,12 @@ impl<'r> Loader<'r> {
             Err(why) => self.say(Severity::Error, path, 0, format!("could not open \"{shown}\": {why}")),
             Ok(bytes) => {
                 self.say(Severity::Note, path, 0, format!("loading secrets from \"{shown}\""));
-                if std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o004 != 0) {
-                    let message = format!("\"{shown}\" can be read by every user; chmod 600 it");
-                    self.say(Severity::Warning, path, 0, message);
+                let mode = std::fs::metadata(path).map_or(0, |m| m.permissions().mode());
+                for (bit, what) in [(0o004, "read"), (0o002, "changed")] {
+                    if mode & bit != 0 {
+                        let message = format!("\"{shown}\" can be {what} by every user; chmod 600 it");
+                        self.say(Severity::Warning, path, 0, message);
+                    }
                 }
                 self.text(path, &bytes, depth);
             }
