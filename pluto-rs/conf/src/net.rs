@@ -38,6 +38,11 @@ pub fn is_host_name(s: &str) -> bool {
         && !s.starts_with(['.', '-'])
 }
 
+/// Whether `s` is a text of printable characters, short enough for a name.
+pub(crate) fn is_plain(s: &str) -> bool {
+    (1..=255).contains(&s.len()) && s.bytes().all(|b| (0x20..0x7f).contains(&b))
+}
+
 /// An identity of any form, distinguished names included. Host names without `@` are errors here.
 ///
 /// # Errors

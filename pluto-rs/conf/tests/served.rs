@@ -96,8 +96,7 @@ fn of_a_list_what_can_be_done_remains() {
 
 #[test]
 fn a_placeholder_that_is_wrong_is_no_failure() {
-    let text =
-        "conn a\n left=192.0.2.1\n right=%any\n rightsubnet=bogus\nconn b\n right=bad;name\n auto=start\n";
+    let text = "conn a\n left=192.0.2.1\n right=%any\n rightsubnet=bogus\nconn b\n left=192.0.2.1\n right=%any\n rightsubnet=bogus\n auto=start\n";
     let config = load_str(Path::new("t"), text).unwrap();
     let failed: Vec<_> = config.failed_conns().map(|e| (e.name.as_str(), e.refusal)).collect();
     assert_eq!((config.conn_errors.len(), failed), (2, vec![("b", Refusal::Wrong)]));

@@ -17,6 +17,12 @@ impl Builder<'_> {
         if let Some(p) = self.get("", side) {
             match net::host(&p.value) {
                 Ok(host) => end.host = host,
+                // As ever, what is no address is a name, though nobody may answer to it.
+                Err(why) if !p.value.starts_with('%') && net::is_plain(&p.value) => {
+                    end.host = HostSpec::Name(p.value.clone());
+                    let message = format!("{}={} {why}; it will be looked up as a name", p.key, p.value);
+                    self.say(Severity::Warning, p, message);
+                }
                 Err(why) => self.bad("addr", side, "", p, &why),
             }
         }
@@ -159,13 +165,16 @@ impl Builder<'_> {
             }
             Err(_) if net::is_host_name(text) => pending.id_name = Some(text.to_string()),
             // As ever, the end's address then is its identity; without an address, anybody's would be.
-            Err(why)
-                if matches!(end.host, HostSpec::Addr(_) | HostSpec::DefaultRoute) && !text.contains('=') =>
-            {
+            Err(why) if is_one_host(&end.host) && !text.contains('=') => {
                 let message = format!("027 bad {} --id: {why} (ignored)", side.prefix());
                 self.say(Severity::Warning, p, message);
             }
             Err(why) => self.bad("id", side, "id", p, &why),
         }
     }
+}
+
+/// Whether an end is one host, whose address can stand for its identity.
+fn is_one_host(host: &HostSpec) -> bool {
+    matches!(host, HostSpec::Addr(_) | HostSpec::DefaultRoute | HostSpec::Interface(_) | HostSpec::Name(_))
 }
