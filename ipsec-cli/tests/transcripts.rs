@@ -140,6 +140,11 @@ fn addconn() {
 }
 
 #[test]
+fn refused() {
+    check("refused");
+}
+
+#[test]
 fn reload() {
     check("reload");
 }

@@ -213,3 +213,31 @@ fn files_others_can_read_are_reported() {
         [(false, false), (false, false), (true, false), (true, true)]
     );
 }
+
+#[test]
+fn a_collection_as_people_have_it() {
+    let text = "# head\ninclude /nonexistent/openswan/ipsec.secrets.inc\ninclude /nonexistent/*.secrets\n\
+203.0.113.10 %any: PSK \"all clients\"\n203.0.113.10 198.51.100.7 : PSK 0x00112233445566778899\n\
+@head @branch : PSK 0saGVsbG8gd29ybGQ=\n%any %any : PSK 0tanything to end of line\n: RSA gw.key %prompt\n\
+: RSA\t{\n\t# RSA 2192 bits   gw   Fri Jan  1 00:00:00 2010\n\t#pubkey=0sAQ\n\tModulus: 0x21\n\tPublicExponent: 0x03\n\
+\tPrivateExponent: 0x07\n\tPrime1: 0x0b\n\tPrime2: 0x03\n\tExponent1: 0x07\n\tExponent2: 0x01\n\tCoefficient: 0x04\n\t}\n\
+# do not change the indenting of that \"}\"\n@joe : XAUTH \"pw\"\n";
+    let hex = [0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99];
+    let (records, _) = parse(Path::new("/nonexistent/s"), text.as_bytes(), &|_| None);
+    let keys = |me: &str, him: &str| -> Vec<Vec<u8>> {
+        let found = lookup(&records, &me.parse().unwrap(), &him.parse().unwrap());
+        found.iter().map(|s| s.expose().to_vec()).collect()
+    };
+    assert_eq!(keys("203.0.113.10", "198.51.100.7"), [hex]);
+    assert_eq!(keys("203.0.113.10", "198.51.100.8"), [b"all clients"]);
+    assert_eq!(keys("@head", "@branch"), [b"hello world"]);
+    // A wildcard beside another host's name serves everybody, as it always has; all of these are tried.
+    let others = keys("203.0.113.11", "198.51.100.8");
+    assert_eq!(others, [b"all clients".to_vec(), b"anything to end of line".to_vec()]);
+    let (records, _) = parse_all(Path::new("/nonexistent/s"), text.as_bytes(), &|_| None);
+    assert_eq!(xauth_password(&records, "joe").map(|p| p.expose().to_vec()), Some(b"pw".to_vec()));
+    assert_eq!(records.len(), 7);
+    // Files that are not there are told and do no harm.
+    let missing = said(text).iter().filter(|s| s.starts_with("no secrets filename matched")).count();
+    assert_eq!((missing, said(text).len()), (2, 2));
+}
