@@ -99,6 +99,8 @@ mod tests {
             [ca("a", "/root/b.pem", true), ca("b", "/root/b.pem", true), ca("c", "c.pem", false)]
         );
         let said: Vec<_> = config.warnings.iter().map(|d| (d.severity, d.message.as_str())).collect();
+        let (dialect, said) = said.split_first().unwrap();
+        assert!(dialect.1.starts_with("read as strongSwan's"));
         let want = [
             (
                 Severity::Note,

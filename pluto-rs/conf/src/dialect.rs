@@ -31,19 +31,35 @@ const OPENSWAN: [&str; 12] = [
     "virtual_private",
 ];
 
+/// Words of Openswan and libreswan, which strongSwan never had or has given up.
+const PLUTO: [&str; 9] = [
+    "auth",
+    "phase2",
+    "phase2alg",
+    "pfsgroup",
+    "salifetime",
+    "aggrmode",
+    "leftnexthop",
+    "rightnexthop",
+    "remote_peer_type",
+];
+
 /// The dialect of the file: the one most telling words belong to.
 pub(crate) fn of(sections: &[Section]) -> Dialect {
     let (mut openswan, mut libreswan, mut strongswan) = (0u32, 0u32, 0u32);
+    let (mut pluto, mut strict) = (0u32, false);
     for section in sections {
         strongswan += u32::from(matches!(section.kind, SectionKind::Ca(_)));
         for param in section.params.iter().filter(|p| !p.value.is_empty()) {
             let key = param.key.to_ascii_lowercase();
+            pluto += u32::from(PLUTO.contains(&key.as_str()));
             openswan += u32::from(OPENSWAN.contains(&key.as_str()));
             let value = param.value.as_str();
             let telling = match key.as_str() {
                 "leftfirewall" | "rightfirewall" | "lefthostaccess" | "righthostaccess" => true,
                 "margintime" | "plutostart" | "sha256_96" | "replay_window" => true,
-                "ike" | "esp" => value.ends_with('!'),
+                // Generated files have it for every program; one that says it often says nothing more.
+                "ike" | "esp" => value.ends_with('!') && !std::mem::replace(&mut strict, true),
                 "leftauth" | "rightauth" => {
                     let value = value.to_ascii_lowercase();
                     ["psk", "pubkey", "xauth", "eap"].iter().any(|w| value.starts_with(w))
@@ -68,7 +84,7 @@ pub(crate) fn of(sections: &[Section]) -> Dialect {
         }
     }
     match () {
-        () if strongswan > openswan.max(libreswan) => Dialect::Strongswan,
+        () if strongswan > pluto + openswan.max(libreswan) => Dialect::Strongswan,
         () if libreswan > openswan => Dialect::Libreswan,
         () => Dialect::Openswan,
     }

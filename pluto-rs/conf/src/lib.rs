@@ -116,6 +116,12 @@ pub fn load_str(path: &Path, text: &str) -> Result<Config, Vec<Diagnostic>> {
 fn build(sections: &Sections) -> Config {
     let mut config = Config { warnings: sections.notes.clone(), ..Config::default() };
     config.dialect = dialect::of(&sections.list);
+    if config.dialect == Dialect::Strongswan
+        && let Some(first) = sections.list.first()
+    {
+        let message = "read as strongSwan's, by its words: ikelifetime=3h, lifetime=1h, keyingtries=3, left is this host";
+        config.warnings.push(Diagnostic::new(Severity::Note, Place::file(&first.span.file), message));
+    }
     config.setup = setup::build(&sections.list, &mut config.warnings);
     let setups = sections.list.iter().filter(|s| s.kind == parse::SectionKind::Setup);
     config.setup_errors = setups.flat_map(|s| s.errors.iter().cloned()).collect();
