@@ -202,6 +202,13 @@ fn secrets_without_measure_are_bounded() {
 }
 
 #[test]
+fn names_that_are_left_out_are_told_of() {
+    let names: String = (0..101).map(|i| format!("n{i} ")).collect();
+    let config = text(&format!("conn a\n left=192.0.2.1\n right=%any\n connalias=\"{names}\"\n")).unwrap();
+    assert_eq!((config.conns[0].spec.aliases.len(), config.conns[0].notes.len()), (100, 1));
+}
+
+#[test]
 fn an_error_behind_many_warnings_still_refuses_the_conn() {
     let many = " virtual_private=x\n".repeat(300);
     let config = text(&format!("conn a\n left=192.0.2.1\n right=%any\n{many} nonsense=1\n")).unwrap();

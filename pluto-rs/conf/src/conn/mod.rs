@@ -84,7 +84,7 @@ pub(crate) fn build(
     Ok(conns)
 }
 
-/// Most names that `connalias=` gives a conn; more are not heard of.
+/// Most names that `connalias=` gives a conn.
 const MAX_ALIASES: usize = 100;
 
 struct Builder<'a> {
@@ -238,8 +238,15 @@ impl<'a> Builder<'a> {
         self.with_subnets(conn)
     }
 
-    fn aliases(&self) -> Vec<String> {
+    fn aliases(&mut self) -> Vec<String> {
         let given = self.merged.appended.get(&("connalias", Side::Both)).into_iter().flatten();
-        given.flat_map(|p| p.value.split_whitespace()).take(MAX_ALIASES).map(str::to_string).collect()
+        let mut words = given.flat_map(|p| p.value.split_whitespace());
+        let aliases = words.by_ref().take(MAX_ALIASES).map(str::to_string).collect();
+        if words.next().is_some() {
+            let message =
+                format!("conn: \"{}\" has more than {MAX_ALIASES} aliases; the rest is not used", self.name);
+            self.tell(Diagnostic::new(Severity::Warning, self.place.clone(), message));
+        }
+        aliases
     }
 }

@@ -17,7 +17,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Keywords that only a conn sets which is nothing without them, and the version of IKE.
+    /// Looks for keywords without which the conn would be less safe than its owner thinks, and at the version of IKE.
     pub(super) fn refused(&mut self) {
         self.version();
         let mut set: Vec<_> = self.merged.settings.values().copied().collect();
