@@ -139,13 +139,14 @@ struct Lac {
     lns_tid: u16,
     ns: u16,
     nr: u16,
+    host: &'static str,
 }
 
 impl Lac {
     fn new(to: SocketAddr, tid: u16) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Lac { socket, to, tid, lns_tid: 0, ns: 0, nr: 0 }
+        Lac { socket, to, tid, lns_tid: 0, ns: 0, nr: 0, host: "lac" }
     }
 
     fn send(&mut self, session: u16, body: Body) {
@@ -184,7 +185,7 @@ impl Lac {
         Body::new(MessageType::SCCRQ)
             .must(attr::PROTOCOL_VERSION, &[1, 0])
             .must(attr::BEARER_CAPABILITIES, &[0; 4])
-            .must(attr::HOST_NAME, b"lac")
+            .must(attr::HOST_NAME, self.host.as_bytes())
             // As long as a client's is: in clear an SCCRP is not larger than what has asked for it.
             .may(attr::VENDOR_NAME, b"a vendor of clients")
             .must(attr::FRAMING_CAPABILITIES, &[0, 0, 0, 3])
@@ -307,6 +308,28 @@ fn kill_9_takes_the_pppds_along_and_does_not_block_the_next_start() {
     d.addr.set_port(line.rsplit(' ').next().unwrap().parse().unwrap());
     Lac::new(d.addr, 1).dial(7);
     d.expect("Call established");
+}
+
+#[test]
+fn callers_get_their_addresses_again_after_a_crash() {
+    let mut d = Daemon::start("", STUB);
+    for (n, host) in ["one", "two"].into_iter().enumerate() {
+        let mut lac = Lac::new(d.addr, 1);
+        lac.host = host;
+        lac.dial(7);
+        d.expect(&format!("\"10.9.8.1:10.9.8.{}\"", n + 2));
+    }
+    d.child.kill().unwrap();
+    d.child.wait().unwrap();
+    (d.child, d.lines) = spawn(&d.dir);
+    let line = d.expect("Listening on IP address");
+    d.addr.set_port(line.rsplit(' ').next().unwrap().parse().unwrap());
+    for (host, addr) in [("two", 3), ("three", 2), ("one", 4)] {
+        let mut lac = Lac::new(d.addr, 1);
+        lac.host = host;
+        lac.dial(7);
+        d.expect(&format!("\"10.9.8.1:10.9.8.{addr}\""));
+    }
 }
 
 #[test]
