@@ -173,6 +173,9 @@ impl Daemon {
     /// When the loop itself cannot go on.
     pub fn run(mut self) -> io::Result<()> {
         let mut events = vec![EpollEvent::empty(); 64];
+        let start = now();
+        self.engine.handle(start, Input::Autodial);
+        self.settle(start);
         loop {
             let n = match self.epoll.wait(&mut events, self.timeout()) {
                 Ok(n) => n,

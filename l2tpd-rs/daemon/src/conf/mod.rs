@@ -20,6 +20,7 @@ use l2tp_proto::{EndpointConfig, LacConfig, Limits, LnsConfig};
 
 pub use build::{extend, load};
 pub use diag::ConfError;
+pub use keywords::names;
 
 /// Everything the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
