@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use l2tp_proto::{EndpointConfig, LacConfig, Limits, LnsConfig};
 
-pub use build::{extend, load};
+pub use build::{extend, load, with_section};
 pub use diag::ConfError;
 pub use keywords::names;
 
