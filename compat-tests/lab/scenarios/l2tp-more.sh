@@ -191,7 +191,7 @@ sc_l2tp_many() {
   procs gw2 xl2tpd
   while read -r n t i; do [ "$n" != VmRSS: ] || note "rss $t kB"; done <"/n/gw2/proc/${REPLY%% *}/status"
   t=${EPOCHREALTIME/./}
-  sig pub TERM xl2tpd
+  sig pub INT xl2tpd # at TERM it says nothing
   wait_for 60 gone gw2 pppd || fail "pppds stay when the clients go" || return
   since "$t"
   note "down ${REPLY}s"
