@@ -190,7 +190,7 @@ impl Endpoint {
         if !self.lease_local(now, id) {
             return;
         }
-        if m.tx_speed.is_none() {
+        if m.tx_speed.unwrap_or(0) == 0 {
             self.log(Level::Debug, "control_finish: Warning: Peer did not specify transmit speed");
         }
         self.start_ppp(id);
