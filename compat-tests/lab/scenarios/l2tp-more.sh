@@ -254,3 +254,70 @@ E
   rm -f /n/gw2/etc/ppp/ip-up
   l2tp_end gw2 pub
 }
+
+# The log of a whole session, in both roles: what Debian's xl2tpd says, ours says too, numbers apart; ours may say more
+# in a line.
+declare -A SAID
+said() { # said KEY NODE: adds what its xl2tpd has said since the last mark, one line of each kind
+  local l
+  slurp "/n/$2/var/log/syslog"
+  while IFS= read -r l; do
+    [[ $l =~ xl2tpd\[[0-9]+\]:\ (.*) ]] || continue
+    l=${BASH_REMATCH[1]}
+    l=${l//[0-9]/N}
+    while [[ $l == *NN* ]]; do l=${l//NN/N}; done
+    [[ ${SAID[$1]:-} == *$'\n'"$l"$'\n'* ]] || SAID[$1]+=$'\n'"$l"$'\n'
+  done <<<"${TEXT:${MARK[$2]:-0}}"
+}
+log_session() { # log_session LNS LAC SERVER_ADDRESS KEY_LNS KEY_LAC
+  local lns=$1 lac=$2
+  l2tp_end gw2 pub
+  lns_files "$lns" 'force userspace = yes' auth require-chap
+  lac_files "$lac" "$3" alice secret-a noccp
+  sed -i '1i [global]\nforce userspace = yes\nmax retries = 2' "/n/$lac/etc/xl2tpd/xl2tpd.conf"
+  mark "$lns" "$lac"
+  local from_lns=${MARK[$lns]} from_lac=${MARK[$lac]}
+  l2tp_start "$lns" && l2tp_start "$lac" || fail "daemons do not start" || return
+  # the client ends it; then the server's pppd; then the server; then there is none
+  l2tp_dial "$lac" || return
+  echo "d vpn" >"/n/$lac/run/xl2tpd/l2tp-control"
+  wait_for 8 gone "$lac" pppd && wait_for 8 gone "$lns" pppd || fail "pppd stays" || return
+  pause 1
+  l2tp_dial "$lac" || return
+  sig "$lns" TERM pppd
+  wait_for 8 gone "$lac" pppd && wait_for 8 gone "$lns" pppd || fail "pppd stays" || return
+  pause 1
+  echo "d vpn" >"/n/$lac/run/xl2tpd/l2tp-control"
+  pause 1
+  l2tp_dial "$lac" || return
+  sig "$lns" INT xl2tpd
+  wait_for 8 gone "$lac" pppd && wait_for 8 gone "$lns" xl2tpd pppd || fail "pppd stays" || return
+  rm -f "/n/$lns/run/xl2tpd.pid"
+  echo "c vpn" >"/n/$lac/run/xl2tpd/l2tp-control"
+  pause 9
+  sig "$lac" TERM xl2tpd
+  wait_for 5 gone "$lac" xl2tpd
+  MARK[$lns]=$from_lns; said "$4" "$lns"
+  MARK[$lac]=$from_lac; said "$5" "$lac"
+}
+# What only the old daemon says: its authors and version, and that nobody acknowledges its farewell to a server that has
+# never answered.
+ONLY_OLD='^(Written by|Forked |Inherited by|xlNtpd version|Unable to deliver closing message)'
+sc_l2tp_log() {
+  local role l missing=0
+  SAID=()
+  log_session gw2 pub 203.0.113.30 lns-ours lac-theirs || { WHY="ours as LNS: $WHY"; return 1; }
+  log_session pub gw2 203.0.113.10 lns-theirs lac-ours || { WHY="ours as LAC: $WHY"; return 1; }
+  for role in lns lac; do
+    printf '%s' "${SAID[$role-ours]}" >"$OUT/log-$role-ours"
+    printf '%s' "${SAID[$role-theirs]}" >"$OUT/log-$role-theirs"
+    while IFS= read -r l; do
+      [ -n "$l" ] && [[ ! $l =~ $ONLY_OLD && ${SAID[$role-ours]} != *$'\n'"$l"* ]] || continue
+      say "as $role ours does not say: $l"
+      : "${WHY:=as $role ours does not say: $l}"
+      missing=$((missing + 1))
+    done <<<"${SAID[$role-theirs]}"
+  done
+  note "$missing lines missing"
+  [ $missing = 0 ]
+}

@@ -39,6 +39,10 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// How long pppds may take to end after that.
 const LAST_PPPD: Duration = Duration::from_millis(700);
 
+/// When lines that the log daemon did not take are tried again, and how long they are at the end.
+const LOG_AGAIN: Duration = Duration::from_millis(20);
+const LOG_END: u32 = 10;
+
 const TOKEN_UDP: u64 = 0;
 const TOKEN_SIGNALS: u64 = 1;
 const TOKEN_CONTROL: u64 = 2;
@@ -214,7 +218,8 @@ impl Daemon {
         }
         let engine = self.engine.poll_timeout().map(|(at, _)| at);
         let sas = self.sas.as_ref().and_then(SaWatch::next_timer);
-        let next = [engine, sas, self.calls.next_timer(), self.addresses.next_timer(), self.ending];
+        let log = self.log.is_behind().then(|| now() + LOG_AGAIN);
+        let next = [log, engine, sas, self.calls.next_timer(), self.addresses.next_timer(), self.ending];
         let Some(at) = next.into_iter().flatten().min() else { return EpollTimeout::NONE };
         // Rounded up, or the last millisecond would be spent in a busy loop.
         let ms = at.since(now()).as_nanos().div_ceil(1_000_000);
@@ -330,6 +335,7 @@ impl Daemon {
     }
 
     fn timers(&mut self, now: Instant) {
+        self.log.catch_up();
         if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.engine.handle(now, Input::Timeout);
         }
@@ -375,6 +381,13 @@ impl Daemon {
     /// The end: pppds get a moment to run their ip-down scripts, then the files go.
     fn finish(mut self) {
         self.calls.end_all(now() + LAST_PPPD);
+        for _ in 0..LOG_END {
+            self.log.catch_up();
+            if !self.log.is_behind() {
+                break;
+            }
+            std::thread::sleep(LOG_AGAIN);
+        }
         self.control.remove();
         let _ = std::fs::remove_file(&self.pid_file);
     }
