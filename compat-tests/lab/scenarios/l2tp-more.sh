@@ -199,12 +199,16 @@ sc_l2tp_many() {
   l2tp_end gw2 pub
 }
 
+# the server is Debian's: without the keywords that are ours alone
+old_words() { sed -i '/^listen-plain/d' "/n/$1/etc/xl2tpd/xl2tpd.conf"; }
+
 # As NetworkManager-l2tp dials: files and FIFO of its own, port 0, options for its plugin, SIGTERM in the end; the server is
 # Debian's xl2tpd.
 sc_l2tp_nm() {
   local d=/run/nm-l2tp-8bc7 pid rc t path
   l2tp_end gw2 pub
   lns_files pub '' auth require-mschap-v2
+  old_words pub
   l2tp_start pub || fail "pub: xl2tpd does not start" || return
   echo "ms-dns $L2TP_NET.53" >>/n/pub/etc/ppp/options.lns
   printf '%s\n' '#!/bin/sh' 'echo "$1 $4 $5 $6 dns=$DNS1" >>/run/ip-script' >/n/gw2/etc/ppp/ip-up
@@ -273,6 +277,7 @@ log_session() { # log_session LNS LAC SERVER_ADDRESS KEY_LNS KEY_LAC
   local lns=$1 lac=$2
   l2tp_end gw2 pub
   lns_files "$lns" 'force userspace = yes' auth require-chap
+  [ "$lns" = gw2 ] || old_words "$lns"
   lac_files "$lac" "$3" alice secret-a noccp
   sed -i '1i [global]\nforce userspace = yes\nmax retries = 2' "/n/$lac/etc/xl2tpd/xl2tpd.conf"
   mark "$lns" "$lac"

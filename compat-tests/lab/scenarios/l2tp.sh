@@ -47,6 +47,7 @@ E
 }
 l2tp_end() { # l2tp_end NODE...: end the daemons of these nodes
   local n
+  for n; do client_stop "$n"; done
   for n; do sig "$n" TERM xl2tpd; done
   for n; do wait_for 5 gone "$n" xl2tpd pppd || { sig "$n" KILL xl2tpd; sig "$n" KILL pppd; }; done
   for n; do rm -f "/n/$n/run/xl2tpd.pid"; done
