@@ -21,7 +21,7 @@ length bit = yes
 pppoptfile = /etc/ppp/options.lns
 E
   printf '%s\n' "$@" noccp mtu\ 1400 mru\ 1400 nodefaultroute lcp-restart\ 1 debug >"$e/ppp/options.lns"
-  printf '%s\n' 'alice LinuxVPNserver "secret-a" *' "bob LinuxVPNserver \"secret-b\" $L2TP_NET.200" >"$e/ppp/chap-secrets"
+  printf '%s\n' 'alice LinuxVPNserver "secret-a" *' "bob LinuxVPNserver \"secret-b\" $L2TP_NET.10" >"$e/ppp/chap-secrets"
   cp "$e/ppp/chap-secrets" "$e/ppp/pap-secrets"
   chmod 600 "$e/ppp/chap-secrets" "$e/ppp/pap-secrets"
   # what pppd tells its scripts
@@ -47,6 +47,7 @@ E
 }
 l2tp_end() { # l2tp_end NODE...: end the daemons of these nodes
   local n
+  for n; do client_stop "$n"; done
   for n; do sig "$n" TERM xl2tpd; done
   for n; do wait_for 5 gone "$n" xl2tpd pppd || { sig "$n" KILL xl2tpd; sig "$n" KILL pppd; }; done
   for n; do rm -f "/n/$n/run/xl2tpd.pid"; done
@@ -69,6 +70,8 @@ lns_path() { # lns_path NODE PATH: its calls go there, and bytes are counted
   [[ $json =~ \"rx_bytes\":[1-9] ]] || fail "nothing counted: $json" || return
 }
 
+pool_has() { nx "$1" xl2tpd-control show pool | grep -q "$2"; }
+
 # pty path, then the kernel's: status, reload, ip-up and ip-down, kick, pool.
 sc_l2tp_lns() {
   local path global
@@ -82,6 +85,8 @@ sc_l2tp_lns() {
     l2tp_start pub || fail "pub: xl2tpd does not start" || return
     l2tp_dial pub || { WHY="$path: $WHY"; return 1; }
     note "$path ${CLIENT_IP[pub]} ppp ${PPP_S}s"
+    # the first address of the pool is bob's
+    [ "${CLIENT_IP[pub]}" = $L2TP_NET.11 ] || fail "$path: alice has ${CLIENT_IP[pub]}" || return
     lns_path gw2 $path || return
     nx gw2 xl2tpd-control show calls >"$OUT/show-calls.log" 2>&1
     grep -q " alice .*$path" "$OUT/show-calls.log" || fail "show calls: $(tail -1 "$OUT/show-calls.log")" || return
@@ -118,11 +123,12 @@ sc_l2tp_auth() {
       >/n/pub/etc/ppp/options.client
     mark gw2
     l2tp_dial pub || { WHY="$how: $WHY"; return 1; }
-    [ "${CLIENT_IP[pub]}" = $L2TP_NET.200 ] || fail "$how: bob has ${CLIENT_IP[pub]}" || return
+    [ "${CLIENT_IP[pub]}" = $L2TP_NET.10 ] || fail "$how: bob has ${CLIENT_IP[pub]}" || return
     case $how in
     mppe) wait_for 3 logged gw2 'MPPE 128-bit' || fail "no MPPE" || return ;;
     ipv6) wait_for 5 logged gw2 'remote LL address' || fail "no IPv6CP" || return ;;
     esac
+    wait_for 3 pool_has gw2 "$L2TP_NET.10 call [0-9]* user bob" || fail "$how: the pool does not know bob's address" || return
     note "$how ${PPP_S}s"
     echo "d vpn" >/n/pub/run/xl2tpd/l2tp-control
     wait_for 5 gone pub pppd && wait_for 8 gone gw2 pppd || fail "$how: pppd stays" || return

@@ -22,7 +22,7 @@ use crate::pair::{Pair, PairConfig};
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders and programs.
-pub const ALL: [(&str, Target); 11] = [
+pub const ALL: [(&str, Target); 16] = [
     ("feed_endpoint", feed_endpoint),
     ("hdlc", hdlc),
     ("ipsec_conf", ipsec_conf),
@@ -31,9 +31,14 @@ pub const ALL: [(&str, Target); 11] = [
     ("l2tp_connection", l2tp_connection),
     ("l2tp_feed_endpoint", l2tp_feed_endpoint),
     ("l2tp_message", l2tp_message),
+    ("l2tp_secrets", l2tp_secrets),
+    ("ppp_database", ppp_database),
+    ("ppp_secrets", ppp_secrets),
     ("whack_request", whack_request),
     ("xfrm_event", xfrm_event),
+    ("xl2tpd_addresses", xl2tpd_addresses),
     ("xl2tpd_conf", xl2tpd_conf),
+    ("xl2tpd_control", xl2tpd_control),
 ];
 
 /// One ISAKMP message, and every payload as everything it could be.
@@ -187,16 +192,64 @@ pub fn l2tp_feed_endpoint(data: &[u8]) {
     }
 }
 
-/// A byte stream of a tty.
+/// A byte stream of a tty: in pieces it has the frames it has as a whole, none is too long, and each can be sent.
 pub fn hdlc(data: &[u8]) {
-    let mut decoder = l2tp_proto::hdlc::Decoder::default();
-    let (first, second) = data.split_at(data.len() / 2);
-    for part in [first, second] {
-        decoder.feed(part, |frame| {
-            let mut out = Vec::new();
-            l2tp_proto::hdlc::encode(frame, &mut out);
-        });
+    use l2tp_proto::hdlc::{Decoder, MAX_FRAME, encode};
+    let frames = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let (mut decoder, mut out) = (Decoder::default(), Vec::new());
+        pieces.for_each(|p| decoder.feed(p, |f| out.push(f.to_vec())));
+        out
+    };
+    let whole = frames(&mut std::iter::once(data));
+    let size = usize::from(data.first().copied().unwrap_or(0)) % 7 + 1;
+    assert_eq!(frames(&mut data.chunks(size)), whole);
+    for frame in &whole {
+        assert!(!frame.is_empty() && frame.len() <= MAX_FRAME);
+        let mut sent = Vec::new();
+        encode(frame, &mut sent);
+        assert_eq!(frames(&mut std::iter::once(&sent[..])), std::slice::from_ref(frame));
     }
+}
+
+/// What is read from the control FIFO; sections in it are added to an LNS's settings.
+pub fn xl2tpd_control(data: &[u8]) {
+    let base = "[lns default]\nip range = 10.0.0.2-10.0.0.9\n[lac isp]\nlns = 192.0.2.1\n";
+    let Ok(mut conf) = l2tpd::conf::load("xl2tpd.conf", base) else { return };
+    for r in l2tpd::control_pipe::parse(data).into_iter().flatten() {
+        let kind = match r.command {
+            'a' => "lac",
+            'z' => "lns",
+            _ => continue,
+        };
+        let (name, options) = r.argument.split_once(' ').unwrap_or((&r.argument, ""));
+        if let Ok(new) = l2tpd::conf::with_section(&conf, kind, name, options) {
+            conf = new;
+            conf.endpoint("host");
+        }
+    }
+}
+
+/// `l2tp-secrets`.
+pub fn l2tp_secrets(data: &[u8]) {
+    let (table, _) = l2tp_proto::SecretTable::parse(&String::from_utf8_lossy(data));
+    table.lookup("vpn", "client");
+}
+
+/// pppd's `chap-secrets`, and its option files.
+pub fn ppp_secrets(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    l2tpd::ppp_secrets::addresses(&text);
+    l2tpd::optfile::words(&text);
+}
+
+/// pppd's database of its links.
+pub fn ppp_database(data: &[u8]) {
+    l2tpd::ppp_db::parse(data);
+}
+
+/// The file of addresses that callers had last.
+pub fn xl2tpd_addresses(data: &[u8]) {
+    l2tpd::lease_file::parse(&String::from_utf8_lossy(data));
 }
 
 /// `xl2tpd.conf`.

@@ -38,6 +38,14 @@ impl Name {
             Name::L2tpd => [l, x, "/etc/l2tp/l2tpd.conf"],
         }
     }
+
+    /// The pid file and the control FIFO, where the command line names none: those of the old daemon of that name.
+    pub fn run_files(self) -> [&'static str; 2] {
+        match self {
+            Name::Xl2tpd => ["/var/run/xl2tpd.pid", "/var/run/xl2tpd/l2tp-control"],
+            Name::L2tpd => ["/var/run/l2tpd.pid", "/var/run/l2tp-control"],
+        }
+    }
 }
 
 /// What the command line says.
@@ -84,12 +92,13 @@ pub const USAGE: &str = "Usage: xl2tpd [-c <config file>] [-s <secret file>] [-p
 pub fn parse<I: IntoIterator<Item = String>>(argv: I) -> Asked {
     let mut argv = argv.into_iter();
     let name = Name::of(&argv.next().unwrap_or_default());
+    let [pid_file, control] = name.run_files().map(String::from);
     let mut a = Args {
         name,
         config: None,
         secrets: None,
-        pid_file: "/var/run/xl2tpd.pid".into(),
-        control: "/var/run/xl2tpd/l2tp-control".into(),
+        pid_file,
+        control,
         foreground: false,
         syslog: false,
         check: false,
@@ -173,6 +182,18 @@ mod tests {
     fn two_characters_make_a_flag() {
         let Asked::Run(a) = run(&["l2tpd", "-cfoo", "bar", "-Debug"]) else { panic!() };
         assert_eq!((a.name, a.config.as_deref(), a.foreground), (Name::L2tpd, Some("bar"), true));
+    }
+
+    #[test]
+    fn by_its_old_name_it_has_the_old_files() {
+        let Asked::Run(a) = run(&["/usr/sbin/l2tpd"]) else { panic!() };
+        assert_eq!(
+            (a.pid_file.as_str(), a.control.as_str()),
+            ("/var/run/l2tpd.pid", "/var/run/l2tp-control")
+        );
+        assert_eq!(a.name.config_files()[0], "/etc/l2tpd/l2tpd.conf");
+        let Asked::Run(a) = run(&["/usr/sbin/xl2tpd"]) else { panic!() };
+        assert_eq!(a.control, "/var/run/xl2tpd/l2tp-control");
     }
 
     #[test]

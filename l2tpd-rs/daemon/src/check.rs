@@ -7,10 +7,8 @@ use l2tp_proto::PppOptions;
 
 use crate::conf::Config;
 use crate::optfile::{OptFile, words};
+use crate::ppp_secrets;
 use crate::secrets::SecretFile;
-
-/// Where pppd reads passwords.
-const PPP_SECRETS: [&str; 2] = ["/etc/ppp/chap-secrets", "/etc/ppp/pap-secrets"];
 
 /// Lines for whoever wrote the files; `secrets` is the path of `l2tp-secrets`.
 pub fn warnings(conf: &Config, secrets: &str) -> Vec<String> {
@@ -44,7 +42,7 @@ pub fn warnings(conf: &Config, secrets: &str) -> Vec<String> {
     if challenged && !Path::new(secrets).exists() {
         out.push(format!("'challenge' needs {secrets}, which is not there"));
     }
-    for file in PPP_SECRETS.into_iter().chain([secrets]) {
+    for file in ppp_secrets::FILES.into_iter().chain([secrets]) {
         if std::fs::metadata(file).is_ok_and(|m| m.mode() & 0o077 != 0) {
             out.push(format!("{file} can be read by others than its owner"));
         }
@@ -72,10 +70,14 @@ fn ppp(section: &str, p: &PppOptions, force_userspace: bool, out: &mut Vec<Strin
 /// Callers are looked up by our name in the second column.
 fn known_server(section: &str, p: &PppOptions, out: &mut Vec<String>) {
     let Some(name) = &p.name else { return };
-    let texts: Vec<String> = PPP_SECRETS.iter().filter_map(|f| std::fs::read_to_string(f).ok()).collect();
+    let texts: Vec<String> =
+        ppp_secrets::FILES.iter().filter_map(|f| std::fs::read_to_string(f).ok()).collect();
     let fits = |line: &str| words(line).get(1).is_some_and(|server| server == "*" || server == name);
     if !texts.is_empty() && !texts.iter().flat_map(|t| t.lines()).any(fits) {
-        out.push(format!("{section}: no line of {} is for the name '{name}'", PPP_SECRETS.join(" or ")));
+        out.push(format!(
+            "{section}: no line of {} is for the name '{name}'",
+            ppp_secrets::FILES.join(" or ")
+        ));
     }
 }
 

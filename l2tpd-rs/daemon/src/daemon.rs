@@ -2,6 +2,7 @@
 //!
 //! Each wake-up does a bounded amount of work for each source, so that no call and no stranger can starve another.
 
+mod addresses;
 mod calls;
 mod commands;
 mod start;
@@ -27,6 +28,7 @@ use crate::secrets::SecretFile;
 use crate::signals::Signals;
 use crate::time::now;
 use crate::udp::{BATCH, Udp};
+use addresses::Addresses;
 use calls::Calls;
 use start::Starts;
 
@@ -36,6 +38,10 @@ const UDP_BATCHES: usize = 4;
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How long pppds may take to end after that.
 const LAST_PPPD: Duration = Duration::from_millis(700);
+
+/// When lines that the log daemon did not take are tried again, and how long they are at the end.
+const LOG_AGAIN: Duration = Duration::from_millis(20);
+const LOG_END: u32 = 10;
 
 const TOKEN_UDP: u64 = 0;
 const TOKEN_SIGNALS: u64 = 1;
@@ -69,6 +75,7 @@ pub struct Daemon {
     pid_file: String,
     calls: Calls,
     starts: Starts,
+    addresses: Addresses,
     /// Datagrams to send at the end of the wake-up.
     outgoing: Vec<(Path, Vec<u8>)>,
     listen: SocketAddrV4,
@@ -129,7 +136,8 @@ impl Daemon {
         }
         let listen =
             p.udp.local().unwrap_or(SocketAddrV4::new(p.conf.global.listen_addr, p.conf.global.port));
-        let engine = Endpoint::new(p.conf.endpoint(&p.hostname), Default::default(), Box::new(os_random));
+        let mut engine = Endpoint::new(p.conf.endpoint(&p.hostname), Default::default(), Box::new(os_random));
+        let addresses = Addresses::new(&args.control, &mut engine, &p.log, now());
         let starts = Starts::new(p.conf.global.force_userspace);
         p.log.info(match (p.conf.global.force_userspace, starts.use_kernel) {
             (true, _) => "Not looking for kernel support.",
@@ -154,6 +162,7 @@ impl Daemon {
             pid_file: args.pid_file.clone(),
             calls: Calls::default(),
             starts,
+            addresses,
             outgoing: Vec::new(),
             listen,
             added: Vec::new(),
@@ -168,6 +177,9 @@ impl Daemon {
     /// When the loop itself cannot go on.
     pub fn run(mut self) -> io::Result<()> {
         let mut events = vec![EpollEvent::empty(); 64];
+        let start = now();
+        self.engine.handle(start, Input::Autodial);
+        self.settle(start);
         loop {
             let n = match self.epoll.wait(&mut events, self.timeout()) {
                 Ok(n) => n,
@@ -206,7 +218,8 @@ impl Daemon {
         }
         let engine = self.engine.poll_timeout().map(|(at, _)| at);
         let sas = self.sas.as_ref().and_then(SaWatch::next_timer);
-        let next = [engine, sas, self.calls.next_timer(), self.ending];
+        let log = self.log.is_behind().then(|| now() + LOG_AGAIN);
+        let next = [log, engine, sas, self.calls.next_timer(), self.addresses.next_timer(), self.ending];
         let Some(at) = next.into_iter().flatten().min() else { return EpollTimeout::NONE };
         // Rounded up, or the last millisecond would be spent in a busy loop.
         let ms = at.since(now()).as_nanos().div_ceil(1_000_000);
@@ -221,6 +234,7 @@ impl Daemon {
                 self.log.warning(&w);
             }
         }
+        self.addresses.look_at_secrets(now, &mut self.engine);
         let (port, plain) = (self.listen.port(), self.conf.global.listen_plain);
         for _ in 0..UDP_BATCHES {
             let (engine, calls, protected) = (&mut self.engine, &mut self.calls, &mut self.protected);
@@ -307,6 +321,9 @@ impl Daemon {
         if let Event::TunnelMoved { tunnel, path } = e {
             self.starts.kernel.moved(*tunnel, path.peer);
         }
+        if let Event::AddressGiven { caller, addr } = e {
+            self.addresses.given(&self.engine, *caller, *addr);
+        }
         let debug = self.conf.global.debug;
         let told = match e {
             Event::TunnelUp { .. } | Event::TunnelMoved { .. } | Event::TunnelDown { .. } => debug.tunnel,
@@ -318,6 +335,7 @@ impl Daemon {
     }
 
     fn timers(&mut self, now: Instant) {
+        self.log.catch_up();
         if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.engine.handle(now, Input::Timeout);
         }
@@ -327,6 +345,7 @@ impl Daemon {
                 self.engine.handle(now, Input::PathGone { mark });
             }
         }
+        self.address_timers(now);
         self.calls.run_timers(now, &self.log);
     }
 
@@ -362,6 +381,13 @@ impl Daemon {
     /// The end: pppds get a moment to run their ip-down scripts, then the files go.
     fn finish(mut self) {
         self.calls.end_all(now() + LAST_PPPD);
+        for _ in 0..LOG_END {
+            self.log.catch_up();
+            if !self.log.is_behind() {
+                break;
+            }
+            std::thread::sleep(LOG_AGAIN);
+        }
         self.control.remove();
         let _ = std::fs::remove_file(&self.pid_file);
     }

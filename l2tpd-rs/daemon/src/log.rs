@@ -1,19 +1,69 @@
 //! Log lines to syslog or standard error; a slow log never stops the daemon.
+//!
+//! The log daemon takes only so many lines at once, ten where nobody has raised `net.unix.max_dgram_qlen`, and the start
+//! of one pppd is more. Lines it does not take wait, up to a bound; [`Log::catch_up`] tries them again.
 
 use std::cell::RefCell;
-use std::io::Write;
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Write};
 use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
 
 use l2tp_proto::Level;
 
 /// Facility `daemon` of syslog(3).
 const DAEMON: u8 = 3 << 3;
 
+/// Lines that wait for the log daemon at most.
+const WAITING: usize = 4096;
+
 /// Where lines go.
 #[derive(Debug)]
 pub struct Log {
     ident: &'static str,
-    syslog: Option<RefCell<Option<UnixDatagram>>>,
+    syslog: Option<RefCell<Syslog>>,
+}
+
+#[derive(Debug)]
+struct Syslog {
+    path: PathBuf,
+    socket: Option<UnixDatagram>,
+    waiting: VecDeque<String>,
+    lost: u64,
+}
+
+impl Syslog {
+    /// False when the log daemon is there and busy. Without one the line is lost.
+    fn send(&mut self, line: &str) -> bool {
+        // The second try is for a syslogd that was started anew.
+        for _ in 0..2 {
+            if self.socket.is_none() {
+                self.socket = self.connect();
+            }
+            match self.socket.as_ref().map(|s| s.send(line.as_bytes())) {
+                Some(Err(e)) if e.kind() == ErrorKind::WouldBlock => return false,
+                Some(Err(_)) => self.socket = None,
+                _ => break,
+            }
+        }
+        true
+    }
+
+    fn connect(&self) -> Option<UnixDatagram> {
+        let s = UnixDatagram::unbound().ok()?;
+        s.set_nonblocking(true).ok()?;
+        s.connect(&self.path).ok()?;
+        Some(s)
+    }
+
+    /// Sends what waits, as far as it goes.
+    fn catch_up(&mut self) {
+        while let Some(line) = self.waiting.pop_front() {
+            if !self.send(&line) {
+                return self.waiting.push_front(line);
+            }
+        }
+    }
 }
 
 fn severity(level: Level) -> u8 {
@@ -35,31 +85,49 @@ impl Log {
 
     /// Lines go to `/dev/log`.
     pub fn syslog(ident: &'static str) -> Self {
-        Log { ident, syslog: Some(RefCell::new(None)) }
+        Self::syslog_at(ident, "/dev/log".into())
     }
 
-    /// Writes one line; one that cannot be written is lost.
+    fn syslog_at(ident: &'static str, path: PathBuf) -> Self {
+        Log {
+            ident,
+            syslog: Some(RefCell::new(Syslog { path, socket: None, waiting: VecDeque::new(), lost: 0 })),
+        }
+    }
+
+    /// Writes one line, or keeps it for [`Log::catch_up`]; one that is too many is lost, which is told.
     pub fn line(&self, level: Level, text: &str) {
         let pid = std::process::id();
-        match &self.syslog {
-            None => {
-                // One write a line, so that lines of several processes do not mix.
-                let _ = std::io::stderr().write_all(format!("{}[{pid}]: {text}\n", self.ident).as_bytes());
-            }
-            Some(socket) => {
-                let line = format!("<{}>{}[{pid}]: {text}", DAEMON | severity(level), self.ident);
-                let mut socket = socket.borrow_mut();
-                // The second try is for a syslogd that was started anew.
-                for _ in 0..2 {
-                    if socket.is_none() {
-                        *socket = connect();
-                    }
-                    match socket.as_ref().map(|s| s.send(line.as_bytes())) {
-                        Some(Err(e)) if e.kind() != std::io::ErrorKind::WouldBlock => *socket = None,
-                        _ => break,
-                    }
-                }
-            }
+        let Some(syslog) = &self.syslog else {
+            // One write a line, so that lines of several processes do not mix.
+            let _ = std::io::stderr().write_all(format!("{}[{pid}]: {text}\n", self.ident).as_bytes());
+            return;
+        };
+        let form = |level, text: &str| format!("<{}>{}[{pid}]: {text}", DAEMON | severity(level), self.ident);
+        let mut s = syslog.borrow_mut();
+        s.catch_up();
+        if s.waiting.len() >= WAITING {
+            s.lost += 1;
+            return;
+        }
+        if s.lost > 0 && s.waiting.is_empty() {
+            let text = format!("{} log lines were lost: the log daemon did not take them", s.lost);
+            s.lost = 0;
+            s.waiting.push_back(form(Level::Warning, &text));
+        }
+        s.waiting.push_back(form(level, text));
+        s.catch_up();
+    }
+
+    /// Whether lines wait for the log daemon.
+    pub fn is_behind(&self) -> bool {
+        self.syslog.as_ref().is_some_and(|s| !s.borrow().waiting.is_empty())
+    }
+
+    /// Sends lines that wait, as many as the log daemon takes.
+    pub fn catch_up(&self) {
+        if let Some(s) = &self.syslog {
+            s.borrow_mut().catch_up();
         }
     }
 
@@ -93,9 +161,51 @@ pub fn hex(data: &[u8]) -> String {
     out
 }
 
-fn connect() -> Option<UnixDatagram> {
-    let s = UnixDatagram::unbound().ok()?;
-    s.set_nonblocking(true).ok()?;
-    s.connect("/dev/log").ok()?;
-    Some(s)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_wait_for_a_busy_log_daemon_in_order_and_too_many_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let syslogd = UnixDatagram::bind(&path).unwrap();
+        syslogd.set_nonblocking(true).unwrap();
+        let log = Log::syslog_at("x", path);
+        let take = || {
+            let mut b = [0; 200];
+            std::iter::from_fn(|| {
+                syslogd.recv(&mut b).ok().map(|n| String::from_utf8_lossy(&b[..n]).into_owned())
+            })
+            .collect::<Vec<_>>()
+        };
+        let mut n = 0;
+        while !log.is_behind() {
+            log.info(&n.to_string());
+            n += 1;
+        }
+        for i in n..n + WAITING + 9 {
+            log.info(&i.to_string());
+        }
+        let mut got = Vec::new();
+        while log.is_behind() {
+            got.extend(take());
+            log.catch_up();
+        }
+        got.extend(take());
+        let want: Vec<String> =
+            (0..n + WAITING - 1).map(|i| format!("<30>x[{}]: {i}", std::process::id())).collect();
+        assert_eq!(got, want);
+        log.info("after");
+        let got = take();
+        assert!(got[0].contains("10 log lines were lost") && got[1].ends_with(": after"), "{got:?}");
+        assert!(!log.is_behind());
+    }
+
+    #[test]
+    fn without_a_log_daemon_nothing_is_kept() {
+        let log = Log::syslog_at("x", "/nonexistent/log".into());
+        log.info("nobody hears");
+        assert!(!log.is_behind());
+    }
 }

@@ -116,7 +116,10 @@ fn run(a: &Args) -> ExitCode {
         early.warning(&format!("init_config: Using old style config files {file} and {secrets}"));
     }
     let addr = SocketAddrV4::new(conf.global.listen_addr, conf.global.port);
-    if pidfile::is_running(&a.pid_file) {
+    // By either name it wants the same port.
+    let usual = [args::Name::Xl2tpd, args::Name::L2tpd].map(|n| n.run_files()[0]);
+    let both = if usual.contains(&a.pid_file.as_str()) { &usual[..] } else { &[] };
+    if both.iter().copied().chain([a.pid_file.as_str()]).any(pidfile::is_running) {
         early.info("consider_pidfile: There's already a xl2tpd server running.");
         return ExitCode::FAILURE;
     }

@@ -79,7 +79,12 @@ fn takes_value(word: &str) -> bool {
 
 /// The words of an option file: blanks separate, `#` starts a comment, quotes and backslashes protect (pppd(8)).
 pub fn words(text: &str) -> Vec<String> {
-    let (mut out, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    lines(text).into_iter().flatten().collect()
+}
+
+/// The words of each line that has any.
+pub fn lines(text: &str) -> Vec<Vec<String>> {
+    let (mut all, mut out, mut word, mut quote) = (Vec::new(), Vec::new(), None::<String>, None);
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match (c, quote) {
@@ -95,13 +100,21 @@ pub fn words(text: &str) -> Vec<String> {
             }
             ('#', None) if word.is_none() => {
                 chars.by_ref().find(|c| *c == '\n');
+                all.push(std::mem::take(&mut out));
             }
-            (c, None) if c.is_whitespace() => out.extend(word.take()),
+            (c, None) if c.is_whitespace() => {
+                out.extend(word.take());
+                if c == '\n' {
+                    all.push(std::mem::take(&mut out));
+                }
+            }
             (c, _) => word.get_or_insert_default().push(c),
         }
     }
     out.extend(word);
-    out
+    all.push(out);
+    all.retain(|l| !l.is_empty());
+    all
 }
 
 #[cfg(test)]

@@ -6,221 +6,16 @@
     reason = "a test says what it expects by panicking"
 )]
 
+mod common;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::net::UdpSocket;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use common::*;
 use l2tp_proto::avp::attr;
-use l2tp_proto::header::{self, Packet};
-use l2tp_proto::message::{Body, Message, MessageType};
-
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Says its command line, sends one LCP frame, then copies its tty to a file.
-const STUB: &str = r#"#!/bin/sh
-echo "$$ $0 $*" >>DIR/argv
-ls -l /proc/$$/fd >DIR/fds
-printf '\176\377\175\043\300\041\175\041\175\041\175\040\175\044\321\265\176'
-exec cat >DIR/tty
-"#;
-
-struct Daemon {
-    child: Child,
-    dir: tempfile::TempDir,
-    lines: Receiver<String>,
-    seen: Vec<String>,
-    addr: SocketAddr,
-}
-
-impl Daemon {
-    fn start(global: &str, stub: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
-        fs::write(at("pppd"), stub.replace("DIR", dir.path().to_str().unwrap())).unwrap();
-        fs::set_permissions(at("pppd"), fs::Permissions::from_mode(0o755)).unwrap();
-        let conf = format!(
-            "[global]\nlisten-addr = 127.0.0.1\nport = 0\npppd = {}\n{global}[lns default]\nip range = 10.9.8.2-9\n\
-             local ip = 10.9.8.1\nlength bit = yes\nname = x\n",
-            at("pppd")
-        );
-        fs::write(at("conf"), conf).unwrap();
-        let (child, lines) = spawn(&dir);
-        let mut d = Daemon { child, dir, lines, seen: Vec::new(), addr: ([127, 0, 0, 1], 0).into() };
-        let line = d.expect("Listening on IP address 127.0.0.1, port ");
-        d.addr.set_port(line.rsplit(' ').next().unwrap().parse().unwrap());
-        d
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// Waits for a log line that contains `part`.
-    fn expect(&mut self, part: &str) -> String {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(l) => {
-                    self.seen.push(l.clone());
-                    if l.contains(part) {
-                        return l;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    panic!("no line with '{part}' in {:#?}", self.seen)
-                }
-            }
-        }
-    }
-
-    fn signal(&self, s: &str) {
-        assert!(Command::new("kill").args([s, &self.child.id().to_string()]).status().unwrap().success());
-    }
-
-    fn command(&self, text: &str) -> String {
-        let reply = self.at("reply");
-        assert!(Command::new("mkfifo").arg(&reply).status().unwrap().success());
-        let read = fs::OpenOptions::new().read(true).write(true).open(&reply).unwrap();
-        let mut pipe = fs::OpenOptions::new().write(true).open(self.at("ctl")).unwrap();
-        // One write, as the tools do it: without a newline that is what ends a command.
-        pipe.write_all(format!("@{} {text}", reply.display()).as_bytes()).unwrap();
-        let end = Instant::now() + PATIENCE;
-        while reply.exists() {
-            assert!(Instant::now() < end, "no answer to '{text}'");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        // The daemon has written and gone; what it wrote is in the FIFO, which this end keeps.
-        let mut buffer = [0; 4096];
-        let n = std::io::Read::read(&mut &read, &mut buffer).unwrap();
-        String::from_utf8_lossy(&buffer[..n]).into_owned()
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn spawn(dir: &tempfile::TempDir) -> (Child, Receiver<String>) {
-    let at = |name: &str| dir.path().join(name);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_xl2tpd"))
-        .args(["-D", "-c"])
-        .arg(at("conf"))
-        .arg("-C")
-        .arg(at("ctl"))
-        .arg("-p")
-        .arg(at("pid"))
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (tx, lines) = channel();
-    let stderr = child.stderr.take().unwrap();
-    std::thread::spawn(move || {
-        for l in BufReader::new(stderr).lines().map_while(Result::ok) {
-            if tx.send(l).is_err() {
-                break;
-            }
-        }
-    });
-    (child, lines)
-}
-
-struct Lac {
-    socket: UdpSocket,
-    to: SocketAddr,
-    tid: u16,
-    lns_tid: u16,
-    ns: u16,
-    nr: u16,
-}
-
-impl Lac {
-    fn new(to: SocketAddr, tid: u16) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Lac { socket, to, tid, lns_tid: 0, ns: 0, nr: 0 }
-    }
-
-    fn send(&mut self, session: u16, body: Body) {
-        let d = header::control(self.lns_tid, session, self.ns, self.nr, &body.done());
-        self.ns += 1;
-        self.socket.send_to(&d, self.to).unwrap();
-    }
-
-    /// The next control message that is no ZLB, acknowledged.
-    fn receive(&mut self) -> Message {
-        loop {
-            let mut b = [0; 2000];
-            let n = self.socket.recv(&mut b).expect("an answer");
-            let Ok(Packet::Control(c)) = header::parse(&b[..n]) else { continue };
-            if c.body.is_empty() || c.ns != self.nr {
-                continue;
-            }
-            self.nr += 1;
-            let z = header::control(self.lns_tid, 0, self.ns, self.nr, &[]);
-            self.socket.send_to(&z, self.to).unwrap();
-            return Message::decode(c.body, None);
-        }
-    }
-
-    fn frame(&mut self) -> Vec<u8> {
-        loop {
-            let mut b = [0; 2000];
-            let n = self.socket.recv(&mut b).expect("a frame");
-            if let Ok(Packet::Data(d)) = header::parse(&b[..n]) {
-                return d.payload.to_vec();
-            }
-        }
-    }
-
-    fn sccrq(&self) -> Body {
-        Body::new(MessageType::SCCRQ)
-            .must(attr::PROTOCOL_VERSION, &[1, 0])
-            .must(attr::BEARER_CAPABILITIES, &[0; 4])
-            .must(attr::HOST_NAME, b"lac")
-            // As long as a client's is: in clear an SCCRP is not larger than what has asked for it.
-            .may(attr::VENDOR_NAME, b"a vendor of clients")
-            .must(attr::FRAMING_CAPABILITIES, &[0, 0, 0, 3])
-            .must(attr::ASSIGNED_TUNNEL_ID, &self.tid.to_be_bytes())
-    }
-
-    /// A tunnel with a call; returns the daemon's session id.
-    fn dial(&mut self, sid: u16) -> u16 {
-        let body = self.sccrq();
-        self.send(0, body);
-        self.lns_tid = self.receive().assigned_tunnel.unwrap();
-        self.send(0, Body::new(MessageType::SCCCN));
-        self.call(sid)
-    }
-
-    fn call(&mut self, sid: u16) -> u16 {
-        self.send(0, Body::new(MessageType::ICRQ).must(attr::ASSIGNED_SESSION_ID, &sid.to_be_bytes()));
-        let session = self.receive().assigned_session.unwrap();
-        self.send(session, Body::new(MessageType::ICCN).must(attr::TX_CONNECT_SPEED, &[0, 1, 0, 0]));
-        session
-    }
-
-    fn data(&self, session: u16, frame: &[u8]) {
-        let mut d = Vec::new();
-        header::put_data(&mut d, self.lns_tid, session, false, None, frame);
-        self.socket.send_to(&d, self.to).unwrap();
-    }
-}
-
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
+use l2tp_proto::message::{Body, MessageType};
 
 fn gone(pid: u32) -> bool {
     !Path::new(&format!("/proc/{pid}")).exists()
@@ -310,6 +105,28 @@ fn kill_9_takes_the_pppds_along_and_does_not_block_the_next_start() {
 }
 
 #[test]
+fn callers_get_their_addresses_again_after_a_crash() {
+    let mut d = Daemon::start("", STUB);
+    for (n, host) in ["one", "two"].into_iter().enumerate() {
+        let mut lac = Lac::new(d.addr, 1);
+        lac.host = host;
+        lac.dial(7);
+        d.expect(&format!("\"10.9.8.1:10.9.8.{}\"", n + 2));
+    }
+    d.child.kill().unwrap();
+    d.child.wait().unwrap();
+    (d.child, d.lines) = spawn(&d.dir);
+    let line = d.expect("Listening on IP address");
+    d.addr.set_port(line.rsplit(' ').next().unwrap().parse().unwrap());
+    for (host, addr) in [("two", 3), ("three", 2), ("one", 4)] {
+        let mut lac = Lac::new(d.addr, 1);
+        lac.host = host;
+        lac.dial(7);
+        d.expect(&format!("\"10.9.8.1:10.9.8.{addr}\""));
+    }
+}
+
+#[test]
 fn a_second_daemon_with_the_same_pid_file_does_not_start() {
     let d = Daemon::start("", STUB);
     let (mut second, lines) = spawn(&d.dir);
@@ -327,8 +144,8 @@ fn a_reload_keeps_calls_and_an_error_changes_nothing() {
     fs::write(d.at("conf"), format!("{good}ip rang = 1.1.1.1\n")).unwrap();
     d.signal("-HUP");
     let place = d.expect("Unknown field 'ip rang'");
-    assert!(place.contains("conf:10:1: Unknown field"), "{place}");
-    d.expect("parse_config: line 10: Unknown field 'ip rang'");
+    assert!(place.contains("conf:11:1: Unknown field"), "{place}");
+    d.expect("parse_config: line 11: Unknown field 'ip rang'");
     d.expect("everything stays as it was");
     fs::write(d.at("conf"), good.replace("10.9.8.2-9", "10.9.8.77")).unwrap();
     d.signal("-HUP");

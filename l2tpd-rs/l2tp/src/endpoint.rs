@@ -117,6 +117,7 @@ impl Endpoint {
                     c.user = Some(user);
                 }
             }
+            Input::CallAddress { call, addr } => self.call_address(call, addr),
             Input::Autodial => self.autodial(now),
             Input::Dial { lac, number, credentials } => self.dial(now, lac, number, credentials),
             Input::OpenTunnel(to) => self.open_bare(now, to),

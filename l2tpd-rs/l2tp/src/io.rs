@@ -103,6 +103,13 @@ pub enum Input<'a> {
         /// Who.
         user: String,
     },
+    /// The address PPP has agreed on with the peer of a call: pppd knows users with addresses of their own.
+    CallAddress {
+        /// Which.
+        call: CallId,
+        /// The peer's.
+        addr: Ipv4Addr,
+    },
     /// Dial every `[lac]` section with `autodial` that is not dialled (at the start, after a reload).
     Autodial,
     /// Dial a `[lac]` section: open a tunnel if it has none, and place a call. Its count of redials starts anew.
@@ -243,6 +250,14 @@ pub enum Event {
         call: CallId,
         /// Why, for people.
         words: String,
+    },
+    /// A caller gets another address than it had last, or its first: to be kept over a restart and given back with
+    /// [`crate::Endpoint::remember`].
+    AddressGiven {
+        /// The caller's key, of [`crate::Endpoint::remembered`].
+        caller: u64,
+        /// What it gets.
+        addr: Ipv4Addr,
     },
     /// The ACCM of a LAC (RFC 2661 §6.14), which a PPP that escapes by itself has to heed.
     LinkInfo {

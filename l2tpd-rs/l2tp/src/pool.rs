@@ -80,6 +80,8 @@ pub struct Leases {
     held: BTreeSet<Ipv4Addr>,
     /// Both.
     used: RangeSet,
+    /// Addresses that belong to certain users: given to others only when nothing else is left.
+    kept: RangeSet,
     /// Callers to their last address, and when they had it.
     last: BTreeMap<u64, (Ipv4Addr, u64)>,
     /// The same by time, to forget the oldest.
@@ -97,11 +99,12 @@ impl Leases {
         reserved: Option<Ipv4Addr>,
         caller: Option<u64>,
     ) -> Option<Ipv4Addr> {
-        let again = caller.and_then(|c| self.last.get(&c)).map(|&(a, _)| a);
-        let again = again.filter(|&a| {
-            Some(a) != reserved && verdict(rules, a) == Some(true) && self.used.holding(a.into()).is_none()
-        });
-        let addr = again.or_else(|| self.lowest(rules, reserved))?;
+        let again = caller.and_then(|c| self.last_of(c));
+        let free = |a: Ipv4Addr| [&self.used, &self.kept].iter().all(|set| set.holding(a.into()).is_none());
+        let again = again.filter(|&a| Some(a) != reserved && verdict(rules, a) == Some(true) && free(a));
+        let addr = again
+            .or_else(|| self.lowest(rules, reserved, false))
+            .or_else(|| self.lowest(rules, reserved, true))?;
         self.given.insert(addr);
         self.used.insert(addr.into());
         if let Some(c) = caller {
@@ -110,7 +113,8 @@ impl Leases {
         Some(addr)
     }
 
-    fn lowest(&self, rules: &[RangeRule], reserved: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
+    /// With `kept` those count too that are kept for users.
+    fn lowest(&self, rules: &[RangeRule], reserved: Option<Ipv4Addr>, kept: bool) -> Option<Ipv4Addr> {
         for (i, rule) in rules.iter().enumerate().filter(|(_, r)| r.allow) {
             let later = rules.get(i + 1..).unwrap_or(&[]);
             let mut n = u32::from(rule.range.start);
@@ -125,6 +129,8 @@ impl Leases {
                         last = u32::from(no.range.end);
                     }
                 } else if let Some((_, b)) = self.used.holding(n) {
+                    last = b;
+                } else if let Some((_, b)) = self.kept.holding(n).filter(|_| !kept) {
                     last = b;
                 } else if Some(addr) != reserved {
                     return Some(addr);
@@ -157,6 +163,18 @@ impl Leases {
         self.settle(addr);
     }
 
+    /// Takes this address, which somebody else has given away; false when it is in use.
+    pub fn claim(&mut self, addr: Ipv4Addr) -> bool {
+        self.used.insert(addr.into());
+        self.given.insert(addr)
+    }
+
+    /// Sets which addresses belong to certain users.
+    pub fn keep(&mut self, addrs: impl IntoIterator<Item = Ipv4Addr>) {
+        self.kept = RangeSet::default();
+        addrs.into_iter().for_each(|a| self.kept.insert(a.into()));
+    }
+
     fn settle(&mut self, addr: Ipv4Addr) {
         if !self.given.contains(&addr) && !self.held.contains(&addr) {
             self.used.remove(addr.into());
@@ -175,6 +193,11 @@ impl Leases {
         {
             self.last.remove(&oldest);
         }
+    }
+
+    /// The address a caller had last.
+    pub fn last_of(&self, caller: u64) -> Option<Ipv4Addr> {
+        self.last.get(&caller).map(|&(a, _)| a)
     }
 
     /// Callers and their last addresses.
@@ -279,6 +302,22 @@ mod tests {
         l.hold(Ipv4Addr::new(10, 0, 0, 1));
         assert!(l.give_back(Ipv4Addr::new(10, 0, 0, 1)));
         assert_eq!(l.take(&r, None, None), None, "held though given back");
+    }
+
+    #[test]
+    fn an_address_of_a_user_is_given_to_others_only_when_nothing_else_is_left() {
+        let r = [rule(true, "10.0.0.1", "10.0.0.3")];
+        let mut l = Leases::default();
+        let [a, b, c] = [1, 2, 3].map(|n| Ipv4Addr::new(10, 0, 0, n));
+        l.remember(7, a);
+        l.keep([a, b]);
+        assert_eq!(l.take(&r, None, Some(7)), Some(c), "not the one it had");
+        assert!(l.claim(b) && !l.claim(b));
+        assert_eq!(l.take(&r, None, None), Some(a));
+        assert_eq!(l.take(&r, None, None), None);
+        assert!(l.give_back(b) && l.give_back(a));
+        l.keep([]);
+        assert_eq!(l.take(&r, None, None), Some(a));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!   ICCN: speed, framing                   ──►           pppd is started
 //! ```
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ipsec_types::Instant;
@@ -116,8 +117,14 @@ impl Endpoint {
             Section::Lns(l) => {
                 call.local_ip = l.local_ip;
                 if !l.no_assign {
+                    let before = caller.and_then(|c| self.leases.last_of(c));
                     call.remote_lease = self.leases.take(&l.pool, l.local_ip, caller);
                     call.remote_ip = call.remote_lease;
+                    if let (Some(caller), Some(addr)) =
+                        (caller, call.remote_lease.filter(|_| call.remote_lease != before))
+                    {
+                        self.event(Event::AddressGiven { caller, addr });
+                    }
                     if call.remote_ip.is_none() {
                         self.counters.pool_empty += 1;
                         let text = format!("control_finish: Out of IP addresses on tunnel {peer_tunnel}!");
@@ -183,7 +190,7 @@ impl Endpoint {
         if !self.lease_local(now, id) {
             return;
         }
-        if m.tx_speed.is_none() {
+        if m.tx_speed.unwrap_or(0) == 0 {
             self.log(Level::Debug, "control_finish: Warning: Peer did not specify transmit speed");
         }
         self.start_ppp(id);
@@ -195,6 +202,19 @@ impl Endpoint {
         if let (Some(call), Some((send_accm, recv_accm))) = (call, m.accm) {
             self.event(Event::LinkInfo { call, send_accm, recv_accm });
         }
+    }
+
+    /// PPP has agreed on an address: where it is not the one of the pool, that one goes back and this one is in use.
+    pub(crate) fn call_address(&mut self, call: CallId, addr: Ipv4Addr) {
+        let served = self.tunnels.get(&call.tunnel).is_some_and(|t| t.section.lns().is_some());
+        let Some(c) = self.calls.get_mut(&call.session).filter(|c| c.id == call && served) else { return };
+        if c.remote_ip.replace(addr) == Some(addr) {
+            return;
+        }
+        if let Some(old) = c.remote_lease.take() {
+            self.leases.give_back(old);
+        }
+        c.remote_lease = self.leases.claim(addr).then_some(addr);
     }
 
     pub(crate) fn call_started(&mut self, now: Instant, call: CallId, pid: u32) {

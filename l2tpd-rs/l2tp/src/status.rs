@@ -179,7 +179,7 @@ impl Endpoint {
     }
 
     /// Marks an address as in use by something that is not a call of this process (a pppd that has outlived the last
-    /// one, a fixed address of chap-secrets); it is not given to callers until [`Endpoint::release_address`].
+    /// one); it is not given to callers until [`Endpoint::release_address`].
     pub fn hold_address(&mut self, addr: Ipv4Addr) {
         self.leases.hold(addr);
     }
@@ -187,6 +187,11 @@ impl Endpoint {
     /// Undoes [`Endpoint::hold_address`].
     pub fn release_address(&mut self, addr: Ipv4Addr) {
         self.leases.unhold(addr);
+    }
+
+    /// Sets which addresses belong to certain users (chap-secrets): others get them only when nothing else is left.
+    pub fn keep_addresses(&mut self, addrs: impl IntoIterator<Item = Ipv4Addr>) {
+        self.leases.keep(addrs);
     }
 
     /// Which address a caller had last, by a key of its host name and number; to be kept over a restart.

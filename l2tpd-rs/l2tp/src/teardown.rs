@@ -171,14 +171,14 @@ impl Endpoint {
         if unverified {
             return self.remove_tunnel(id);
         }
-        if state == TunnelState::ExpectSccrp {
-            self.tunnel_down(id, "no answer", true);
-            return self.remove_tunnel(id);
-        }
         self.log(
             Level::Info,
             format!("Connection {peer_id} closed to {}, port {} (Timeout)", path.peer.ip(), path.peer.port()),
         );
+        if state == TunnelState::ExpectSccrp {
+            self.tunnel_down(id, "no answer", true);
+            return self.remove_tunnel(id);
+        }
         self.end_calls(id, "the peer does not answer");
         self.tunnel_down(id, "the peer does not answer", true);
         // The peer is told once, in case only our half of the way was dead, and not waited for.

@@ -295,6 +295,33 @@ fn a_call_that_is_not_connected_gives_its_address_back() {
 }
 
 #[test]
+fn the_pool_follows_the_address_ppp_has_agreed_on() {
+    let mut w = World::new(config(lns()));
+    let mut lac = Lac::open(&mut w, path(10, 1701, 0), 1);
+    let mut address = |w: &mut World, sid| {
+        lac.call(w, sid);
+        let start = w.started.last().unwrap();
+        (start.call, start.remote_ip.unwrap())
+    };
+    let (call, first) = address(&mut w, 77);
+    assert!(w.events.iter().any(|e| matches!(e, Event::AddressGiven { addr, .. } if *addr == first)));
+    let fixed = std::net::Ipv4Addr::from(u32::from(first) + 1);
+    w.give(Input::CallAddress { call, addr: fixed });
+    w.give(Input::CallAddress { call, addr: fixed });
+    assert_eq!((w.engine.leased(), w.engine.status()[0].calls[0].remote_ip), (1, Some(fixed)));
+    assert_eq!(address(&mut w, 78).1, first, "it went back");
+    let (third, addr) = address(&mut w, 79);
+    assert_ne!(addr, fixed, "it is in use");
+    // Somebody else has it: nothing is given back twice.
+    w.give(Input::CallAddress { call: third, addr: fixed });
+    assert_eq!(w.engine.leased(), 2);
+    w.give(Input::CallEnded { call: third, end: CallEnd::Exit(0) });
+    assert_eq!(w.engine.leased(), 2);
+    w.give(Input::CallEnded { call, end: CallEnd::Exit(0) });
+    assert_eq!(w.engine.leased(), 1);
+}
+
+#[test]
 fn every_limit_holds_at_one_less_and_itself_and_counts_one_more() {
     for limit in [3, 4] {
         let all = 100;

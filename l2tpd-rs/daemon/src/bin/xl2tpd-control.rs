@@ -6,7 +6,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-const DEFAULT_PIPE: &str = "/var/run/xl2tpd/l2tp-control";
+/// The FIFO, and that of a daemon that was started as `l2tpd`.
+const DEFAULT_PIPES: [&str; 2] = ["/var/run/xl2tpd/l2tp-control", "/var/run/l2tp-control"];
 const REPLY_DIR: &str = "/var/run/xl2tpd";
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -68,7 +69,7 @@ fn ends_value(all: &str, word: &str) -> bool {
 }
 
 fn main() -> ExitCode {
-    let (mut pipe, mut show) = (DEFAULT_PIPE.to_string(), false);
+    let (mut pipe, mut show) = (default_pipe().to_string(), false);
     let mut argv = std::env::args().skip(1).peekable();
     while let Some(word) = argv.next_if(|w| w.starts_with('-')) {
         match word.as_str() {
@@ -112,6 +113,11 @@ fn main() -> ExitCode {
         }
     };
     ask(&pipe, print, &format!("{letter} {argument}"))
+}
+
+fn default_pipe() -> &'static str {
+    let there = DEFAULT_PIPES.into_iter().find(|p| fs::exists(p).unwrap_or(false));
+    there.unwrap_or(DEFAULT_PIPES[0])
 }
 
 fn usage() -> ExitCode {

@@ -56,6 +56,24 @@ pub fn extend(conf: Config, file: &str, text: &str) -> Result<Config, Vec<ConfEr
     if b.errors.is_empty() { Ok(b.conf) } else { Err(b.errors) }
 }
 
+/// Settings with a section of the control FIFO: `kind` is `lns` or `lac`, `options` are separated by semicolons.
+///
+/// # Errors
+/// xl2tpd's words about each option that is wrong.
+pub fn with_section(conf: &Config, kind: &str, name: &str, options: &str) -> Result<Config, String> {
+    if name.contains([']', ';', '\n']) {
+        return Err(format!("'{name}' is no name for a section"));
+    }
+    let lines = options.replace(';', "\n");
+    let text = format!("[{kind} {name}]\n{lines}\n");
+    extend(conf.clone(), "control", &text).map_err(|list| {
+        // The section's line is not one of theirs.
+        let tokens =
+            list.iter().map(|e| format!("parse_one_line: token {}: {}", e.line.saturating_sub(1), e.old));
+        tokens.collect::<Vec<_>>().join("; ")
+    })
+}
+
 impl Builder<'_> {
     pub(super) fn error(&mut self, at: &Spanned, old: String, expected: impl Into<String>) {
         let source = self.source.get(at.line.saturating_sub(1)).copied().unwrap_or("").into();

@@ -102,6 +102,11 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     row("bps", NC, Apply::IntFrom(1, BPS, Target::Speed(true, true))),
 ];
 
+/// All keywords, each once.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    KEYWORDS.iter().map(|k| k.name)
+}
+
 /// Words for pppd that people put here, where xl2tpd has never known them.
 const PPPD_WORDS: &[&str] = &[
     "mtu",

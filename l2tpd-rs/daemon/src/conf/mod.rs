@@ -18,8 +18,9 @@ use std::time::Duration;
 
 use l2tp_proto::{EndpointConfig, LacConfig, Limits, LnsConfig};
 
-pub use build::{extend, load};
+pub use build::{extend, load, with_section};
 pub use diag::ConfError;
+pub use keywords::names;
 
 /// Everything the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -159,6 +159,18 @@ proptest! {
     }
 
     #[test]
+    fn arbitrary_sections_of_the_fifo_never_panic(name in "[a-z\\] ;]{0,8}", options in any::<String>(), k in 0usize..99,
+                                                  v in "[-0-9a-z.,;:= #]{0,30}") {
+        let conf = load("x", HOWTO).unwrap();
+        let keyword = crate::conf::names().nth(k % 60).unwrap();
+        for options in [options, format!("{keyword}={v}")] {
+            for kind in ["lns", "lac"] {
+                let _ = with_section(&conf, kind, &name, &options);
+            }
+        }
+    }
+
+    #[test]
     fn keywords_with_any_numeric_value_never_panic(k in 0..keywords::KEYWORDS.len(), v in "[0-9.\\-yesno ]{0,16}", s in 0..3usize) {
         let section = ["global", "lns x", "lac y"][s];
         let _ = load("x", &format!("[{section}]\n{} = {v}\n", keywords::KEYWORDS[k].name));

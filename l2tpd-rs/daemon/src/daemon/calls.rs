@@ -284,6 +284,7 @@ impl Daemon {
             };
             let Ok(pid) = u32::try_from(pid.as_raw()) else { continue };
             let Some(call) = self.calls.forget_pid(pid) else { continue };
+            self.addresses.unwatch(call);
             // Its last frames, an LCP Terminate-Request for one, are still in the pty.
             self.collect(call.generation);
             self.calls.forget_pid(pid);

@@ -203,23 +203,8 @@ impl Daemon {
         list.len()
     }
 
-    /// Settings with a section's options from the pipe; a wrong one changes nothing.
-    fn with_section(&self, kind: &str, name: &str, options: &str) -> Result<Config, String> {
-        if name.contains([']', ';', '\n']) {
-            return Err(format!("'{name}' is no name for a section"));
-        }
-        let lines = options.replace(';', "\n");
-        let text = format!("[{kind} {name}]\n{lines}\n");
-        conf::extend(self.conf.clone(), "control", &text).map_err(|list| {
-            // The section's line is not one of theirs.
-            let tokens =
-                list.iter().map(|e| format!("parse_one_line: token {}: {}", e.line.saturating_sub(1), e.old));
-            tokens.collect::<Vec<_>>().join("; ")
-        })
-    }
-
     fn take_section(&mut self, kind: &'static str, name: &str, options: &str) -> Result<(), String> {
-        let mut conf = self.with_section(kind, name, options)?;
+        let mut conf = conf::with_section(&self.conf, kind, name, options)?;
         let old = self.conf.warnings.len().min(conf.warnings.len());
         for w in conf.warnings.split_off(old) {
             self.log.warning(&w);

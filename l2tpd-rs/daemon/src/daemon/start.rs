@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use l2tp_proto::{CallEnd, CallStart, Input, Instant};
+use l2tp_proto::{CallEnd, CallStart, Input, Instant, Role};
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
 use super::calls::{GATE, Running};
@@ -108,7 +108,7 @@ impl Daemon {
     }
 
     fn run_pppd(&mut self, now: Instant, start: CallStart, path: Box<dyn DataPath>, link: Link) -> bool {
-        let (call, generation) = (start.call, start.call.generation);
+        let (call, generation, role) = (start.call, start.call.generation, start.role);
         let says_mtu = |f: &str| OptFile::look(f).mtu;
         let file = start.section.ppp().file.as_deref();
         let mtu = if says_mtu("/etc/ppp/options") || file.is_some_and(says_mtu) {
@@ -150,6 +150,9 @@ impl Daemon {
             since: now,
             start,
         });
+        if role == Role::Lns {
+            self.addresses.watch(now, call, started.pid);
+        }
         self.engine.handle(now, Input::CallStarted { call, pid: started.pid });
         true
     }

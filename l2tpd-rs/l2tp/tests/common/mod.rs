@@ -203,7 +203,7 @@ impl Lac {
             .must(attr::CALL_SERIAL_NUMBER, &[0, 0, 0, 7]);
         let got = self.say(w, 0, icrq);
         let session = got.iter().find_map(|(s, m)| m.assigned_session.filter(|_| s.0 == 11)).expect("ICRP");
-        self.say(w, session, Body::new(MessageType::ICCN).must(attr::TX_CONNECT_SPEED, &[0; 4]));
+        self.say(w, session, Body::new(MessageType::ICCN).must(attr::TX_CONNECT_SPEED, &[0, 1, 0, 0]));
         let call = w.started.last().expect("StartCall").call;
         w.give(Input::CallStarted { call, pid: 4711 });
         session

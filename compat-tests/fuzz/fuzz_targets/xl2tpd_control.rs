@@ -1,0 +1,5 @@
+//! See `sim::targets::xl2tpd_control`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sim::targets::xl2tpd_control(data));
