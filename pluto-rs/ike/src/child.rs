@@ -6,6 +6,7 @@ use ipsec_types::kernel::{
 };
 use ipsec_types::whack::rc;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::Endpoint;
 use crate::conn::ConnId;
@@ -14,6 +15,7 @@ use crate::io::{ClientId, Output};
 use crate::route::policy_priority;
 use crate::sa::{ChildSa, EspKeys, Phase2, Role, Serial, StateName, WaitingForSpi};
 use crate::spd::Flow;
+use crate::timer::TimerKind;
 use crate::v1::Fail;
 use crate::wire::notify::NotifyType;
 
@@ -29,7 +31,13 @@ pub(crate) enum Stage {
     ResponderOutbound,
     /// Both, then QI2 is sent and the SA is up.
     InitiatorBoth,
+    /// Outbound, in place of the predecessor's.
+    Switch,
 }
+
+/// How long a successor that we began leaves outbound packets to its predecessor after QI2: the peer has to read that
+/// first, and some (strongSwan) install nothing before.
+const SWITCH: Duration = Duration::from_secs(1);
 
 /// Counters of one SA on their way to a client.
 #[derive(Debug)]
@@ -71,6 +79,7 @@ impl Endpoint {
             life_bytes: 0,
             in_sa: None,
             out_sa: None,
+            switch: None,
             last_received: None,
             last_sent: Vec::new(),
             retransmits: 0,
@@ -205,6 +214,43 @@ impl Endpoint {
         keys: &EspKeys,
         stage: Stage,
     ) -> Result<(), Fail> {
+        self.claim_outbound(child)?;
+        self.submit_outbound(child, keys, stage)
+    }
+
+    /// The outbound SA of a successor waits for [`Self::switch_outbound`] if its predecessor has one.
+    pub(crate) fn install_successor(&mut self, child: Serial, keys: EspKeys) -> Result<(), Fail> {
+        self.claim_outbound(child)?;
+        let users = self.children.get(&child).and_then(|c| c.slot).map(|s| self.spd.users(s));
+        let sends = |s: &Serial| *s != child && self.children.get(s).is_some_and(ChildSa::is_up);
+        if !users.unwrap_or_default().iter().any(sends) {
+            return self.submit_outbound(child, &keys, Stage::InitiatorBoth);
+        }
+        if let Some(c) = self.children.get_mut(&child) {
+            c.switch = Some(keys);
+        }
+        Ok(())
+    }
+
+    /// QI2 is sent, or sent again.
+    pub(crate) fn switch_later(&mut self, child: Serial) {
+        if self.children.get(&child).is_some_and(|c| c.switch.is_some()) {
+            let at = self.after(SWITCH);
+            self.timers.set(child, TimerKind::Switch, at);
+        }
+    }
+
+    /// From now on packets leave through the outbound SA of `child`, if they do not yet.
+    pub(crate) fn switch_outbound(&mut self, child: Serial) {
+        self.timers.clear(child, TimerKind::Switch);
+        let Some(keys) = self.children.get_mut(&child).and_then(|c| c.switch.take()) else { return };
+        if let Err(fail) = self.submit_outbound(child, &keys, Stage::Switch) {
+            self.failed(child, fail);
+        }
+    }
+
+    /// Takes the peer's SPI, if nobody has it.
+    fn claim_outbound(&mut self, child: Serial) -> Result<(), Fail> {
         let gone = || Fail::fatal("the Child SA is gone");
         let c = self.children.get_mut(&child).ok_or_else(gone)?;
         let inbound = c.in_sa.ok_or_else(gone)?;
@@ -217,8 +263,13 @@ impl Endpoint {
         }
         c.out_sa = Some(id);
         self.by_spi_out.insert((id.dst, id.spi), child);
+        Ok(())
+    }
+
+    fn submit_outbound(&mut self, child: Serial, keys: &EspKeys, stage: Stage) -> Result<(), Fail> {
+        let gone = || Fail::fatal("the Child SA is gone");
         let c = self.children.get(&child).ok_or_else(gone)?;
-        let spec = self.sa_spec(c, id, keys, false).ok_or_else(gone)?;
+        let spec = self.sa_spec(c, c.out_sa.ok_or_else(gone)?, keys, false).ok_or_else(gone)?;
         self.submit_step(child, stage, KernelRequest::AddSa(Box::new(spec)));
         self.install_policy(child, Dir::Out, stage);
         Ok(())
@@ -262,8 +313,8 @@ impl Endpoint {
         }
         let failed = self.installs.remove(&child).and_then(|x| x.1);
         if let Some(e) = failed {
-            if stage == Stage::ResponderOutbound {
-                // The peer has sent QI2 and believes in the SA.
+            if matches!(stage, Stage::ResponderOutbound | Stage::Switch) {
+                // The peer has sent QI2, or has it, and believes in the SA.
                 self.send_delete_child(child);
             }
             return self.failed(child, Fail::fatal(e.to_string()));
@@ -277,7 +328,9 @@ impl Endpoint {
             Stage::InitiatorBoth => {
                 self.quick_send_i2(child);
                 self.child_established(child);
+                self.switch_later(child);
             }
+            Stage::Switch => {}
         }
     }
 
@@ -328,6 +381,11 @@ impl Endpoint {
     pub(crate) fn delete_child(&mut self, child: Serial, tell_peer: bool) {
         if tell_peer && self.children.get(&child).is_some_and(ChildSa::is_up) {
             self.send_delete_child(child);
+        }
+        // The successors that leave outbound packets to this one do so no longer.
+        let users = self.children.get(&child).and_then(|c| c.slot).map(|s| self.spd.users(s));
+        for other in users.unwrap_or_default().into_iter().filter(|s| *s != child) {
+            self.switch_outbound(other);
         }
         self.release_whack(child);
         self.timers.clear_all(child);

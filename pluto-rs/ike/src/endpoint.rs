@@ -342,6 +342,7 @@ impl Endpoint {
                 TimerKind::NatKeepalive => self.on_keepalive(serial),
                 TimerKind::Dpd => self.on_dpd(serial),
                 TimerKind::Revive => self.on_revive(serial),
+                TimerKind::Switch => self.switch_outbound(serial),
             }
         }
     }

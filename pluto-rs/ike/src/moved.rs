@@ -44,6 +44,7 @@ impl Endpoint {
 
     /// Gives the SAs and policies of a child new outer ends.
     fn move_child(&mut self, child: Serial, local: SocketAddr, remote: SocketAddr) {
+        self.switch_outbound(child);
         let Some(c) = self.children.get_mut(&child) else { return };
         let (mode, slot, original) = (c.mode, c.slot, c.nat_oa);
         let encap = |sport, dport| Encap { sport, dport, original };

@@ -307,6 +307,8 @@ pub(crate) struct ChildSa {
     pub life_bytes: u64,
     pub in_sa: Option<SaId>,
     pub out_sa: Option<SaId>,
+    /// Keys of the outbound SA while the predecessor's is still used.
+    pub switch: Option<EspKeys>,
     pub last_received: Option<Vec<u8>>,
     pub last_sent: Vec<u8>,
     pub retransmits: u32,

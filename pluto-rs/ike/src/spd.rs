@@ -136,6 +136,11 @@ impl Spd {
         e.installed
     }
 
+    /// Who uses the entry.
+    pub(crate) fn users(&self, slot: Slot) -> Vec<Serial> {
+        self.entries.get(&slot).map(|e| e.users.iter().copied().collect()).unwrap_or_default()
+    }
+
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Entry> {
         self.entries.get_mut(&slot)
     }

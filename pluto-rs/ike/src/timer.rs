@@ -23,6 +23,8 @@ pub enum TimerKind {
     Dpd,
     /// A conn that is to be up, and is not, is brought up again.
     Revive,
+    /// The outbound SA of a successor takes over.
+    Switch,
 }
 
 impl TimerKind {
@@ -36,6 +38,7 @@ impl TimerKind {
             TimerKind::NatKeepalive => "EVENT_NAT_T_KEEPALIVE",
             TimerKind::Dpd => "EVENT_DPD",
             TimerKind::Revive => "EVENT_REVIVE_CONNS",
+            TimerKind::Switch => "EVENT_SA_SWITCH",
         }
     }
 }
@@ -62,8 +65,8 @@ impl TimerQueue {
     }
 
     pub(crate) fn clear_all(&mut self, serial: Serial) {
-        use TimerKind::{Discard, Dpd, Expire, NatKeepalive, Replace, Retransmit};
-        for kind in [Retransmit, Discard, Replace, Expire, NatKeepalive, Dpd] {
+        use TimerKind::{Discard, Dpd, Expire, NatKeepalive, Replace, Retransmit, Switch};
+        for kind in [Retransmit, Discard, Replace, Expire, NatKeepalive, Dpd, Switch] {
             self.clear(serial, kind);
         }
     }

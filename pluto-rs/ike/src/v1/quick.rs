@@ -74,6 +74,7 @@ impl Endpoint {
                         c.name().label()
                     );
                     self.transmit(ike, &again);
+                    self.switch_later(child);
                     if let Some(c) = self.children.get_mut(&child) {
                         c.answered_duplicates += 1;
                     }

@@ -225,7 +225,7 @@ impl Endpoint {
         }
     }
 
-    /// Installs both directions; QI2 is ready and leaves when the kernel has agreed.
+    /// Installs both directions, but a successor's outbound later; QI2 is ready and leaves when the kernel has agreed.
     pub(crate) fn quick_install_initiator(
         &mut self,
         child: Serial,
@@ -249,7 +249,7 @@ impl Endpoint {
             c.last_sent = message;
         }
         self.install_inbound(child, &in_keys, Stage::InitiatorBoth)?;
-        self.install_outbound(child, &out_keys, Stage::InitiatorBoth)
+        self.install_successor(child, out_keys)
     }
 
     /// Both SAs are in place: `--> HDR*, HASH(3)`.
