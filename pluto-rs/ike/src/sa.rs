@@ -191,6 +191,8 @@ pub(crate) struct IkeSa {
     pub peer_nat_d: Option<Vec<u8>>,
     pub fragments: Sending,
     pub peer_dpd: bool,
+    /// What class of client sends such vendor IDs.
+    pub looks_like: Option<&'static str>,
     /// Digest of the last message that was acted upon; the same octets again get the same answer again.
     pub last_received: Option<Vec<u8>>,
     pub last_sent: Vec<u8>,

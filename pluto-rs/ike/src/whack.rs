@@ -128,7 +128,8 @@ impl Endpoint {
             let text = format!("\"{name}\": ikelifetime and salifetime must be less than 86400 seconds");
             return refuse(self, rc::LOG_SERIOUS, text);
         }
-        let spec = ConnSpec { authby: AuthBy::PSK, ..spec };
+        let crypto_policy = spec.crypto_policy.or(Some(self.setup.crypto_policy));
+        let spec = ConnSpec { authby: AuthBy::PSK, crypto_policy, ..spec };
         let old = self.conns.named(&name);
         if origin == (Origin::File { keep_equal: true }) && self.keep_equal(client, &old, &spec) {
             return;

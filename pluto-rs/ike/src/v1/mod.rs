@@ -15,6 +15,7 @@ mod phase2;
 mod quick;
 mod quick_initiator;
 mod quick_responder;
+mod refusal;
 mod rekey;
 mod retransmit;
 mod vendor;

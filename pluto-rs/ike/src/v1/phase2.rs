@@ -21,6 +21,9 @@ const LIFE_KILOBYTES: u64 = 2;
 /// Smallest SPI that is not reserved (RFC 4303 §2.1).
 pub(crate) const MIN_SPI: u32 = 256;
 
+/// How the reason ends that is a matter of policy alone.
+pub(crate) const NOT_ALLOWED: &str = "refused due to strict flag";
+
 /// What an initiator offers when `esp=` is not set.
 pub(crate) fn default_suites() -> Vec<EspSuite> {
     [
@@ -34,9 +37,17 @@ pub(crate) fn default_suites() -> Vec<EspSuite> {
     .to_vec()
 }
 
+/// `esp=`, or what of the default list the policy allows.
+pub(crate) fn offered(spec: &ConnSpec) -> Vec<EspSuite> {
+    match spec.esp.is_empty() {
+        true => default_suites().into_iter().filter(|s| allowed(spec, *s)).collect(),
+        false => spec.esp.clone(),
+    }
+}
+
 /// The SA payload an initiator sends.
 pub(crate) fn offer(spec: &ConnSpec, mode: Mode, natt: NatT, pfs: Option<DhGroup>, spi: u32) -> Vec<u8> {
-    let suites = if spec.esp.is_empty() { default_suites() } else { spec.esp.clone() };
+    let suites = offered(spec);
     let tunnel = mode == Mode::Tunnel;
     let encapsulation = match natt.method.filter(|_| natt.detected()) {
         Some(m) => m.encapsulation(tunnel),
@@ -82,6 +93,13 @@ pub(crate) struct Offered {
     /// Octets.
     pub life_bytes: Option<u64>,
     pub spi: u32,
+}
+
+/// Every suite of an offer that is known.
+pub(crate) fn suites<'p>(sa: &'p SaPayload<'_>) -> impl Iterator<Item = EspSuite> + 'p {
+    let esp = sa.proposals.iter().filter(|p| p.protocol == PROTO_ESP);
+    let natt = NatT { us: true, ..NatT::default() };
+    esp.flat_map(|p| &p.transforms).filter_map(move |t| read(t, 0, natt).ok()).map(|o| o.suite)
 }
 
 fn read(t: &Transform<'_>, spi: u32, natt: NatT) -> Result<Offered, String> {
@@ -220,7 +238,7 @@ pub(crate) fn choose<'p, 'a>(
             match read(t, spi, natt) {
                 Ok(o) if allowed(spec, o.suite) => return Ok((p, t, o)),
                 Ok(o) => why.push(format!(
-                    "IPsec Transform [{}, {}] refused due to strict flag",
+                    "IPsec Transform [{}, {}] {NOT_ALLOWED}",
                     o.suite.cipher.name(),
                     o.suite.integ.name()
                 )),

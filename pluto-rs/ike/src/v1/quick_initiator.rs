@@ -188,9 +188,7 @@ impl Endpoint {
         let answer = SaPayload::parse(sa_b)?;
         let Some(conn) = self.conns.get(c.conn) else { return Err(Fail::fatal("the connection is gone")) };
         let mut ours = (*conn.spec).clone();
-        if ours.esp.is_empty() {
-            ours.esp = phase2::default_suites();
-        }
+        ours.esp = phase2::offered(&conn.spec);
         let (_, _, chosen) = phase2::choose(&answer, &ours, sa.natt).map_err(|why| {
             Fail::fatal(format!("the responder chose what we did not offer: {}", why.join("; ")))
         })?;

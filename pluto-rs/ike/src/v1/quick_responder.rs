@@ -15,7 +15,7 @@ use ipsec_types::whack::rc;
 
 use super::message::{NONCE_LEN, NONCE_RANGE, Phase2Message, first_iv, open};
 use super::quick::{check_hash, esp_keys};
-use super::{Continuation, Fail, phase2};
+use super::{Continuation, Fail, phase2, refusal};
 use crate::Endpoint;
 use crate::child::Stage;
 use crate::conn::ConnId;
@@ -69,6 +69,7 @@ impl Endpoint {
             .filter(|_| sa.natt.peer);
         let (ni, ke) = (ni.to_vec(), chain.first(Kind::KeyExchange).map(<[u8]>::to_vec));
         let (natt, remote, msgid) = (sa.natt, sa.remote, h.msgid);
+        let looks_like = sa.looks_like;
 
         self.remember_msgid(ike, msgid);
         let proposed = self.proposed(ike, &ids, nat_oa)?;
@@ -82,7 +83,8 @@ impl Endpoint {
         let (proposal, transform, chosen) = match phase2::choose(&offer, &spec, natt) {
             Ok(x) => x,
             Err(why) => {
-                let text = format!("no acceptable Proposal in IPsec SA: {}", why.join("; "));
+                let text = refusal::of_phase2(&offer, &spec, looks_like, &why);
+                let text = format!("no acceptable Proposal in IPsec SA: {text}");
                 return Err(refuse(self, text));
             }
         };
