@@ -172,3 +172,67 @@ sc_dead_peer() {
   : >/n/publ/etc/ipsec.init.conf
   client_stop publ
 }
+
+# AH, IPComp, and both: begun by each end in turn, with a ping that compresses and one too small for it.
+layers() { # layers NODE
+  local node=$1 n=0 bad=() kind text more mine=$OUT/tunnel.conf
+  local PEER_ADDR=${ADDR[$1]}
+  local kinds=('esp yes' 'ah no')
+  [ "${SUITE[$node]}" != libreswan ] || kinds+=('ah yes')
+  : >"$mine"
+  : >"$mine.peer"
+  for kind in "${kinds[@]}"; do
+    n=$((n + 1))
+    tunnel_conn "$n" '' '' "phase2=${kind% *}" "compress=${kind#* }" ike=aes128-sha1-modp2048 \
+      "phase2alg=$([ "${kind% *}" = ah ] && echo sha1 || echo aes128-sha1)" >>"$mine"
+    if [ "${SUITE[$node]}" = strongswan ]; then
+      [ "${kind% *}" = ah ] && more=ah=sha1-modp2048! || more=esp=aes128-sha1-modp2048!
+      tunnel_conn "$n" '' '' keyexchange=ikev1 reauth=no "compress=${kind#* }" ike=aes128-sha1-modp2048! "$more" >>"$mine.peer"
+    else
+      [ "${kind% *}" = ah ] && more=sha1 || more=aes128-sha1
+      tunnel_conn "$n" '' '' ikev2=no pfs=yes "phase2=${kind% *}" "compress=${kind#* }" 'ike=aes128-sha1;modp2048' "phase2alg=$more" >>"$mine.peer"
+    fi
+  done
+  networks server 50 $n
+  networks "$node" 60 $n
+  client_stop "$node"
+  cp "$mine" /n/server/etc/ipsec.d/L2TP-tunnel.conf
+  cp "$mine.peer" "/n/$node/etc/ipsec.init.conf"
+  client "$node" alice || return
+  pause 2
+  for ((s = 1; s <= n; s++)); do
+    kind=${kinds[s - 1]}
+    nx server timeout 10 ipsec auto --add "t$s" >"$OUT/t$s.log" 2>&1
+    for who in ours theirs; do
+      if [ $who = ours ]; then
+        # called, strongSwan goes by the first conn with our address, whatever that protects with
+        [ "$s" = 1 ] || [ "${SUITE[$node]}" = libreswan ] || continue
+        nx server timeout 15 ipsec auto --up "t$s" >>"$OUT/t$s.log" 2>&1 || { bad+=("$kind:ours"); continue; }
+      else
+        peer_up "$node" "t$s" || { bad+=("$kind:theirs"); continue; }
+      fi
+      pause 0.3
+      text=$(ip -n server xfrm state)
+      [[ $text == *"proto ${kind% *} "* ]] || bad+=("$kind:$who:not ${kind% *}")
+      [ "${kind#* }" = no ] || [[ $text == *'proto comp '* ]] || bad+=("$kind:$who:not compressed")
+      ip -n server -s xfrm state >"$OUT/layers-$s-$who.state"
+      through "$s" || bad+=("$kind:$who:no-ping")
+      nx server ping -n -c2 -i0.2 -W2 -s 1200 -p 00 -I "10.50.$s.1" "10.60.$s.1" >>"$OUT/t$s-ping.log" 2>&1 || bad+=("$kind:$who:no-big-ping")
+      if [ $who = ours ]; then nx server timeout 5 ipsec auto --down "t$s" >>"$OUT/t$s.log" 2>&1
+      # strongSwan names an IKE SA by the first conn between the same ends
+      elif [ "${SUITE[$node]}" = strongswan ]; then nx "$node" timeout 5 ipsec down "t$s{*}" >/dev/null 2>&1
+      else peer_down "$node" "t$s"; fi
+      pause 0.3
+      text=$(ip -n server xfrm state)
+      [[ $text != *'reqid 1132'* ]] || bad+=("$kind:$who:SAs left")
+    done
+    nx server timeout 5 ipsec auto --delete "t$s" >>"$OUT/t$s.log" 2>&1
+  done
+  rm -f /n/server/etc/ipsec.d/L2TP-tunnel.conf
+  : >"/n/$node/etc/ipsec.init.conf"
+  client_stop "$node"
+  note "${kinds[*]}"
+  [ ${#bad[@]} = 0 ] || fail "${bad[*]}"
+}
+sc_layers_libreswan() { SCENARIO=layers-libreswan; layers publ; }
+sc_layers_strongswan() { SCENARIO=layers-strongswan; layers pub; }

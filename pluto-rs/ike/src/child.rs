@@ -1,11 +1,12 @@
 //! Child SAs and the kernel: SPIs, installation step by step with undo, establishment, removal, counters.
 
-use ipsec_types::algo::EspInteg;
+use ipsec_types::SecretBytes;
+use ipsec_types::algo::{EspCipher, EspInteg};
 use ipsec_types::kernel::{
-    Dir, Encap, KernelError, KernelReply, KernelRequest, Mode, PolicyAction, PolicySpec, SaId, SaSpec,
+    Dir, Encap, KernelError, KernelReply, KernelRequest, Layers, Mode, PolicyAction, PolicySpec, SaId,
+    SaProto, SaSpec,
 };
 use ipsec_types::whack::rc;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::Endpoint;
@@ -14,7 +15,7 @@ use crate::endpoint::KernelWait;
 use crate::io::{ClientId, Output};
 use crate::route::policy_priority;
 use crate::sa::{ChildSa, EspKeys, Phase2, Role, Serial, StateName, WaitingForSpi};
-use crate::spd::Flow;
+use crate::spd::{Flow, Slot};
 use crate::timer::TimerKind;
 use crate::v1::Fail;
 use crate::wire::notify::NotifyType;
@@ -58,6 +59,7 @@ impl Endpoint {
         iv: Vec<u8>,
         flow: Flow,
         mode: Mode,
+        layers: Layers,
     ) -> Serial {
         let serial = self.new_serial();
         let child = ChildSa {
@@ -69,11 +71,14 @@ impl Endpoint {
             state: Phase2::Suspended(StateName::QuickR0),
             suite: None,
             mode,
+            layers,
             pfs: None,
             flow,
             slot: None,
             spi_in: 0,
             spi_out: 0,
+            cpi_in: 0,
+            cpi_out: 0,
             nat_oa: None,
             lifetime: 0,
             life_bytes: 0,
@@ -111,32 +116,43 @@ impl Endpoint {
         if let Some(c) = self.children.get_mut(&child) {
             c.slot = Some(slot);
         }
-        let (src, dst) = (remote, local);
-        let request = KernelRequest::GetSpi { src, dst, reqid: slot.reqid() };
-        self.kernel(request, Some(KernelWait::Spi { child, src, dst }));
+        let id = SaId { src: remote, dst: local, spi: 0, proto: self.children_layers(child).proto };
+        self.get_spi(child, id, slot);
     }
 
-    pub(crate) fn on_spi(
-        &mut self,
-        child: Serial,
-        src: IpAddr,
-        dst: IpAddr,
-        result: Result<KernelReply, KernelError>,
-    ) {
+    fn children_layers(&self, child: Serial) -> Layers {
+        self.children.get(&child).map(|c| c.layers).unwrap_or_default()
+    }
+
+    fn get_spi(&mut self, child: Serial, id: SaId, slot: Slot) {
+        let SaId { src, dst, proto, .. } = id;
+        let request = KernelRequest::GetSpi { src, dst, reqid: slot.reqid(), proto };
+        self.kernel(request, Some(KernelWait::Spi { child, id }));
+    }
+
+    pub(crate) fn on_spi(&mut self, child: Serial, id: SaId, result: Result<KernelReply, KernelError>) {
         let spi = match result {
             Ok(KernelReply::Spi(spi)) => spi,
             Ok(_) => return,
             Err(e) => return self.failed(child, Fail::fatal(e.to_string())),
         };
-        let id = SaId { src, dst, spi };
+        let id = SaId { spi, ..id };
         // The Quick Mode is gone: so goes the larval SA.
         let Some(c) = self.children.get_mut(&child) else {
             return self.kernel(KernelRequest::DelSa(id), None);
         };
-        c.spi_in = spi;
-        c.in_sa = Some(id);
-        let waiting = c.waiting.take();
-        self.by_spi_in.insert(spi, child);
+        if id.proto == SaProto::Comp {
+            c.cpi_in = spi;
+        } else {
+            c.spi_in = spi;
+            c.in_sa = Some(id);
+            let more = c.slot.filter(|_| c.layers.comp);
+            self.by_spi_in.insert(spi, child);
+            if let Some(slot) = more {
+                return self.get_spi(child, SaId { proto: SaProto::Comp, ..id }, slot);
+            }
+        }
+        let waiting = self.children.get_mut(&child).and_then(|c| c.waiting.take());
         let outcome = match waiting {
             Some(WaitingForSpi::Initiator) => self.quick_have_spi_initiator(child),
             Some(WaitingForSpi::Responder(was)) => self.quick_have_spi_responder(child, *was),
@@ -175,7 +191,8 @@ impl Endpoint {
         Some(SaSpec {
             id,
             reqid: slot.reqid(),
-            mode: c.mode,
+            // The tunnel is that of the innermost layer.
+            mode: if c.layers.comp { Mode::Transport } else { c.mode },
             cipher: suite.cipher,
             cipher_key: keys.cipher.clone(),
             integ,
@@ -190,6 +207,23 @@ impl Endpoint {
         })
     }
 
+    /// The IPComp SA beside `main`, which has its lifetimes.
+    fn comp_spec(c: &ChildSa, id: SaId, main: &SaSpec) -> SaSpec {
+        SaSpec {
+            id,
+            mode: c.mode,
+            cipher: EspCipher::Null,
+            cipher_key: SecretBytes::default(),
+            integ: EspInteg::None,
+            integ_key: SecretBytes::default(),
+            encap: None,
+            replay_window: 0,
+            life_bytes: (0, 0),
+            life_packets: (0, 0),
+            ..main.clone()
+        }
+    }
+
     pub(crate) fn install_inbound(
         &mut self,
         child: Serial,
@@ -200,6 +234,10 @@ impl Endpoint {
         let c = self.children.get(&child).ok_or_else(gone)?;
         let spec = self.sa_spec(c, c.in_sa.ok_or_else(gone)?, keys, true).ok_or_else(gone)?;
         let mode = c.mode;
+        if let Some(id) = c.comp_in() {
+            let comp = Self::comp_spec(c, id, &spec);
+            self.submit_step(child, stage, KernelRequest::AddSa(Box::new(comp)));
+        }
         self.submit_step(child, stage, KernelRequest::AddSa(Box::new(spec)));
         self.install_policy(child, Dir::In, stage);
         if mode == Mode::Tunnel {
@@ -254,7 +292,7 @@ impl Endpoint {
         let gone = || Fail::fatal("the Child SA is gone");
         let c = self.children.get_mut(&child).ok_or_else(gone)?;
         let inbound = c.in_sa.ok_or_else(gone)?;
-        let id = SaId { src: inbound.dst, dst: inbound.src, spi: c.spi_out };
+        let id = SaId { src: inbound.dst, dst: inbound.src, spi: c.spi_out, ..inbound };
         // Another client behind the same NAT may have this SPI; the kernel has room for one, and the undo of a failed
         // addition would take the other's away.
         if self.by_spi_out.contains_key(&(id.dst, id.spi)) {
@@ -270,6 +308,10 @@ impl Endpoint {
         let gone = || Fail::fatal("the Child SA is gone");
         let c = self.children.get(&child).ok_or_else(gone)?;
         let spec = self.sa_spec(c, c.out_sa.ok_or_else(gone)?, keys, false).ok_or_else(gone)?;
+        if let Some(id) = c.comp_out() {
+            let comp = Self::comp_spec(c, id, &spec);
+            self.submit_step(child, stage, KernelRequest::AddSa(Box::new(comp)));
+        }
         self.submit_step(child, stage, KernelRequest::AddSa(Box::new(spec)));
         self.install_policy(child, Dir::Out, stage);
         Ok(())
@@ -282,17 +324,17 @@ impl Endpoint {
         let Some(entry) = self.spd.get_mut(slot) else { return };
         let id = entry.policy(slot, dir);
         let shunted = dir == Dir::Out && std::mem::take(&mut entry.shunted);
-        if !shunted {
-            if entry.installed.contains(&id) {
-                return;
-            }
+        if !entry.installed.contains(&id) {
             entry.installed.push(id);
+        } else if !shunted && entry.layers.get(&dir) == Some(&c.layers) {
+            return;
         }
+        entry.layers.insert(dir, c.layers);
         let (marked, flow) = (entry.marked, entry.flow);
         let Some(conn) = self.conns.get(c.conn) else { return };
         let priority = policy_priority(conn, &flow) - u32::from(marked);
         let (src, dst) = if dir == Dir::Out { (sa.dst, sa.src) } else { (sa.src, sa.dst) };
-        let action = PolicyAction::Esp { src, dst, reqid: slot.reqid(), mode };
+        let action = PolicyAction::Esp { src, dst, reqid: slot.reqid(), mode, layers: c.layers };
         self.submit_step(child, stage, KernelRequest::AddPolicy(PolicySpec { id, priority, action }));
     }
 
@@ -361,16 +403,26 @@ impl Endpoint {
         let Some(suite) = c.suite else { return String::new() };
         let sa = self.ikes.get(&c.ike);
         let nat = sa.filter(|s| s.remote.port() != 500);
+        let main = match c.layers.proto {
+            SaProto::Ah => format!("AH=>0x{:08x} <0x{:08x} xfrm={}", c.spi_out, c.spi_in, suite.integ.name()),
+            SaProto::Esp | SaProto::Comp => format!(
+                "ESP{}=>0x{:08x} <0x{:08x} xfrm={}-{}",
+                if nat.is_some() { "/NAT" } else { "" },
+                c.spi_out,
+                c.spi_in,
+                suite.cipher.name(),
+                suite.integ.name()
+            ),
+        };
+        let comp = match c.layers.comp {
+            true => format!(" IPCOMP=>0x{:08x} <0x{:08x}", c.cpi_out, c.cpi_in),
+            false => String::new(),
+        };
         let none = || "none".to_string();
         let dpd = sa.is_some_and(|s| s.peer_dpd && self.dpd_wanted(s.conn));
         format!(
-            " {} mode {{ESP{}=>0x{:08x} <0x{:08x} xfrm={}-{} NATOA={} NATD={} DPD={}}}",
+            " {} mode {{{main}{comp} NATOA={} NATD={} DPD={}}}",
             if c.mode == Mode::Tunnel { "tunnel" } else { "transport" },
-            if nat.is_some() { "/NAT" } else { "" },
-            c.spi_out,
-            c.spi_in,
-            suite.cipher.name(),
-            suite.integ.name(),
             c.nat_oa.map_or_else(none, |a| a.to_string()),
             nat.map_or_else(none, |s| s.remote.to_string()),
             if dpd { "enabled" } else { "none" },
@@ -393,6 +445,8 @@ impl Endpoint {
         let Some(c) = self.children.remove(&child) else { return };
         if let Some(id) = c.out_sa {
             self.by_spi_out.remove(&(id.dst, id.spi));
+        }
+        for id in [c.out_sa, c.comp_out()].into_iter().flatten() {
             self.kernel(KernelRequest::DelSa(id), None);
         }
         // Policies go before the inbound SA, so that no packet is checked against a policy without its SA.
@@ -403,6 +457,8 @@ impl Endpoint {
         }
         if let Some(id) = c.in_sa {
             self.by_spi_in.remove(&id.spi);
+        }
+        for id in [c.in_sa, c.comp_in()].into_iter().flatten() {
             self.kernel(KernelRequest::DelSa(id), None);
         }
         self.by_msgid.remove(&(c.ike, c.msgid));
@@ -451,8 +507,9 @@ impl Endpoint {
                 id => id.clone(),
             });
             let label = self.conn_label(c.conn, 0);
+            let kind = if c.layers.proto == SaProto::Ah { "AH" } else { "ESP" };
             let text = format!(
-                "{child}: {label}, type=ESP, add_time={}, inBytes={}, outBytes={bytes}, id='{id}'",
+                "{child}: {label}, type={kind}, add_time={}, inBytes={}, outBytes={bytes}, id='{id}'",
                 c.since,
                 t.inbound.unwrap_or(0),
             );

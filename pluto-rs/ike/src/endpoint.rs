@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipsec_crypto::CryptoError;
-use ipsec_types::kernel::{KernelError, KernelEvent, KernelReply, KernelRequest, ReqToken};
+use ipsec_types::kernel::{KernelError, KernelEvent, KernelReply, KernelRequest, ReqToken, SaId};
 use ipsec_types::whack::{SetupSpec, rc};
 use ipsec_types::{Id, Instant, Now};
 
@@ -81,7 +81,7 @@ pub struct EndpointConfig {
 /// What is to happen when the kernel has answered.
 #[derive(Debug)]
 pub(crate) enum KernelWait {
-    Spi { child: Serial, src: IpAddr, dst: IpAddr },
+    Spi { child: Serial, id: SaId },
     Install(Serial, Stage),
     Usage(Serial, Traffic),
     Flush,
@@ -294,7 +294,7 @@ impl Endpoint {
     fn on_kernel(&mut self, event: KernelEvent) {
         match event {
             KernelEvent::Done(token, result) => match (self.waits.remove(&token), result) {
-                (Some(KernelWait::Spi { child, src, dst }), result) => self.on_spi(child, src, dst, result),
+                (Some(KernelWait::Spi { child, id }), result) => self.on_spi(child, id, result),
                 (Some(KernelWait::Install(child, stage)), result) => self.on_installed(child, stage, result),
                 (Some(KernelWait::Usage(child, traffic)), result) => self.on_usage(child, traffic, result),
                 (Some(KernelWait::Flush), Ok(KernelReply::Flushed { sas, policies })) => {

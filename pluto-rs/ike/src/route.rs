@@ -3,7 +3,8 @@
 
 use ipsec_types::conn::{Auto, ConnType, FailureShunt};
 use ipsec_types::kernel::{
-    Dir, KernelRequest, Mode, PASS_PRIORITY, PolicyAction, PolicyId, PolicySpec, SHUNT_PRIORITY, Selector,
+    Dir, KernelRequest, Layers, Mode, PASS_PRIORITY, PolicyAction, PolicyId, PolicySpec, SHUNT_PRIORITY,
+    Selector,
 };
 use ipsec_types::whack::rc;
 
@@ -13,7 +14,7 @@ use crate::io::ClientId;
 use crate::sa::Serial;
 use crate::spd::{Flow, Slot};
 use crate::timer::TimerKind;
-use crate::v1::flow_of_conn;
+use crate::v1::{flow_of_conn, phase2};
 
 /// Stands for the trap among the users of an SPD entry; no SA has this number.
 const TRAP: Serial = Serial(0);
@@ -130,6 +131,9 @@ impl Endpoint {
             entry.installed.push(id);
         }
         entry.shunted = shunt.is_some();
+        let flat = |c: &Connection| Layers { comp: false, ..phase2::layers(&c.spec) };
+        let layers = self.conns.get(entry.conn).map(flat).unwrap_or_default();
+        entry.layers.insert(Dir::Out, layers);
         let (conn, marked, flow) = (entry.conn, entry.marked, entry.flow);
         let Some(c) = self.conns.get(conn) else { return };
         let (priority, action) = match shunt {
@@ -138,7 +142,7 @@ impl Endpoint {
                 let (Some(src), Some(dst)) = (c.our_addr(), c.peer) else { return };
                 let mode = mode_of(c);
                 let priority = policy_priority(c, &flow) - u32::from(marked);
-                (priority, PolicyAction::Esp { src, dst, reqid: slot.reqid(), mode })
+                (priority, PolicyAction::Esp { src, dst, reqid: slot.reqid(), mode, layers })
             }
         };
         self.kernel(KernelRequest::AddPolicy(PolicySpec { id, priority, action }), None);

@@ -117,7 +117,7 @@ impl Endpoint {
         let Some(c) = self.children.get(&s) else { return Value::Null };
         let (name, instance) = conn(c.conn);
         let ike = self.ikes.get(&c.ike);
-        let sa = |id: Option<ipsec_types::kernel::SaId>| id.map(|i| format!("esp.{:x}@{}", i.spi, i.dst));
+        let sa = |id: Option<ipsec_types::kernel::SaId>| id.map(crate::status::sa_name);
         json!({
             "serial": s.0, "kind": "ipsec", "connection": name, "instance": instance, "ike": c.ike.0,
             "local": ike.map(|i| i.local.to_string()), "remote": ike.map(|i| i.remote.to_string()),

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use ipnet::IpNet;
-use ipsec_types::kernel::{Dir, MARK_MASK, Mark, PolicyId, REQID_RANGE, Selector, mark_of_reqid};
+use ipsec_types::kernel::{Dir, Layers, MARK_MASK, Mark, PolicyId, REQID_RANGE, Selector, mark_of_reqid};
 
 use crate::conn::ConnId;
 use crate::sa::Serial;
@@ -71,6 +71,8 @@ pub(crate) struct Entry {
     pub marked: bool,
     pub users: BTreeSet<Serial>,
     pub installed: Vec<PolicyId>,
+    /// What the policies say is around a packet.
+    pub layers: HashMap<Dir, Layers>,
     /// The outbound policy lets pass, or drops, for the time being.
     pub shunted: bool,
 }
@@ -115,7 +117,8 @@ impl Spd {
         let marked = same.iter().any(|s| self.entries.get(s).is_some_and(|e| !e.marked));
         same.insert(slot);
         let users = BTreeSet::from([user]);
-        self.entries.insert(slot, Entry { flow, conn, marked, users, installed: Vec::new(), shunted: false });
+        let (installed, layers) = (Vec::new(), HashMap::new());
+        self.entries.insert(slot, Entry { flow, conn, marked, users, installed, layers, shunted: false });
         Some(slot)
     }
 

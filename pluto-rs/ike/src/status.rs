@@ -5,7 +5,7 @@ use ipsec_types::algo::{DhGroup, HashAlg};
 use ipsec_types::conn::{
     ClientSpec, ConnSpec, ConnType, DpdAction, EndSpec, FailureShunt, HostSpec, Port, ProtoPort,
 };
-use ipsec_types::kernel::Mode;
+use ipsec_types::kernel::{Mode, SaId, SaProto};
 use ipsec_types::whack::rc;
 
 use crate::Endpoint;
@@ -261,9 +261,20 @@ impl Endpoint {
     }
 }
 
+/// `esp.c0ffee01@192.0.2.1`.
+pub(crate) fn sa_name(id: SaId) -> String {
+    let proto = match id.proto {
+        SaProto::Esp => "esp",
+        SaProto::Ah => "ah",
+        SaProto::Comp => "comp",
+    };
+    format!("{proto}.{:x}@{}", id.spi, id.dst)
+}
+
 fn sa_line(c: &ChildSa) -> Option<String> {
     let (i, o) = (c.in_sa?, c.out_sa?);
-    let mut line = format!("esp.{:x}@{} esp.{:x}@{}", o.spi, o.dst, i.spi, i.dst);
+    let names = [Some(o), c.comp_out(), Some(i), c.comp_in()];
+    let mut line = names.into_iter().flatten().map(sa_name).collect::<Vec<_>>().join(" ");
     if c.mode == Mode::Tunnel {
         line += &format!(" tun.0@{} tun.0@{}", o.dst, i.dst);
     }

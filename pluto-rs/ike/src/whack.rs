@@ -110,8 +110,10 @@ impl Endpoint {
                 format!("\"{name}\": Aggressive Mode is not supported; remove aggrmode=yes, conn not loaded"),
             );
         }
-        if spec.phase2 != Phase2::Esp {
-            let text = format!("\"{name}\": phase2=ah is not supported; use phase2=esp, conn not loaded");
+        if spec.phase2 == Phase2::AhEsp {
+            let text = format!(
+                "\"{name}\": AH around ESP is not supported; use phase2=esp or phase2=ah, conn not loaded"
+            );
             return refuse(self, rc::NOALGO, text);
         }
         let shunt = matches!(spec.conn_type, ConnType::Passthrough | ConnType::Reject | ConnType::Drop);

@@ -79,7 +79,8 @@ impl Builder<'_> {
             }
         }
         if let Some(param) = self.get("phase2alg", Side::Both) {
-            match algs::esp(&param.value) {
+            let read = if spec.phase2 == Phase2::Ah { algs::ah } else { algs::esp };
+            match read(&param.value) {
                 Ok(suites) => {
                     spec.esp = suites.suites;
                     spec.pfs_group = suites.group;

@@ -11,7 +11,7 @@ mod main_responder;
 mod message;
 pub(crate) mod natt;
 mod phase1;
-mod phase2;
+pub(crate) mod phase2;
 mod quick;
 mod quick_initiator;
 mod quick_responder;
