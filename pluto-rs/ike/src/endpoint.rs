@@ -9,8 +9,9 @@ use ipsec_types::kernel::{KernelError, KernelEvent, KernelReply, KernelRequest, 
 use ipsec_types::whack::{SetupSpec, rc};
 use ipsec_types::{Id, Instant, Now};
 
-use crate::child::{Stage, Traffic};
+use crate::child::Traffic;
 use crate::conn::{ConnId, ConnKind, ConnTable};
+use crate::install::Stage;
 use crate::io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, Protected,
     PskLookup, UpdownToken,

@@ -15,6 +15,7 @@ mod child;
 mod conn;
 mod endpoint;
 mod guard;
+mod install;
 mod io;
 mod log;
 mod matching;
