@@ -236,3 +236,61 @@ layers() { # layers NODE
 }
 sc_layers_libreswan() { SCENARIO=layers-libreswan; layers publ; }
 sc_layers_strongswan() { SCENARIO=layers-strongswan; layers pub; }
+
+# Policy groups: `clear` leaves in clear though a tunnel would take it, `block` does not leave, and the first packet to a
+# host of `private` calls it.
+sc_policy_groups() {
+  SCENARIO=policy-groups
+  local e=/n/server/etc/ipsec.d
+  client_stop publ
+  mkdir -p $e/policies
+  echo "${ADDR[publ]}/32 # libreswan" >$e/policies/private
+  echo '10.77.0.0/16' >$e/policies/block
+  printf '10.78.0.0/16\n10.79.0.1\n' >$e/policies/clear
+  cat >$e/L2TP-tunnel.conf <<'C'
+conn private
+	authby=secret
+	type=tunnel
+	left=192.0.2.1
+	right=%opportunisticgroup
+	failureshunt=drop
+	auto=route
+conn block
+	type=reject
+	authby=never
+	left=192.0.2.1
+	right=%group
+	auto=route
+conn clear
+	type=passthrough
+	authby=never
+	left=192.0.2.1
+	right=%group
+	auto=route
+C
+  printf 'conn hosts\n\tikev2=no\n\tauthby=secret\n\ttype=tunnel\n\tauto=add\n\tleft=%s\n\tright=192.0.2.1\n' "${ADDR[publ]}" >/n/publ/etc/ipsec.init.conf
+  client publ alice || return
+  local c text
+  nx server ipsec auto --ready >"$OUT/groups.log" 2>&1
+  grep -q 'loading group "/etc/ipsec.d/policies/private"' "$OUT/groups.log" || { fail "the groups are not read"; return; }
+  for c in private block clear; do
+    nx server ipsec auto --add $c >>"$OUT/groups.log" 2>&1
+    nx server ipsec auto --route $c >>"$OUT/groups.log" 2>&1
+  done
+  text=$(ip -n server xfrm policy)
+  [[ $text == *'dst 10.77.0.0/16 '*'action block'* && $text == *'dst 10.79.0.1/32'* ]] || { fail "no shunts"; return; }
+  nx server ping -n -c1 -W1 10.77.0.1 >"$OUT/groups-block.log" 2>&1 && { fail "a blocked packet left"; return; }
+  mark server
+  nx server ping -n -c6 -i0.5 -W1 "${ADDR[publ]}" >"$OUT/groups-ping.log" 2>&1
+  grep -q 'IPsec SA established' "/n/server/var/log/syslog" || { fail "no SA"; return; }
+  logged server 'private#[0-9./]*"\[1\] .*initiate on demand' || { fail "the packet called nobody"; return; }
+  nx server ping -n -c2 -i0.2 -W1 "${ADDR[publ]}" >"$OUT/groups-ping.log" 2>&1 || { fail "no ping"; return; }
+  nx server ipsec whack --shuntstatus >"$OUT/groups-shunts.log" 2>&1
+  grep -q '10.77.0.0/16:0 => %reject' "$OUT/groups-shunts.log" || { fail "--shuntstatus does not tell"; return; }
+  for c in private block clear; do nx server ipsec auto --delete $c >>"$OUT/groups.log" 2>&1; done
+  text=$(ip -n server xfrm policy)
+  rm -rf $e/L2TP-tunnel.conf $e/policies
+  : >/n/publ/etc/ipsec.init.conf
+  client_stop publ
+  [[ $text != *10.77.0.0* && $text != *10.79.0.1* && $text != *"${ADDR[publ]}"* ]] || { fail "policies are left"; return; }
+}

@@ -150,8 +150,10 @@ fn a_conn_that_needs_what_is_not_there_is_refused_with_its_reason() {
     let cases = [
         (ConnSpec { aggressive: true, ..good.clone() }, "Aggressive Mode is not supported"),
         (ConnSpec { authby: AuthBy::default(), ..good.clone() }, "only authby=secret"),
-        // Its suites have no cipher: as ESP they would send everything in clear.
-        (ConnSpec { phase2: ipsec_types::conn::Phase2::Ah, ..good.clone() }, "phase2=ah is not supported"),
+        (
+            ConnSpec { phase2: ipsec_types::conn::Phase2::AhEsp, ..good.clone() },
+            "AH around ESP is not supported",
+        ),
     ];
     for (conn, words) in cases {
         let now = pair.now;

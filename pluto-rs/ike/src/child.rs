@@ -4,7 +4,7 @@ use ipsec_types::kernel::{KernelError, KernelReply, KernelRequest, Layers, Mode,
 use ipsec_types::whack::rc;
 
 use crate::Endpoint;
-use crate::conn::ConnId;
+use crate::conn::{ConnId, Connection};
 use crate::endpoint::KernelWait;
 use crate::io::{ClientId, Output};
 use crate::sa::{ChildSa, Phase2, Role, Serial, StateName, WaitingForSpi};
@@ -80,7 +80,11 @@ impl Endpoint {
         let Some((local, remote)) = self.ikes.get(&c.ike).map(|s| (s.local.ip(), s.remote.ip())) else {
             return;
         };
-        let Some(slot) = self.spd.enter(c.flow, c.conn, child) else {
+        // A trap for this very host is taken over.
+        let trap = self.conns.get(c.conn).and_then(|x| x.template);
+        let trap = trap.filter(|t| self.conns.get(*t).is_some_and(Connection::is_opportunistic));
+        let trap = trap.filter(|t| self.spd.holds(&c.flow, *t));
+        let Some(slot) = self.spd.enter(c.flow, trap.unwrap_or(c.conn), child) else {
             self.failed(child, Fail::fatal("no room for another policy (32767 are in use)"));
             return;
         };

@@ -11,6 +11,7 @@ use ipsec_types::{Id, Instant, Now};
 
 use crate::child::Traffic;
 use crate::conn::{ConnId, ConnKind, ConnTable};
+use crate::groups::BareShunts;
 use crate::install::Stage;
 use crate::io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, Protected,
@@ -124,6 +125,9 @@ pub struct Endpoint {
     pub(crate) half_open_all: usize,
     pub(crate) timers: TimerQueue,
     pub(crate) spd: Spd,
+    /// Networks of the policy group files, by the group's name.
+    pub(crate) groups: BTreeMap<String, Vec<ipnet::IpNet>>,
+    pub(crate) bare_shunts: BareShunts,
     pub(crate) guards: BTreeSet<Protected>,
     pub(crate) installs: HashMap<Serial, (u32, Option<KernelError>)>,
     pub(crate) traffic: HashMap<ClientId, u32>,
@@ -168,6 +172,8 @@ impl Endpoint {
             half_open: HashMap::new(),
             half_open_all: 0,
             timers: TimerQueue::default(),
+            groups: BTreeMap::new(),
+            bare_shunts: BareShunts::default(),
             spd: Spd::new(u16::from_be_bytes(first_slot)),
             guards: BTreeSet::new(),
             installs: HashMap::new(),
@@ -200,6 +206,7 @@ impl Endpoint {
             Input::Whack { client, request } => self.on_whack(client, *request),
             Input::WhackGone(client) => self.on_whack_gone(client),
             Input::Listening { interfaces, client } => self.on_listening(interfaces, client),
+            Input::Groups(groups) => self.on_groups(groups),
             Input::Kernel(event) => self.on_kernel(event),
             Input::CryptoDone(token, result) => self.on_crypto(token, result),
             Input::UpdownDone(token, result) => self.on_updown(token, result),
@@ -343,6 +350,7 @@ impl Endpoint {
                 TimerKind::NatKeepalive => self.on_keepalive(serial),
                 TimerKind::Dpd => self.on_dpd(serial),
                 TimerKind::Revive => self.on_revive(serial),
+                TimerKind::Shunt => self.on_shunts(),
                 TimerKind::Switch => self.switch_outbound(serial),
             }
         }

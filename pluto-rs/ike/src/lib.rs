@@ -14,6 +14,7 @@
 mod child;
 mod conn;
 mod endpoint;
+mod groups;
 mod guard;
 mod install;
 mod io;

@@ -10,6 +10,7 @@ use ipsec_types::whack::rc;
 
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind, Connection};
+use crate::groups;
 use crate::io::ClientId;
 use crate::sa::Serial;
 use crate::spd::{Flow, Slot};
@@ -64,6 +65,9 @@ impl Endpoint {
         if matches!(c.kind, ConnKind::Instance(_)) || c.trap.is_some() || !c.shunts.is_empty() {
             return;
         }
+        if c.is_group() {
+            return self.route_group(id, client);
+        }
         if c.oriented.is_none() {
             let text = "we cannot identify ourselves with either end of this connection";
             return self.log_conn(id, client, rc::ORIENT, text);
@@ -75,7 +79,7 @@ impl Endpoint {
         if c.never_negotiates() {
             return self.install_shunt(id, &flow);
         }
-        if c.kind == ConnKind::Template {
+        if c.kind == ConnKind::Template && !c.is_opportunistic() {
             let text = "cannot route template policy of a road warrior";
             return self.log_conn(id, client, rc::ROUTE, text);
         }
@@ -91,6 +95,14 @@ impl Endpoint {
 
     /// Takes a trap or a shunt out. SAs that are up stay.
     pub(crate) fn unroute(&mut self, id: ConnId) {
+        let Some(c) = self.conns.get(id) else { return };
+        let (group, name) = (c.is_group(), c.is_opportunistic().then(|| c.spec.name.clone()));
+        if group {
+            return self.unroute_group(id);
+        }
+        if let Some(name) = name {
+            self.forget_shunts(&name);
+        }
         let Some(c) = self.conns.get_mut(id) else { return };
         let (trap, shunts, idle) = (c.trap.take(), std::mem::take(&mut c.shunts), c.up_children == 0);
         let flow = flow_of_conn(c);
@@ -130,7 +142,9 @@ impl Endpoint {
         if !entry.installed.contains(&id) {
             entry.installed.push(id);
         }
-        entry.shunted = shunt.is_some();
+        // The policy of a trap without a peer is not that of an SA, either.
+        let whoever = self.conns.get(entry.conn).is_some_and(Connection::is_opportunistic);
+        entry.shunted = shunt.is_some() || whoever;
         let flat = |c: &Connection| Layers { comp: false, ..phase2::layers(&c.spec) };
         let layers = self.conns.get(entry.conn).map(flat).unwrap_or_default();
         entry.layers.insert(Dir::Out, layers);
@@ -139,8 +153,10 @@ impl Endpoint {
         let (priority, action) = match shunt {
             Some(action) => (SHUNT_PRIORITY, action),
             None => {
-                let (Some(src), Some(dst)) = (c.our_addr(), c.peer) else { return };
-                let mode = mode_of(c);
+                let Some(src) = c.our_addr() else { return };
+                // In transport mode the kernel asks for an SA with the packet's destination, whoever that is.
+                let whoever = c.is_opportunistic().then(|| (groups::unspecified(src), Mode::Transport));
+                let Some((dst, mode)) = whoever.or_else(|| Some((c.peer?, mode_of(c)))) else { return };
                 let priority = policy_priority(c, &flow) - u32::from(marked);
                 (priority, PolicyAction::Esp { src, dst, reqid: slot.reqid(), mode, layers })
             }
@@ -152,6 +168,9 @@ impl Endpoint {
     pub(crate) fn on_acquire(&mut self, selector: &Selector, reqid: u32) {
         let Some(slot) = Slot::of_reqid(reqid) else { return };
         let Some(conn) = self.spd.get_mut(slot).map(|e| e.conn) else { return };
+        if self.conns.get(conn).is_some_and(Connection::is_opportunistic) {
+            return self.opportune(conn, selector);
+        }
         // A policy of a road warrior whose SA has just ended asks too: we cannot call him.
         let Some(c) = self.conns.get(conn).filter(|c| c.kind == ConnKind::Permanent) else { return };
         let pass = c.spec.negotiation_shunt == FailureShunt::Passthrough;
@@ -174,7 +193,7 @@ impl Endpoint {
     }
 
     /// Whether a negotiation for this conn is under way.
-    fn negotiating(&self, conn: ConnId) -> bool {
+    pub(crate) fn negotiating(&self, conn: ConnId) -> bool {
         self.ikes.values().any(|s| {
             s.pending.contains(&conn)
                 || s.open_children.iter().any(|c| self.children.get(c).is_some_and(|c| c.conn == conn))
@@ -218,7 +237,9 @@ impl Endpoint {
             self.revive_later(conn, KEEP);
         }
         let Some(c) = self.conns.get(conn) else { return };
-        let Some(slot) = c.trap.filter(|_| c.up_children == 0) else { return };
+        let Some(slot) = c.trap.filter(|_| c.up_children == 0) else {
+            return self.opportunity_missed(conn);
+        };
         let shunt = match c.spec.failure_shunt {
             FailureShunt::None => None,
             FailureShunt::Passthrough => Some(PolicyAction::Allow),

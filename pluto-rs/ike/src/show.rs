@@ -41,6 +41,12 @@ impl Endpoint {
                 }
             }
         }
+        if what == Show::Shunts || what == Show::All && name.is_none() {
+            match json {
+                true => lines.extend(self.shunts_json().iter().map(ToString::to_string)),
+                false => lines.extend(self.shunt_lines()),
+            }
+        }
         if matches!(what, Show::All | Show::States) {
             let of = |s: &Serial| {
                 let child = || self.children.get(s).map(|c| c.conn);

@@ -122,6 +122,12 @@ impl Spd {
         Some(slot)
     }
 
+    /// Whether there is an entry for this flow of this conn.
+    pub(crate) fn holds(&self, flow: &Flow, conn: ConnId) -> bool {
+        let mut same = self.by_flow.get(flow).into_iter().flatten();
+        same.any(|s| self.entries.get(s).is_some_and(|e| e.conn == conn))
+    }
+
     /// Takes a user out; returns the policies to remove when it was the last.
     pub(crate) fn leave(&mut self, slot: Slot, user: Serial) -> Vec<PolicyId> {
         let Some(e) = self.entries.get_mut(&slot) else { return Vec::new() };

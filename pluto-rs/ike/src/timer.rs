@@ -25,6 +25,8 @@ pub enum TimerKind {
     Revive,
     /// The outbound SA of a successor takes over.
     Switch,
+    /// A host that did not answer is left alone no longer.
+    Shunt,
 }
 
 impl TimerKind {
@@ -38,6 +40,7 @@ impl TimerKind {
             TimerKind::NatKeepalive => "EVENT_NAT_T_KEEPALIVE",
             TimerKind::Dpd => "EVENT_DPD",
             TimerKind::Revive => "EVENT_REVIVE_CONNS",
+            TimerKind::Shunt => "EVENT_SHUNT_SCAN",
             TimerKind::Switch => "EVENT_SA_SWITCH",
         }
     }

@@ -156,7 +156,7 @@ impl Endpoint {
     }
 
     /// Deletes a conn and everything made with it.
-    fn remove_conn(&mut self, id: ConnId, client: Option<ClientId>) {
+    pub(crate) fn remove_conn(&mut self, id: ConnId, client: Option<ClientId>) {
         if self.conns.get(id).is_none() {
             return;
         }

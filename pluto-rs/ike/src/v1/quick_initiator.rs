@@ -13,6 +13,7 @@ use super::quick::{check_hash, esp_keys};
 use super::{Continuation, Fail, phase2};
 use crate::Endpoint;
 use crate::conn::{ConnId, Connection};
+use crate::groups::everything;
 use crate::install::Stage;
 use crate::io::{ClientId, CryptoJob, CryptoResult};
 use crate::route::mode_of;
@@ -47,10 +48,11 @@ pub(crate) fn flow_of_conn(c: &Connection) -> Option<Flow> {
         ClientSpec::Host | ClientSpec::Virtual { .. } => host.map(IpNet::from),
     };
     let (this, that) = (c.this(), c.that());
+    let whoever = c.our_addr().filter(|_| c.is_opportunistic()).map(everything);
     Some(Flow {
         ours: net(&this.client, c.our_addr())?,
         our_port: port(this.protoport.port),
-        theirs: net(&that.client, c.peer)?,
+        theirs: net(&that.client, c.peer).or(whoever)?,
         their_port: c.peer_port.unwrap_or(port(that.protoport.port)),
         proto: this.protoport.proto,
     })
