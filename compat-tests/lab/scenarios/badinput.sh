@@ -35,17 +35,28 @@ pids_of() { procs "$1" pluto; local p=$REPLY; procs "$1" xl2tpd; echo "$p $REPLY
 
 # A configuration with a slip: an error with its place, and the daemon that runs goes on with what it has.
 sc_bad_config() {
-  local before rc
+  local before conn=/n/server/etc/ipsec.d/L2TP-PSK.conf
   [ "$SERVER" = cygnet ] || { note "not for $SERVER"; return 0; }
   procs server pluto; before=$REPLY
   cp /n/server/etc/ipsec.conf /n/server/tmp/ipsec.conf.good
-  printf 'conn broken\n\tleft 192.0.2.1\n' >>/n/server/etc/ipsec.conf
-  nx server timeout 20 ipsec setup restart >"$OUT/bad-config.log" 2>&1
-  rc=$?
-  cp /n/server/tmp/ipsec.conf.good /n/server/etc/ipsec.conf
-  [ $rc != 0 ] || fail "ipsec setup restart exits 0" || return
-  grep -q '/etc/ipsec.conf:[0-9]*' "$OUT/bad-config.log" || fail "no place in: $(tail -1 "$OUT/bad-config.log")" || return
-  note "exit $rc, $(grep -m1 -o '/etc/ipsec.conf:[0-9:]*[^(]*' "$OUT/bad-config.log")"
+  # a line that belongs to no section: the file cannot be used
+  printf 'left 192.0.2.1\n' >>/n/server/etc/ipsec.conf
+  refused restart || return
+  # a line of the conn in use that cannot be understood: this conn cannot be used
+  cp "$conn" /n/server/tmp/conn.good
+  sed -i 's/^\([[:blank:]]*\)left=/\1left /' "$conn"
+  refused reload || return
   procs server pluto && [ "$REPLY" = "$before" ] || fail "pluto is not the same any more" || return
   client pub alice && connect pub
+}
+# refused ACTION: `ipsec setup ACTION' says where the slip is, and fails; afterwards the files are as they were
+refused() {
+  local rc
+  nx server timeout 20 ipsec setup "$1" >"$OUT/bad-config-$1.log" 2>&1
+  rc=$?
+  cp /n/server/tmp/ipsec.conf.good /n/server/etc/ipsec.conf
+  [ ! -e /n/server/tmp/conn.good ] || cp /n/server/tmp/conn.good /n/server/etc/ipsec.d/L2TP-PSK.conf
+  [ $rc != 0 ] || fail "ipsec setup $1 exits 0" || return
+  grep -q '/etc/ipsec.*conf:[0-9]' "$OUT/bad-config-$1.log" || fail "no place in: $(tail -1 "$OUT/bad-config-$1.log")" || return
+  note "$1: exit $rc, $(grep -m1 -o '/etc/ipsec[^ ]*conf:[0-9:]*[^(]*' "$OUT/bad-config-$1.log")"
 }

@@ -9,6 +9,7 @@ lns_files() {
   mkdir -p "$e/xl2tpd"
   cat >"$e/xl2tpd/xl2tpd.conf" <<E
 [global]
+listen-plain = yes
 $global
 [lns default]
 ip range = $L2TP_NET.10-$L2TP_NET.254
