@@ -145,6 +145,12 @@ impl Spd {
         e.installed
     }
 
+    /// The conns that have an entry for this flow.
+    pub(crate) fn owners(&self, flow: &Flow) -> Vec<ConnId> {
+        let same = self.by_flow.get(flow).into_iter().flatten();
+        same.filter_map(|s| self.entries.get(s).map(|e| e.conn)).collect()
+    }
+
     /// Who uses the entry.
     pub(crate) fn users(&self, slot: Slot) -> Vec<Serial> {
         self.entries.get(&slot).map(|e| e.users.iter().copied().collect()).unwrap_or_default()

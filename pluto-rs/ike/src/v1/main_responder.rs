@@ -67,6 +67,7 @@ impl Endpoint {
             Err(e) => return self.log_packet(remote, &format!("{e}; malformed payload in packet")),
         };
         let Some(template) = self.conn_for_stranger(local, remote) else { return };
+        let template = self.conn_for_offer(template, local, remote, &sa);
         if !self.admit_half_open(remote.ip()) {
             return self
                 .log_packet(remote, "too many half-open ISAKMP SAs; initial Main Mode message dropped");

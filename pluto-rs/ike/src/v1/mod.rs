@@ -18,6 +18,7 @@ mod quick_responder;
 mod refusal;
 mod rekey;
 mod retransmit;
+mod select;
 mod vendor;
 
 pub(crate) use quick_initiator::flow_of_conn;

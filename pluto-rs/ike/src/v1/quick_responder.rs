@@ -104,6 +104,10 @@ impl Endpoint {
             }
         };
         let flow = self.flow_of(conn, &proposed, chosen.mode);
+        if let Err(fail) = self.settle_overlap(conn, &flow, chosen.mode) {
+            self.reap_unused(conn);
+            return Err(fail);
+        }
         let own = if spec.rekey { spec.sa_lifetime } else { u32::MAX };
         let child = self.new_child(ike, conn, Role::Responder, msgid, iv, flow, chosen.mode, chosen.layers);
         if let Some(c) = self.children.get_mut(&child) {
