@@ -99,3 +99,20 @@ fn a_delete_of_the_old_sa_switches_at_once() {
     assert!(left.len() == 1 && left[0] != old, "{left:?}");
     assert_eq!(outcome(&pair), Outcome::Established);
 }
+
+/// The kernel is slow, and the old SA goes while the successor's inbound SA is being installed.
+#[test]
+fn an_old_sa_that_goes_too_soon_leaves_no_gap() {
+    for after in 0..60 {
+        let mut pair = connected();
+        pair.hosts[1].busy = Duration::from_millis(20);
+        renew(&mut pair);
+        assert!(pair.run_until(Duration::from_secs(1), |p| p.hosts[1].engine.counts()[1] == 2));
+        pair.run_for(Duration::from_millis(5 * after));
+        let now = pair.now;
+        pair.hosts[1].whack(now, Request::DeleteState { serial: 2 });
+        pair.run_for(Duration::from_secs(3));
+        assert_eq!((inbound(&pair.hosts[1]), outbound(&pair.hosts[1]).len()), (1, 1), "{after}");
+        assert_eq!(pair.hosts[1].engine.established().len(), 1, "{after}");
+    }
+}

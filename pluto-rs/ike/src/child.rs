@@ -197,7 +197,8 @@ impl Endpoint {
             self.send_delete_child(child);
         }
         // The successors that leave outbound packets to this one do so no longer.
-        let users = self.children.get(&child).and_then(|c| c.slot).map(|s| self.spd.users(s));
+        let users =
+            self.children.get(&child).and_then(|c| c.slot.filter(|_| c.is_up())).map(|s| self.spd.users(s));
         for other in users.unwrap_or_default().into_iter().filter(|s| *s != child) {
             self.switch_outbound(other);
         }

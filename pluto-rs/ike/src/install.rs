@@ -133,9 +133,7 @@ impl Endpoint {
     /// The outbound SA of a successor waits for [`Self::switch_outbound`] if its predecessor has one.
     pub(crate) fn install_successor(&mut self, child: Serial, keys: EspKeys) -> Result<(), Fail> {
         self.claim_outbound(child)?;
-        let users = self.children.get(&child).and_then(|c| c.slot).map(|s| self.spd.users(s));
-        let sends = |s: &Serial| *s != child && self.children.get(s).is_some_and(ChildSa::is_up);
-        if !users.unwrap_or_default().iter().any(sends) {
+        if !self.has_predecessor(child) {
             return self.submit_outbound(child, &keys, Stage::InitiatorBoth);
         }
         if let Some(c) = self.children.get_mut(&child) {
@@ -144,18 +142,28 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Whether another SA takes the packets.
+    fn has_predecessor(&self, child: Serial) -> bool {
+        let users = self.children.get(&child).and_then(|c| c.slot).map(|s| self.spd.users(s));
+        let sends = |s: &Serial| *s != child && self.children.get(s).is_some_and(ChildSa::is_up);
+        users.unwrap_or_default().iter().any(sends)
+    }
+
     /// QI2 is sent, or sent again.
     pub(crate) fn switch_later(&mut self, child: Serial) {
-        if self.children.get(&child).is_some_and(|c| c.switch.is_some()) {
+        if !self.has_predecessor(child) {
+            self.switch_outbound(child);
+        } else if self.children.get(&child).is_some_and(|c| c.switch.is_some()) {
             let at = self.after(SWITCH);
             self.timers.set(child, TimerKind::Switch, at);
         }
     }
 
-    /// From now on packets leave through the outbound SA of `child`, if they do not yet.
+    /// From now on packets leave through the outbound SA of `child`, if they do not yet and its inbound one is in place.
     pub(crate) fn switch_outbound(&mut self, child: Serial) {
         self.timers.clear(child, TimerKind::Switch);
-        let Some(keys) = self.children.get_mut(&child).and_then(|c| c.switch.take()) else { return };
+        let up = self.children.get_mut(&child).filter(|c| c.is_up());
+        let Some(keys) = up.and_then(|c| c.switch.take()) else { return };
         if let Err(fail) = self.submit_outbound(child, &keys, Stage::Switch) {
             self.failed(child, fail);
         }
