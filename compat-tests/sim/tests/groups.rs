@@ -86,12 +86,24 @@ fn packet(pair: &mut Pair, net: &str, to: IpAddr) {
     pair.client().collect_kernel(now);
 }
 
+/// The policy lines of the status.
+fn policy_words(pair: &mut Pair) -> Vec<String> {
+    ask(pair, [Request::Status]);
+    pair.hosts[1].replies.iter().filter(|l| l.contains("policy:")).cloned().collect()
+}
+
 #[test]
 fn clear_and_block_are_shunts_for_the_networks_of_their_files() {
     let mut pair = pair();
     files(&mut pair, &[("clear", &["10.0.0.0/8", "2001:db8::/32"]), ("block", &["172.16.0.0/12"])]);
     add_and_route(&mut pair, group("clear", ConnType::Passthrough, HostSpec::Group));
     add_and_route(&mut pair, group("block", ConnType::Reject, HostSpec::Group));
+    let words = policy_words(&mut pair);
+    assert!(
+        words.iter().any(|l| l.contains("GROUP+IKEv2ALLOW+SAREFTRACK+PASS+NEVER_NEGOTIATE")),
+        "{words:#?}"
+    );
+    assert!(words.iter().any(|l| l.contains("+REJECT+NEVER_NEGOTIATE")), "{words:#?}");
     let pass = |net: &str| (net.to_string(), PolicyAction::Allow, PASS_PRIORITY);
     let block = ("172.16.0.0/12".to_string(), PolicyAction::Block, PASS_PRIORITY);
     assert_eq!(out(&pair.hosts[1]), [pass("10.0.0.0/8"), block.clone()], "the other family is left out");

@@ -3,7 +3,7 @@
 use ipsec_types::Id;
 use ipsec_types::algo::{DhGroup, HashAlg};
 use ipsec_types::conn::{
-    ClientSpec, ConnSpec, ConnType, DpdAction, EndSpec, FailureShunt, HostSpec, Port, ProtoPort,
+    ClientSpec, ConnSpec, ConnType, DpdAction, EndSpec, FailureShunt, HostSpec, Phase2, Port, ProtoPort,
 };
 use ipsec_types::kernel::{Mode, SaId, SaProto};
 use ipsec_types::whack::rc;
@@ -32,11 +32,20 @@ pub(crate) fn policy_words(spec: &ConnSpec, up: bool) -> String {
     };
     add(spec.authby.psk, "PSK");
     add(spec.authby.rsasig, "RSASIG");
-    add(true, "ENCRYPT");
+    let never = matches!(spec.conn_type, ConnType::Passthrough | ConnType::Drop | ConnType::Reject);
+    let hosts = [&spec.left.host, &spec.right.host];
+    let group = hosts.iter().any(|h| matches!(h, HostSpec::Group | HostSpec::OpportunisticGroup));
+    let whoever = |h: &&HostSpec| matches!(h, HostSpec::Opportunistic | HostSpec::OpportunisticGroup);
+    add(!never && spec.phase2 != Phase2::Ah, "ENCRYPT");
+    add(!never && spec.phase2 != Phase2::Esp, "AUTHENTICATE");
+    add(spec.compress, "COMPRESS");
     add(spec.conn_type == ConnType::Tunnel, "TUNNEL");
     add(spec.pfs, "PFS");
     add(!spec.rekey, "DONTREKEY");
+    add(hosts.iter().any(whoever), "OPPORTUNISTIC");
+    add(group, "GROUP");
     add(up, "UP");
+    add(spec.overlap_ip, "OVERLAPIP");
     add(true, "IKEv2ALLOW");
     add(true, "SAREFTRACK");
     let failure = match spec.failure_shunt {
@@ -45,7 +54,13 @@ pub(crate) fn policy_words(spec: &ConnSpec, up: bool) -> String {
         FailureShunt::Drop => "+failureDROP",
         FailureShunt::Reject => "+failureREJECT",
     };
-    words.join("+") + failure
+    let shunt = match spec.conn_type {
+        ConnType::Passthrough => "+PASS",
+        ConnType::Drop => "+DROP",
+        ConnType::Reject => "+REJECT",
+        ConnType::Tunnel | ConnType::Transport => "",
+    };
+    words.join("+") + shunt + failure + if never { "+NEVER_NEGOTIATE" } else { "" }
 }
 
 impl Endpoint {
