@@ -28,6 +28,9 @@ load() { # load NAME NODE
   done
   nsenter --net=/run/netns/inet "$IKELOAD" --count "${COUNT:-1000}" --pid "$pid" 192.0.2.1 >"$OUT/$1.load" 2>&1
   local rc=$?
+  # a tenth as many again, each renewing its SA twenty times
+  nsenter --net=/run/netns/inet "$IKELOAD" --count "$((${COUNT:-1000} / 10))" --rekeys 20 --prefix 10.99.64.0/18 --pid "$pid" \
+    192.0.2.1 >"$OUT/$1.rekeys" 2>&1 || rc=1
   sig "$2" KILL pluto
   return $rc
 }

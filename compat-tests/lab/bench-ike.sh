@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # bench-ike.sh [COUNT] - Main + Quick Mode (PSK, MODP 2048, AES-128, SHA1) of COUNT road warriors, with Cygnet and with
 # libreswan as the responder, in one boot.  Prints handshakes a second, the responder's CPU time for each and its memory
-# for each pair of SAs, and the ratios ours/theirs.  Root.
+# for each pair of SAs, and the ratios ours/theirs; then the CPU time for a renewal: a Quick Mode without PFS in an
+# established ISAKMP SA, and the Delete of the old IPsec SA.  Root.
 set -u
 cd "$(dirname "$0")" || exit 2
 BIN=${CARGO_TARGET_DIR:-$(cd ../.. && pwd)/target}/release
@@ -15,6 +16,15 @@ for s in cygnet libreswan; do
   echo "$s:"
   sed 's/^/  /' "$O/$s.load" 2>/dev/null || echo "  no figures"
 done
+# CPU of a renewal: that of the second run without its handshakes
+for s in cygnet libreswan; do
+  awk -v n="$s" -v each="$(sed -n 's/.*"cpu_ms_per_handshake":\([0-9.]*\).*/\1/p' "$O/$s.load")" '
+    match($0, /"cpu_ms":[0-9.]+/) { cpu = substr($0, RSTART + 9, RLENGTH - 9) }
+    match($0, /"handshakes":[0-9]+/) { h = substr($0, RSTART + 13, RLENGTH - 13) }
+    match($0, /"rekeys":[0-9]+/) { r = substr($0, RSTART + 9, RLENGTH - 9) }
+    END { if (h * r && each) printf "%.6f\n", (cpu - h * each) / (h * r) }' "$O/$s.rekeys" >"$O/$s.renewal" 2>/dev/null
+  echo "$s: $(cat "$O/$s.renewal" 2>/dev/null) ms CPU for each renewal"
+done
 figure() { sed -n "s/.*\"$2\":\([0-9.]*\).*/\1/p" "$O/$1.load"; }
 ratio() { # ratio NAME FIELD: ours by theirs
   awk -v n="$1" -v a="$(figure cygnet "$2")" -v b="$(figure libreswan "$2")" \
@@ -23,5 +33,8 @@ ratio() { # ratio NAME FIELD: ours by theirs
 ratio "CPU for each handshake" cpu_ms_per_handshake
 ratio "handshakes a second" per_second
 ratio "memory for each pair" rss_bytes_per_pair
+awk -v a="$(cat "$O/cygnet.renewal")" -v b="$(cat "$O/libreswan.renewal")" 'BEGIN {
+  if (a > 0 && b > 0) printf "%-28s ratio ours/theirs %.2f\n", "CPU for each renewal", a / b
+  else { print "CPU for each renewal: no figures"; exit 1 } }' || rc=1
 [ $rc = 0 ] || tail -5 "$O/console.log"
 exit $rc

@@ -235,6 +235,10 @@ fn add(o: &Options, config: &Config) -> i32 {
     }
     let keep_equal = o.replace;
     let mut requests = Vec::new();
+    if o.add_all {
+        // What of `config setup` the command line of the daemon has no word for.
+        requests.push(Request::Setup(config.setup.engine.clone()));
+    }
     for conn in chosen {
         for note in &conn.notes {
             eprintln!("{note}");

@@ -176,8 +176,9 @@ fn addconn_adds_what_it_should() {
     let lab = Lab::new(CONF).serve("002 adding connection\n");
     assert_eq!(lab.run(&["addconn", "--addall"]).status, 0);
     let sent = lab.requests();
-    assert_eq!(sent.len(), 2);
-    assert!(sent[0].contains("\"name\":\"one\"") && sent[1].contains("\"name\":\"two\""), "{sent:?}");
+    assert_eq!(sent.len(), 3);
+    assert!(sent[0].starts_with("{\"setup\":"), "{sent:?}");
+    assert!(sent[1].contains("\"name\":\"one\"") && sent[2].contains("\"name\":\"two\""), "{sent:?}");
     assert_eq!(lab.run(&["addconn", "--liststart"]).stdout, "two\n");
     assert_eq!(lab.run(&["addconn", "--listroute"]).stdout, "two\n");
     let out = lab.run(&["auto", "--add", "nosuch"]);

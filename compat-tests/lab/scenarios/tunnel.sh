@@ -108,7 +108,7 @@ renewal() { # renewal NODE
   networks server 50 1
   networks "$node" 60 1
   client_stop "$node"
-  tunnel_conn 1 '' '' salifetime=14s "${short[@]}" >/n/server/etc/ipsec.d/L2TP-tunnel.conf
+  tunnel_conn 1 '' '' salifetime=10s "${short[@]}" >/n/server/etc/ipsec.d/L2TP-tunnel.conf
   if [ "${SUITE[$node]}" = strongswan ]; then
     tunnel_conn 1 aes128-sha1-modp2048 aes128-sha1-modp2048 keyexchange=ikev1 reauth=no lifetime=1h ikelifetime=1h
   else
@@ -119,7 +119,8 @@ renewal() { # renewal NODE
   mark server
   nx server timeout 10 ipsec auto --add t1 >"$OUT/t1.log" 2>&1
   nx server timeout 15 ipsec auto --up t1 >>"$OUT/t1.log" 2>&1 || { fail "--up failed"; return; }
-  nx server ping -n -D -c3500 -i0.01 -W2 -I 10.50.1.1 10.60.1.1 >"$OUT/t1-ping.log" 2>&1
+  pause 0.3 # ours is up before the peer has read QI2
+  nx server ping -n -D -c1800 -i0.01 -W2 -I 10.50.1.1 10.60.1.1 >"$OUT/t1-ping.log" 2>&1
   text=$(<"$OUT/t1-ping.log")
   [[ $text =~ ([0-9]+)\ packets\ transmitted,\ ([0-9]+)\ received ]] || { fail "no ping ran"; return; }
   lost=$((BASH_REMATCH[1] - BASH_REMATCH[2]))
@@ -170,4 +171,126 @@ sc_dead_peer() {
   rm -f /n/server/etc/ipsec.d/L2TP-tunnel.conf
   : >/n/publ/etc/ipsec.init.conf
   client_stop publ
+}
+
+# AH, IPComp, and both: begun by each end in turn, with a ping that compresses and one too small for it.
+layers() { # layers NODE
+  local node=$1 n=0 bad=() kind text more mine=$OUT/tunnel.conf
+  local PEER_ADDR=${ADDR[$1]}
+  local kinds=('esp yes' 'ah no')
+  [ "${SUITE[$node]}" != libreswan ] || kinds+=('ah yes')
+  : >"$mine"
+  : >"$mine.peer"
+  for kind in "${kinds[@]}"; do
+    n=$((n + 1))
+    tunnel_conn "$n" '' '' "phase2=${kind% *}" "compress=${kind#* }" ike=aes128-sha1-modp2048 \
+      "phase2alg=$([ "${kind% *}" = ah ] && echo sha1 || echo aes128-sha1)" >>"$mine"
+    if [ "${SUITE[$node]}" = strongswan ]; then
+      [ "${kind% *}" = ah ] && more=ah=sha1-modp2048! || more=esp=aes128-sha1-modp2048!
+      tunnel_conn "$n" '' '' keyexchange=ikev1 reauth=no "compress=${kind#* }" ike=aes128-sha1-modp2048! "$more" >>"$mine.peer"
+    else
+      [ "${kind% *}" = ah ] && more=sha1 || more=aes128-sha1
+      tunnel_conn "$n" '' '' ikev2=no pfs=yes "phase2=${kind% *}" "compress=${kind#* }" 'ike=aes128-sha1;modp2048' "phase2alg=$more" >>"$mine.peer"
+    fi
+  done
+  networks server 50 $n
+  networks "$node" 60 $n
+  client_stop "$node"
+  cp "$mine" /n/server/etc/ipsec.d/L2TP-tunnel.conf
+  cp "$mine.peer" "/n/$node/etc/ipsec.init.conf"
+  client "$node" alice || return
+  pause 2
+  for ((s = 1; s <= n; s++)); do
+    kind=${kinds[s - 1]}
+    nx server timeout 10 ipsec auto --add "t$s" >"$OUT/t$s.log" 2>&1
+    for who in ours theirs; do
+      if [ $who = ours ]; then
+        # called, strongSwan goes by the first conn with our address, whatever that protects with
+        [ "$s" = 1 ] || [ "${SUITE[$node]}" = libreswan ] || continue
+        nx server timeout 15 ipsec auto --up "t$s" >>"$OUT/t$s.log" 2>&1 || { bad+=("$kind:ours"); continue; }
+      else
+        peer_up "$node" "t$s" || { bad+=("$kind:theirs"); continue; }
+      fi
+      pause 0.3
+      text=$(ip -n server xfrm state)
+      [[ $text == *"proto ${kind% *} "* ]] || bad+=("$kind:$who:not ${kind% *}")
+      [ "${kind#* }" = no ] || [[ $text == *'proto comp '* ]] || bad+=("$kind:$who:not compressed")
+      ip -n server -s xfrm state >"$OUT/layers-$s-$who.state"
+      through "$s" || bad+=("$kind:$who:no-ping")
+      nx server ping -n -c2 -i0.2 -W2 -s 1200 -p 00 -I "10.50.$s.1" "10.60.$s.1" >>"$OUT/t$s-ping.log" 2>&1 || bad+=("$kind:$who:no-big-ping")
+      if [ $who = ours ]; then nx server timeout 5 ipsec auto --down "t$s" >>"$OUT/t$s.log" 2>&1
+      # strongSwan names an IKE SA by the first conn between the same ends
+      elif [ "${SUITE[$node]}" = strongswan ]; then nx "$node" timeout 5 ipsec down "t$s{*}" >/dev/null 2>&1
+      else peer_down "$node" "t$s"; fi
+      pause 0.3
+      text=$(ip -n server xfrm state)
+      [[ $text != *'reqid 1132'* ]] || bad+=("$kind:$who:SAs left")
+    done
+    nx server timeout 5 ipsec auto --delete "t$s" >>"$OUT/t$s.log" 2>&1
+  done
+  rm -f /n/server/etc/ipsec.d/L2TP-tunnel.conf
+  : >"/n/$node/etc/ipsec.init.conf"
+  client_stop "$node"
+  note "${kinds[*]}"
+  [ ${#bad[@]} = 0 ] || fail "${bad[*]}"
+}
+sc_layers_libreswan() { SCENARIO=layers-libreswan; layers publ; }
+sc_layers_strongswan() { SCENARIO=layers-strongswan; layers pub; }
+
+# Policy groups: `clear` leaves in clear though a tunnel would take it, `block` does not leave, and the first packet to a
+# host of `private` calls it.
+sc_policy_groups() {
+  SCENARIO=policy-groups
+  local e=/n/server/etc/ipsec.d
+  client_stop publ
+  mkdir -p $e/policies
+  echo "${ADDR[publ]}/32 # libreswan" >$e/policies/private
+  echo '10.77.0.0/16' >$e/policies/block
+  printf '10.78.0.0/16\n10.79.0.1\n' >$e/policies/clear
+  cat >$e/L2TP-tunnel.conf <<'C'
+conn private
+	authby=secret
+	type=tunnel
+	left=192.0.2.1
+	right=%opportunisticgroup
+	failureshunt=drop
+	auto=route
+conn block
+	type=reject
+	authby=never
+	left=192.0.2.1
+	right=%group
+	auto=route
+conn clear
+	type=passthrough
+	authby=never
+	left=192.0.2.1
+	right=%group
+	auto=route
+C
+  printf 'conn hosts\n\tikev2=no\n\tauthby=secret\n\ttype=tunnel\n\tauto=add\n\tleft=%s\n\tright=192.0.2.1\n' "${ADDR[publ]}" >/n/publ/etc/ipsec.init.conf
+  client publ alice || return
+  local c text
+  nx server ipsec auto --ready >"$OUT/groups.log" 2>&1
+  grep -q 'loading group "/etc/ipsec.d/policies/private"' "$OUT/groups.log" || { fail "the groups are not read"; return; }
+  for c in private block clear; do
+    nx server ipsec auto --add $c >>"$OUT/groups.log" 2>&1
+    nx server ipsec auto --route $c >>"$OUT/groups.log" 2>&1
+  done
+  text=$(ip -n server xfrm policy)
+  [[ $text == *'dst 10.77.0.0/16 '*'action block'* && $text == *'dst 10.79.0.1/32'* ]] || { fail "no shunts"; return; }
+  nx server ping -n -c1 -W1 10.77.0.1 >"$OUT/groups-block.log" 2>&1 && { fail "a blocked packet left"; return; }
+  mark server
+  nx server ping -n -c6 -i0.5 -W1 "${ADDR[publ]}" >"$OUT/groups-ping.log" 2>&1
+  grep -q 'IPsec SA established' "/n/server/var/log/syslog" || { fail "no SA"; return; }
+  logged server 'private#[0-9./]*"\[1\] .*initiate on demand' || { fail "the packet called nobody"; return; }
+  nx server ping -n -c2 -i0.2 -W1 "${ADDR[publ]}" >"$OUT/groups-ping.log" 2>&1 || { fail "no ping"; return; }
+  nx server ipsec whack --shuntstatus >"$OUT/groups-shunts.log" 2>&1
+  grep -q '10.77.0.0/16:0 => %reject' "$OUT/groups-shunts.log" || { fail "--shuntstatus does not tell"; return; }
+  for c in private block clear; do nx server ipsec auto --delete $c >>"$OUT/groups.log" 2>&1; done
+  text=$(ip -n server xfrm policy)
+  rm -rf $e/L2TP-tunnel.conf $e/policies
+  : >/n/publ/etc/ipsec.init.conf
+  client_stop publ
+  [[ $text != *10.77.0.0* && $text != *10.79.0.1* && $text != *"${ADDR[publ]}"* ]] || { fail "policies are left"; return; }
 }

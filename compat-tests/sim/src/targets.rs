@@ -22,7 +22,7 @@ use crate::pair::{Pair, PairConfig};
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders and programs.
-pub const ALL: [(&str, Target); 16] = [
+pub const ALL: [(&str, Target); 17] = [
     ("feed_endpoint", feed_endpoint),
     ("hdlc", hdlc),
     ("ipsec_conf", ipsec_conf),
@@ -32,6 +32,7 @@ pub const ALL: [(&str, Target); 16] = [
     ("l2tp_feed_endpoint", l2tp_feed_endpoint),
     ("l2tp_message", l2tp_message),
     ("l2tp_secrets", l2tp_secrets),
+    ("policy_group", policy_group),
     ("ppp_database", ppp_database),
     ("ppp_secrets", ppp_secrets),
     ("whack_request", whack_request),
@@ -56,6 +57,11 @@ pub fn isakmp_message(data: &[u8]) {
         let _ = Delete::parse(p.body);
         parse_nat_oa(p.body);
     }
+}
+
+/// A policy group file.
+pub fn policy_group(data: &[u8]) {
+    ipsec_conf::groups::parse(&String::from_utf8_lossy(data));
 }
 
 /// Pieces of the input: a length in two octets, then as many as there are.

@@ -10,7 +10,9 @@
 use std::time::Duration;
 
 use ipsec_types::algo::{DhGroup, EspCipher, EspInteg, EspSuite};
-use ipsec_types::{Port, ProtoPort};
+use ipsec_types::auth::CryptoPolicy;
+use ipsec_types::whack::{Request, SetupSpec};
+use ipsec_types::{ConnSpec, Port, ProtoPort};
 use sim::{CLIENT, Keys, Outcome, PSK, Pair, PairConfig, clean, client_conn, outcome, server_conn};
 
 const MINUTES: Duration = Duration::from_secs(900);
@@ -22,7 +24,7 @@ fn a_right_client_gets_in(pair: &mut Pair) {
     // It has the configuration the servers wants, whatever the first client had.
     let conn = client_conn(DhGroup::Ecp256, "198.51.100.9".parse().unwrap());
     let now = pair.now;
-    pair.hosts[other].whack(now, ipsec_types::whack::Request::Add(Box::new(conn)));
+    pair.hosts[other].whack(now, Request::Add(Box::new(conn)));
     pair.up(other);
     pair.run_for(Duration::from_secs(5));
     assert_eq!(pair.hosts[other].engine.established().len(), 1, "{:#?}", pair.hosts[other].log);
@@ -44,6 +46,38 @@ fn a_wrong_psk_is_named_in_the_log_and_leaves_nothing() {
     assert_eq!(pair.client().engine.counts(), [0, 0, 1, 0]);
     assert_eq!(pair.server().engine.counts(), [1, 1, 2, 0], "only the right client is left");
     assert!(pair.client().logged("Possible authentication failure"));
+}
+
+/// `config setup` decides for conns that do not, and the refusal says which word would have let the client in.
+#[test]
+fn the_policy_of_the_daemon_is_that_of_its_conns() {
+    for (policy, own, admitted) in [
+        (CryptoPolicy::Modern, None, false),
+        (CryptoPolicy::Compat, None, true),
+        (CryptoPolicy::Modern, Some(CryptoPolicy::Compat), true),
+        (CryptoPolicy::Legacy, Some(CryptoPolicy::Modern), false),
+    ] {
+        let mut client = client_conn(DhGroup::Modp1024, CLIENT);
+        client.esp = vec![EspSuite { cipher: EspCipher::Aes(128), integ: EspInteg::Sha1 }];
+        let mut pair = Pair::new(PairConfig { server: Vec::new(), client, ..PairConfig::default() });
+        let setup = SetupSpec { crypto_policy: policy, nat_traversal: true, ..SetupSpec::default() };
+        let conn = ConnSpec {
+            ike: Vec::new(),
+            esp: Vec::new(),
+            crypto_policy: own,
+            ..server_conn(DhGroup::Modp1024)
+        };
+        let now = pair.now;
+        for request in [Request::Setup(setup), Request::Add(Box::new(conn)), Request::Listen] {
+            pair.server().whack(now, request);
+        }
+        pair.run_for(Duration::from_millis(10));
+        pair.up(1);
+        pair.run_for(Duration::from_secs(5));
+        assert_eq!(!pair.client().engine.established().is_empty(), admitted, "{policy:?} {own:?}");
+        let line = "crypto-policy=compat or ike=aes128-sha1-modp1024 would allow it";
+        assert_eq!(pair.server().logged(line), !admitted, "{:#?}", pair.server().log);
+    }
 }
 
 #[test]
@@ -116,12 +150,14 @@ fn a_conn_that_needs_what_is_not_there_is_refused_with_its_reason() {
     let cases = [
         (ConnSpec { aggressive: true, ..good.clone() }, "Aggressive Mode is not supported"),
         (ConnSpec { authby: AuthBy::default(), ..good.clone() }, "only authby=secret"),
-        // Its suites have no cipher: as ESP they would send everything in clear.
-        (ConnSpec { phase2: ipsec_types::conn::Phase2::Ah, ..good.clone() }, "phase2=ah is not supported"),
+        (
+            ConnSpec { phase2: ipsec_types::conn::Phase2::AhEsp, ..good.clone() },
+            "AH around ESP is not supported",
+        ),
     ];
     for (conn, words) in cases {
         let now = pair.now;
-        pair.hosts[0].whack(now, ipsec_types::whack::Request::Add(Box::new(conn)));
+        pair.hosts[0].whack(now, Request::Add(Box::new(conn)));
         pair.run_for(Duration::from_millis(1));
         assert!(pair.server().logged(words), "{words}: {:#?}", pair.server().log);
         assert!(!pair.server().logged("added connection description \"odd\""));

@@ -19,6 +19,8 @@ mod conn;
 pub mod diag;
 pub mod dialect;
 pub mod glob;
+pub mod groups;
+mod implicit;
 pub mod keywords;
 mod merge;
 pub mod net;
@@ -148,6 +150,10 @@ fn build(sections: &Sections) -> Config {
             Ok(conns) => config.conns.extend(conns),
             Err(error) => config.conn_errors.push(error),
         }
+    }
+    if config.setup.oe {
+        let names: Vec<&str> = (0..conns.len()).filter_map(|i| Some(conns.merged(i)?.0)).collect();
+        implicit::add(&mut config, |name| names.contains(&name));
     }
     config
 }

@@ -1,8 +1,10 @@
 //! The loop: takes what is ready in a fixed order, hands it to the engine, does what the engine hands out.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Limits, Output};
+use ipnet::IpNet;
 use ipsec_conf::diag::Severity;
 use ipsec_kernel::KernelBackend;
 use ipsec_kernel::noklips::NoKernel;
@@ -19,7 +21,7 @@ use crate::options::{Options, VERSION};
 use crate::signals::{Signal, Signals};
 use crate::updown::Scripts;
 use crate::workers::{Done, Workers};
-use crate::{protect, readiness, reload, secrets};
+use crate::{groups, protect, readiness, reload, secrets};
 
 /// Datagrams on their way to the engine.
 const DATAGRAMS: usize = 256;
@@ -300,7 +302,30 @@ impl Shell {
             self.tell(Some(client), rc::LOG_SERIOUS, &e);
         }
         self.read_secrets(Some(client));
+        let groups = self.read_groups(client);
         self.engine.handle(clock::now(), Input::Listening { interfaces, client: Some(client) });
+        self.engine.handle(clock::now(), Input::Groups(groups));
+    }
+
+    /// The networks of each policy group. A file that cannot be read is a group without networks.
+    fn read_groups(&mut self, client: ClientId) -> BTreeMap<String, Vec<IpNet>> {
+        let mut groups = BTreeMap::new();
+        for (name, path) in groups::files(&self.options.ipsecdir.join("policies")) {
+            self.tell(Some(client), rc::LOG, &format!("loading group \"{}\"", path.display()));
+            match ipsec_conf::groups::load(&path) {
+                Ok((nets, wrong)) => {
+                    for (line, why) in wrong {
+                        let text = format!("\"{}\" line {line}: {why}", path.display());
+                        self.tell(Some(client), rc::LOG_SERIOUS, &text);
+                    }
+                    groups.insert(name, nets);
+                }
+                Err(e) => {
+                    self.tell(Some(client), rc::LOG_SERIOUS, &format!("\"{}\": {e}", path.display()));
+                }
+            }
+        }
+        groups
     }
 
     fn read_secrets(&mut self, client: Option<ClientId>) {

@@ -7,6 +7,7 @@
 
 mod ctl;
 mod event_loop;
+mod groups;
 mod listen;
 mod logging;
 mod options;

@@ -29,6 +29,8 @@ pub(crate) struct Options {
     pub ikeport: u16,
     pub helpers: Option<usize>,
     pub setup: SetupSpec,
+    /// `--ipsecdir`.
+    pub ipsecdir: PathBuf,
 }
 
 impl Options {
@@ -69,13 +71,11 @@ const IGNORED_FLAGS: [&str; 19] = [
     "use-native",
 ];
 /// Options with a value that have no use here.
-const IGNORED_VALUES: [&str; 10] = [
+const IGNORED_VALUES: [&str; 8] = [
     "crlcheckinterval",
     "ocspuri",
     "ocsprequestcert",
     "interface",
-    "ipsecdir",
-    "ipsec_dir",
     "foodgroupsdir",
     "perpeerlogbase",
     "coredir",
@@ -94,6 +94,8 @@ pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
     }
     opts.optopt("", "ctlbase", "control socket and pid file are BASE.ctl and BASE.pid", "BASE");
     opts.optopt("", "secretsfile", "pre-shared keys", "FILE");
+    opts.optmulti("", "ipsecdir", "folder with policies/, the networks of policy groups", "DIR");
+    opts.optmulti("", "ipsec_dir", "the same", "DIR");
     opts.optmulti("", "listen", "bind this address only", "IP");
     opts.optopt("", "ikeport", "IKE port; the other one is 4000 higher", "PORT");
     opts.optopt("", "nhelpers", "threads for Diffie-Hellman", "N");
@@ -145,6 +147,10 @@ pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
             .opt_str("ctlbase")
             .map_or_else(|| PathBuf::from(CTL_PATH).with_extension(""), PathBuf::from),
         secrets: m.opt_str("secretsfile").map_or_else(|| PathBuf::from("/etc/ipsec.secrets"), PathBuf::from),
+        ipsecdir: ["ipsecdir", "ipsec_dir"]
+            .into_iter()
+            .find_map(|n| m.opt_strs(n).pop())
+            .map_or_else(|| PathBuf::from("/etc/ipsec.d"), PathBuf::from),
         listen,
         ikeport: ikeport.ok_or("--ikeport: expected a port from 1 to 61535")?,
         // -1, Openswan's "as many as there are processors", is not a number here: it is the default.

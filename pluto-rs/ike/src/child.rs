@@ -1,35 +1,15 @@
-//! Child SAs and the kernel: SPIs, installation step by step with undo, establishment, removal, counters.
+//! Child SAs: their SPIs, establishment, removal, counters. Installation is in `install`.
 
-use ipsec_types::algo::EspInteg;
-use ipsec_types::kernel::{
-    Dir, Encap, KernelError, KernelReply, KernelRequest, Mode, PolicyAction, PolicySpec, SaId, SaSpec,
-};
+use ipsec_types::kernel::{KernelError, KernelReply, KernelRequest, Layers, Mode, SaId, SaProto};
 use ipsec_types::whack::rc;
-use std::net::IpAddr;
 
 use crate::Endpoint;
-use crate::conn::ConnId;
+use crate::conn::{ConnId, Connection};
 use crate::endpoint::KernelWait;
 use crate::io::{ClientId, Output};
-use crate::route::policy_priority;
-use crate::sa::{ChildSa, EspKeys, Phase2, Role, Serial, StateName, WaitingForSpi};
-use crate::spd::Flow;
+use crate::sa::{ChildSa, Phase2, Role, Serial, StateName, WaitingForSpi};
+use crate::spd::{Flow, Slot};
 use crate::v1::Fail;
-use crate::wire::notify::NotifyType;
-
-/// The kernel's own limit stands this much behind our timer, in seconds: a daemon that died leaves no SA for ever.
-const KERNEL_GRACE: u64 = 60;
-
-/// What an installation is part of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Inbound, then QR1 is sent.
-    ResponderInbound,
-    /// Outbound, then the SA is up.
-    ResponderOutbound,
-    /// Both, then QI2 is sent and the SA is up.
-    InitiatorBoth,
-}
 
 /// Counters of one SA on their way to a client.
 #[derive(Debug)]
@@ -50,6 +30,7 @@ impl Endpoint {
         iv: Vec<u8>,
         flow: Flow,
         mode: Mode,
+        layers: Layers,
     ) -> Serial {
         let serial = self.new_serial();
         let child = ChildSa {
@@ -61,16 +42,20 @@ impl Endpoint {
             state: Phase2::Suspended(StateName::QuickR0),
             suite: None,
             mode,
+            layers,
             pfs: None,
             flow,
             slot: None,
             spi_in: 0,
             spi_out: 0,
+            cpi_in: 0,
+            cpi_out: 0,
             nat_oa: None,
             lifetime: 0,
             life_bytes: 0,
             in_sa: None,
             out_sa: None,
+            switch: None,
             last_received: None,
             last_sent: Vec::new(),
             retransmits: 0,
@@ -95,39 +80,54 @@ impl Endpoint {
         let Some((local, remote)) = self.ikes.get(&c.ike).map(|s| (s.local.ip(), s.remote.ip())) else {
             return;
         };
-        let Some(slot) = self.spd.enter(c.flow, c.conn, child) else {
+        // A trap for this very host is taken over.
+        let trap = self.conns.get(c.conn).and_then(|x| x.template);
+        let trap = trap.filter(|t| self.conns.get(*t).is_some_and(Connection::is_opportunistic));
+        let trap = trap.filter(|t| self.spd.holds(&c.flow, *t));
+        let Some(slot) = self.spd.enter(c.flow, trap.unwrap_or(c.conn), child) else {
             self.failed(child, Fail::fatal("no room for another policy (32767 are in use)"));
             return;
         };
         if let Some(c) = self.children.get_mut(&child) {
             c.slot = Some(slot);
         }
-        let (src, dst) = (remote, local);
-        let request = KernelRequest::GetSpi { src, dst, reqid: slot.reqid() };
-        self.kernel(request, Some(KernelWait::Spi { child, src, dst }));
+        let id = SaId { src: remote, dst: local, spi: 0, proto: self.children_layers(child).proto };
+        self.get_spi(child, id, slot);
     }
 
-    pub(crate) fn on_spi(
-        &mut self,
-        child: Serial,
-        src: IpAddr,
-        dst: IpAddr,
-        result: Result<KernelReply, KernelError>,
-    ) {
+    fn children_layers(&self, child: Serial) -> Layers {
+        self.children.get(&child).map(|c| c.layers).unwrap_or_default()
+    }
+
+    fn get_spi(&mut self, child: Serial, id: SaId, slot: Slot) {
+        let SaId { src, dst, proto, .. } = id;
+        let request = KernelRequest::GetSpi { src, dst, reqid: slot.reqid(), proto };
+        self.kernel(request, Some(KernelWait::Spi { child, id }));
+    }
+
+    pub(crate) fn on_spi(&mut self, child: Serial, id: SaId, result: Result<KernelReply, KernelError>) {
         let spi = match result {
             Ok(KernelReply::Spi(spi)) => spi,
             Ok(_) => return,
             Err(e) => return self.failed(child, Fail::fatal(e.to_string())),
         };
-        let id = SaId { src, dst, spi };
+        let id = SaId { spi, ..id };
         // The Quick Mode is gone: so goes the larval SA.
         let Some(c) = self.children.get_mut(&child) else {
             return self.kernel(KernelRequest::DelSa(id), None);
         };
-        c.spi_in = spi;
-        c.in_sa = Some(id);
-        let waiting = c.waiting.take();
-        self.by_spi_in.insert(spi, child);
+        if id.proto == SaProto::Comp {
+            c.cpi_in = spi;
+        } else {
+            c.spi_in = spi;
+            c.in_sa = Some(id);
+            let more = c.slot.filter(|_| c.layers.comp);
+            self.by_spi_in.insert(spi, child);
+            if let Some(slot) = more {
+                return self.get_spi(child, SaId { proto: SaProto::Comp, ..id }, slot);
+            }
+        }
+        let waiting = self.children.get_mut(&child).and_then(|c| c.waiting.take());
         let outcome = match waiting {
             Some(WaitingForSpi::Initiator) => self.quick_have_spi_initiator(child),
             Some(WaitingForSpi::Responder(was)) => self.quick_have_spi_responder(child, *was),
@@ -138,150 +138,7 @@ impl Endpoint {
         }
     }
 
-    fn submit_step(&mut self, child: Serial, stage: Stage, request: KernelRequest) {
-        self.installs.entry(child).or_default().0 += 1;
-        self.kernel(request, Some(KernelWait::Install(child, stage)));
-    }
-
-    /// One direction of a child as the kernel wants it.
-    fn sa_spec(&self, c: &ChildSa, id: SaId, keys: &EspKeys, inbound: bool) -> Option<SaSpec> {
-        let (slot, suite, sa) = (c.slot?, c.suite?, self.ikes.get(&c.ike)?);
-        let spec = &self.conns.get(c.conn)?.spec;
-        let cut = spec.sha2_truncbug
-            || spec.esp.iter().any(|s| s.cipher == suite.cipher && s.integ == EspInteg::Sha256Trunc96);
-        let integ = match suite.integ {
-            EspInteg::Sha256 if cut => EspInteg::Sha256Trunc96,
-            other => other,
-        };
-        // A successor is asked for when nine tenths are used up; the responder, which waits, at nineteen twentieths.
-        let early = |n: u64| match c.role {
-            Role::Initiator => n - n / 10,
-            Role::Responder => n - n / 20,
-        };
-        let encap = sa.natt.detected().then(|| {
-            let (ours, theirs) = (sa.local.port(), sa.remote.port());
-            let (sport, dport) = if inbound { (theirs, ours) } else { (ours, theirs) };
-            Encap { sport, dport, original: c.nat_oa }
-        });
-        Some(SaSpec {
-            id,
-            reqid: slot.reqid(),
-            mode: c.mode,
-            cipher: suite.cipher,
-            cipher_key: keys.cipher.clone(),
-            integ,
-            integ_key: keys.integ.clone(),
-            encap,
-            replay_window: if inbound { spec.replay_window } else { 0 },
-            hard_seconds: u64::from(c.lifetime) + KERNEL_GRACE,
-            life_bytes: (early(c.life_bytes), c.life_bytes),
-            life_packets: (early(spec.life_packets), spec.life_packets),
-            set_mark: slot.mark().filter(|_| inbound),
-            inbound,
-        })
-    }
-
-    pub(crate) fn install_inbound(
-        &mut self,
-        child: Serial,
-        keys: &EspKeys,
-        stage: Stage,
-    ) -> Result<(), Fail> {
-        let gone = || Fail::fatal("the Child SA is gone");
-        let c = self.children.get(&child).ok_or_else(gone)?;
-        let spec = self.sa_spec(c, c.in_sa.ok_or_else(gone)?, keys, true).ok_or_else(gone)?;
-        let mode = c.mode;
-        self.submit_step(child, stage, KernelRequest::AddSa(Box::new(spec)));
-        self.install_policy(child, Dir::In, stage);
-        if mode == Mode::Tunnel {
-            self.install_policy(child, Dir::Fwd, stage);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn install_outbound(
-        &mut self,
-        child: Serial,
-        keys: &EspKeys,
-        stage: Stage,
-    ) -> Result<(), Fail> {
-        let gone = || Fail::fatal("the Child SA is gone");
-        let c = self.children.get_mut(&child).ok_or_else(gone)?;
-        let inbound = c.in_sa.ok_or_else(gone)?;
-        let id = SaId { src: inbound.dst, dst: inbound.src, spi: c.spi_out };
-        // Another client behind the same NAT may have this SPI; the kernel has room for one, and the undo of a failed
-        // addition would take the other's away.
-        if self.by_spi_out.contains_key(&(id.dst, id.spi)) {
-            let text = format!("the peer's SPI 0x{:08x} is in use at {}", id.spi, id.dst);
-            return Err(Fail::refuse(NotifyType::NoProposalChosen, text));
-        }
-        c.out_sa = Some(id);
-        self.by_spi_out.insert((id.dst, id.spi), child);
-        let c = self.children.get(&child).ok_or_else(gone)?;
-        let spec = self.sa_spec(c, id, keys, false).ok_or_else(gone)?;
-        self.submit_step(child, stage, KernelRequest::AddSa(Box::new(spec)));
-        self.install_policy(child, Dir::Out, stage);
-        Ok(())
-    }
-
-    /// Policies are shared by a child and its successors; the first user installs them.
-    fn install_policy(&mut self, child: Serial, dir: Dir, stage: Stage) {
-        let Some((c, slot)) = self.children.get(&child).and_then(|c| Some((c, c.slot?))) else { return };
-        let (Some(sa), mode) = (c.in_sa, c.mode) else { return };
-        let Some(entry) = self.spd.get_mut(slot) else { return };
-        let id = entry.policy(slot, dir);
-        let shunted = dir == Dir::Out && std::mem::take(&mut entry.shunted);
-        if !shunted {
-            if entry.installed.contains(&id) {
-                return;
-            }
-            entry.installed.push(id);
-        }
-        let (marked, flow) = (entry.marked, entry.flow);
-        let Some(conn) = self.conns.get(c.conn) else { return };
-        let priority = policy_priority(conn, &flow) - u32::from(marked);
-        let (src, dst) = if dir == Dir::Out { (sa.dst, sa.src) } else { (sa.src, sa.dst) };
-        let action = PolicyAction::Esp { src, dst, reqid: slot.reqid(), mode };
-        self.submit_step(child, stage, KernelRequest::AddPolicy(PolicySpec { id, priority, action }));
-    }
-
-    /// One step is done. When all are, go on; when one failed, undo the others.
-    pub(crate) fn on_installed(
-        &mut self,
-        child: Serial,
-        stage: Stage,
-        result: Result<KernelReply, KernelError>,
-    ) {
-        let Some((left, failed)) = self.installs.get_mut(&child) else { return };
-        *left -= 1;
-        if let Err(e) = result {
-            failed.get_or_insert(e);
-        }
-        if *left > 0 {
-            return;
-        }
-        let failed = self.installs.remove(&child).and_then(|x| x.1);
-        if let Some(e) = failed {
-            if stage == Stage::ResponderOutbound {
-                // The peer has sent QI2 and believes in the SA.
-                self.send_delete_child(child);
-            }
-            return self.failed(child, Fail::fatal(e.to_string()));
-        }
-        match stage {
-            Stage::ResponderInbound => self.quick_send_r1(child),
-            Stage::ResponderOutbound => {
-                self.log_transition(child, StateName::QuickR1, StateName::QuickR2);
-                self.child_established(child);
-            }
-            Stage::InitiatorBoth => {
-                self.quick_send_i2(child);
-                self.child_established(child);
-            }
-        }
-    }
-
-    fn child_established(&mut self, child: Serial) {
+    pub(crate) fn child_established(&mut self, child: Serial) {
         let wall = self.now.wall;
         let Some(c) = self.children.get_mut(&child) else { return };
         c.state = Phase2::Up;
@@ -308,16 +165,26 @@ impl Endpoint {
         let Some(suite) = c.suite else { return String::new() };
         let sa = self.ikes.get(&c.ike);
         let nat = sa.filter(|s| s.remote.port() != 500);
+        let main = match c.layers.proto {
+            SaProto::Ah => format!("AH=>0x{:08x} <0x{:08x} xfrm={}", c.spi_out, c.spi_in, suite.integ.name()),
+            SaProto::Esp | SaProto::Comp => format!(
+                "ESP{}=>0x{:08x} <0x{:08x} xfrm={}-{}",
+                if nat.is_some() { "/NAT" } else { "" },
+                c.spi_out,
+                c.spi_in,
+                suite.cipher.name(),
+                suite.integ.name()
+            ),
+        };
+        let comp = match c.layers.comp {
+            true => format!(" IPCOMP=>0x{:08x} <0x{:08x}", c.cpi_out, c.cpi_in),
+            false => String::new(),
+        };
         let none = || "none".to_string();
         let dpd = sa.is_some_and(|s| s.peer_dpd && self.dpd_wanted(s.conn));
         format!(
-            " {} mode {{ESP{}=>0x{:08x} <0x{:08x} xfrm={}-{} NATOA={} NATD={} DPD={}}}",
+            " {} mode {{{main}{comp} NATOA={} NATD={} DPD={}}}",
             if c.mode == Mode::Tunnel { "tunnel" } else { "transport" },
-            if nat.is_some() { "/NAT" } else { "" },
-            c.spi_out,
-            c.spi_in,
-            suite.cipher.name(),
-            suite.integ.name(),
             c.nat_oa.map_or_else(none, |a| a.to_string()),
             nat.map_or_else(none, |s| s.remote.to_string()),
             if dpd { "enabled" } else { "none" },
@@ -329,12 +196,20 @@ impl Endpoint {
         if tell_peer && self.children.get(&child).is_some_and(ChildSa::is_up) {
             self.send_delete_child(child);
         }
+        // The successors that leave outbound packets to this one do so no longer.
+        let users =
+            self.children.get(&child).and_then(|c| c.slot.filter(|_| c.is_up())).map(|s| self.spd.users(s));
+        for other in users.unwrap_or_default().into_iter().filter(|s| *s != child) {
+            self.switch_outbound(other);
+        }
         self.release_whack(child);
         self.timers.clear_all(child);
         self.installs.remove(&child);
         let Some(c) = self.children.remove(&child) else { return };
         if let Some(id) = c.out_sa {
             self.by_spi_out.remove(&(id.dst, id.spi));
+        }
+        for id in [c.out_sa, c.comp_out()].into_iter().flatten() {
             self.kernel(KernelRequest::DelSa(id), None);
         }
         // Policies go before the inbound SA, so that no packet is checked against a policy without its SA.
@@ -345,6 +220,8 @@ impl Endpoint {
         }
         if let Some(id) = c.in_sa {
             self.by_spi_in.remove(&id.spi);
+        }
+        for id in [c.in_sa, c.comp_in()].into_iter().flatten() {
             self.kernel(KernelRequest::DelSa(id), None);
         }
         self.by_msgid.remove(&(c.ike, c.msgid));
@@ -393,8 +270,9 @@ impl Endpoint {
                 id => id.clone(),
             });
             let label = self.conn_label(c.conn, 0);
+            let kind = if c.layers.proto == SaProto::Ah { "AH" } else { "ESP" };
             let text = format!(
-                "{child}: {label}, type=ESP, add_time={}, inBytes={}, outBytes={bytes}, id='{id}'",
+                "{child}: {label}, type={kind}, add_time={}, inBytes={}, outBytes={bytes}, id='{id}'",
                 c.since,
                 t.inbound.unwrap_or(0),
             );

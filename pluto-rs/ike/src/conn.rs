@@ -8,6 +8,7 @@ use ipsec_types::conn::{ClientSpec, ConnSpec, ConnType, EndSpec, FailureShunt, H
 use ipsec_types::kernel::PolicyId;
 use ipsec_types::{Id, SecretBytes};
 
+use crate::groups;
 use crate::io::Interface;
 use crate::sa::Serial;
 use crate::spd::Slot;
@@ -56,6 +57,10 @@ pub(crate) struct Connection {
     pub routed: bool,
     /// The trap: packets of the conn without an SA ask for one.
     pub trap: Option<Slot>,
+    /// A group whose members are routed.
+    pub grouted: bool,
+    /// The group it is a member of.
+    pub member_of: Option<ConnId>,
     /// Policies of a conn that never negotiates.
     pub shunts: Vec<PolicyId>,
     /// States that use it.
@@ -127,7 +132,11 @@ fn orient(spec: &ConnSpec, interfaces: &[Interface]) -> Option<(bool, IpAddr, St
 }
 
 fn is_wild(end: &EndSpec) -> bool {
-    matches!(end.host, HostSpec::Any) || matches!(end.client, ClientSpec::Virtual { .. })
+    let nobody = matches!(
+        end.host,
+        HostSpec::Any | HostSpec::Group | HostSpec::Opportunistic | HostSpec::OpportunisticGroup
+    );
+    nobody || matches!(end.client, ClientSpec::Virtual { .. })
 }
 
 /// All connections.
@@ -187,6 +196,8 @@ impl ConnTable {
             up_children: 0,
             routed: false,
             trap: None,
+            grouted: false,
+            member_of: None,
             shunts: Vec::new(),
             refs: 0,
         };
@@ -207,6 +218,10 @@ impl ConnTable {
         let n = self.instances.entry(template).or_insert(0);
         *n += 1;
         c.kind = ConnKind::Instance(*n);
+        if c.is_opportunistic() {
+            c.spec = Rc::new(groups::for_host(&c.spec, c.swapped, peer));
+        }
+        c.member_of = None;
         c.template = Some(template);
         c.peer = Some(peer);
         c.up = false;
@@ -240,7 +255,8 @@ impl ConnTable {
     }
 
     /// Conns that could serve a first message from `remote` at `local`, best first: exact peers before road
-    /// warriors, and within each the latest added first (Openswan's order).
+    /// warriors, those before whom it may concern (the narrowest network first), and within each the latest added
+    /// first (Openswan's order).
     pub(crate) fn for_peer(&self, local: IpAddr, remote: IpAddr) -> Vec<ConnId> {
         let fits = |c: &Connection| {
             c.our_addr() == Some(local) && !matches!(c.kind, ConnKind::Instance(_)) && !c.never_negotiates()
@@ -251,7 +267,14 @@ impl ConnTable {
             .rev()
             .filter(|(_, c)| fits(c) && matches!(c.that().host, HostSpec::Any))
             .map(|(id, _)| id);
-        exact.chain(any).collect()
+        let mut others: Vec<(u8, ConnId)> = self
+            .iter()
+            .rev()
+            .filter(|(_, c)| fits(c))
+            .filter_map(|(id, c)| Some((groups::covers(c, remote)?, id)))
+            .collect();
+        others.sort_by_key(|(bits, _)| std::cmp::Reverse(*bits));
+        exact.chain(any).chain(others.into_iter().map(|x| x.1)).collect()
     }
 
     /// An instance of `template` for this peer and identity, other than `not`.

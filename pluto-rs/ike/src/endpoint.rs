@@ -5,12 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ipsec_crypto::CryptoError;
-use ipsec_types::kernel::{KernelError, KernelEvent, KernelReply, KernelRequest, ReqToken};
+use ipsec_types::kernel::{KernelError, KernelEvent, KernelReply, KernelRequest, ReqToken, SaId};
 use ipsec_types::whack::{SetupSpec, rc};
 use ipsec_types::{Id, Instant, Now};
 
-use crate::child::{Stage, Traffic};
+use crate::child::Traffic;
 use crate::conn::{ConnId, ConnKind, ConnTable};
+use crate::groups::BareShunts;
+use crate::install::Stage;
 use crate::io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, Protected,
     PskLookup, UpdownToken,
@@ -81,7 +83,7 @@ pub struct EndpointConfig {
 /// What is to happen when the kernel has answered.
 #[derive(Debug)]
 pub(crate) enum KernelWait {
-    Spi { child: Serial, src: IpAddr, dst: IpAddr },
+    Spi { child: Serial, id: SaId },
     Install(Serial, Stage),
     Usage(Serial, Traffic),
     Flush,
@@ -123,6 +125,9 @@ pub struct Endpoint {
     pub(crate) half_open_all: usize,
     pub(crate) timers: TimerQueue,
     pub(crate) spd: Spd,
+    /// Networks of the policy group files, by the group's name.
+    pub(crate) groups: BTreeMap<String, Vec<ipnet::IpNet>>,
+    pub(crate) bare_shunts: BareShunts,
     pub(crate) guards: BTreeSet<Protected>,
     pub(crate) installs: HashMap<Serial, (u32, Option<KernelError>)>,
     pub(crate) traffic: HashMap<ClientId, u32>,
@@ -167,6 +172,8 @@ impl Endpoint {
             half_open: HashMap::new(),
             half_open_all: 0,
             timers: TimerQueue::default(),
+            groups: BTreeMap::new(),
+            bare_shunts: BareShunts::default(),
             spd: Spd::new(u16::from_be_bytes(first_slot)),
             guards: BTreeSet::new(),
             installs: HashMap::new(),
@@ -199,6 +206,7 @@ impl Endpoint {
             Input::Whack { client, request } => self.on_whack(client, *request),
             Input::WhackGone(client) => self.on_whack_gone(client),
             Input::Listening { interfaces, client } => self.on_listening(interfaces, client),
+            Input::Groups(groups) => self.on_groups(groups),
             Input::Kernel(event) => self.on_kernel(event),
             Input::CryptoDone(token, result) => self.on_crypto(token, result),
             Input::UpdownDone(token, result) => self.on_updown(token, result),
@@ -294,7 +302,7 @@ impl Endpoint {
     fn on_kernel(&mut self, event: KernelEvent) {
         match event {
             KernelEvent::Done(token, result) => match (self.waits.remove(&token), result) {
-                (Some(KernelWait::Spi { child, src, dst }), result) => self.on_spi(child, src, dst, result),
+                (Some(KernelWait::Spi { child, id }), result) => self.on_spi(child, id, result),
                 (Some(KernelWait::Install(child, stage)), result) => self.on_installed(child, stage, result),
                 (Some(KernelWait::Usage(child, traffic)), result) => self.on_usage(child, traffic, result),
                 (Some(KernelWait::Flush), Ok(KernelReply::Flushed { sas, policies })) => {
@@ -342,6 +350,8 @@ impl Endpoint {
                 TimerKind::NatKeepalive => self.on_keepalive(serial),
                 TimerKind::Dpd => self.on_dpd(serial),
                 TimerKind::Revive => self.on_revive(serial),
+                TimerKind::Shunt => self.on_shunts(),
+                TimerKind::Switch => self.switch_outbound(serial),
             }
         }
     }

@@ -1,7 +1,9 @@
 //! Everything that crosses the engine's boundary.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use ipsec_crypto::CryptoError;
 use ipsec_types::algo::DhGroup;
 use ipsec_types::kernel::{KernelEvent, KernelRequest, ReqToken};
@@ -105,6 +107,8 @@ pub enum Input {
         /// Who asked.
         client: Option<ClientId>,
     },
+    /// The shell has read the policy group files: networks by the group's name.
+    Groups(BTreeMap<String, Vec<IpNet>>),
     /// The kernel answered, or tells by itself.
     Kernel(KernelEvent),
     /// A worker is done.

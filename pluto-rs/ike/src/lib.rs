@@ -14,7 +14,9 @@
 mod child;
 mod conn;
 mod endpoint;
+mod groups;
 mod guard;
+mod install;
 mod io;
 mod log;
 mod matching;

@@ -28,7 +28,8 @@ impl Endpoint {
             .filter(|(_, c)| (c.conn == conn || c.ike == ike) && c.is_up())
             // In transport mode the selector would change with the address: the client has to negotiate again.
             .filter(|(_, c)| {
-                c.mode == Mode::Tunnel || (old.ip() == peer && c.in_sa.is_some_and(|i| i.dst == us))
+                (c.mode == Mode::Tunnel && !c.layers.comp)
+                    || (old.ip() == peer && c.in_sa.is_some_and(|i| i.dst == us))
             })
             .map(|(s, _)| *s)
             .collect();
@@ -44,8 +45,9 @@ impl Endpoint {
 
     /// Gives the SAs and policies of a child new outer ends.
     fn move_child(&mut self, child: Serial, local: SocketAddr, remote: SocketAddr) {
+        self.switch_outbound(child);
         let Some(c) = self.children.get_mut(&child) else { return };
-        let (mode, slot, original) = (c.mode, c.slot, c.nat_oa);
+        let (mode, layers, slot, original) = (c.mode, c.layers, c.slot, c.nat_oa);
         let encap = |sport, dport| Encap { sport, dport, original };
         let mut updates = Vec::new();
         if let Some(id) = c.in_sa {
@@ -74,7 +76,7 @@ impl Endpoint {
         for id in installed {
             let (src, dst) = (local.ip(), remote.ip());
             let (src, dst) = if id.dir == Dir::Out { (src, dst) } else { (dst, src) };
-            let action = PolicyAction::Esp { src, dst, reqid: slot.reqid(), mode };
+            let action = PolicyAction::Esp { src, dst, reqid: slot.reqid(), mode, layers };
             self.kernel(KernelRequest::AddPolicy(PolicySpec { id, priority, action }), None);
         }
     }

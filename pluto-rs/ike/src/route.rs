@@ -3,17 +3,19 @@
 
 use ipsec_types::conn::{Auto, ConnType, FailureShunt};
 use ipsec_types::kernel::{
-    Dir, KernelRequest, Mode, PASS_PRIORITY, PolicyAction, PolicyId, PolicySpec, SHUNT_PRIORITY, Selector,
+    Dir, KernelRequest, Layers, Mode, PASS_PRIORITY, PolicyAction, PolicyId, PolicySpec, SHUNT_PRIORITY,
+    Selector,
 };
 use ipsec_types::whack::rc;
 
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind, Connection};
+use crate::groups;
 use crate::io::ClientId;
 use crate::sa::Serial;
 use crate::spd::{Flow, Slot};
 use crate::timer::TimerKind;
-use crate::v1::flow_of_conn;
+use crate::v1::{flow_of_conn, phase2};
 
 /// Stands for the trap among the users of an SPD entry; no SA has this number.
 const TRAP: Serial = Serial(0);
@@ -63,6 +65,9 @@ impl Endpoint {
         if matches!(c.kind, ConnKind::Instance(_)) || c.trap.is_some() || !c.shunts.is_empty() {
             return;
         }
+        if c.is_group() {
+            return self.route_group(id, client);
+        }
         if c.oriented.is_none() {
             let text = "we cannot identify ourselves with either end of this connection";
             return self.log_conn(id, client, rc::ORIENT, text);
@@ -74,7 +79,7 @@ impl Endpoint {
         if c.never_negotiates() {
             return self.install_shunt(id, &flow);
         }
-        if c.kind == ConnKind::Template {
+        if c.kind == ConnKind::Template && !c.is_opportunistic() {
             let text = "cannot route template policy of a road warrior";
             return self.log_conn(id, client, rc::ROUTE, text);
         }
@@ -90,6 +95,14 @@ impl Endpoint {
 
     /// Takes a trap or a shunt out. SAs that are up stay.
     pub(crate) fn unroute(&mut self, id: ConnId) {
+        let Some(c) = self.conns.get(id) else { return };
+        let (group, name) = (c.is_group(), c.is_opportunistic().then(|| c.spec.name.clone()));
+        if group {
+            return self.unroute_group(id);
+        }
+        if let Some(name) = name {
+            self.forget_shunts(&name);
+        }
         let Some(c) = self.conns.get_mut(id) else { return };
         let (trap, shunts, idle) = (c.trap.take(), std::mem::take(&mut c.shunts), c.up_children == 0);
         let flow = flow_of_conn(c);
@@ -129,16 +142,23 @@ impl Endpoint {
         if !entry.installed.contains(&id) {
             entry.installed.push(id);
         }
-        entry.shunted = shunt.is_some();
+        // The policy of a trap without a peer is not that of an SA, either.
+        let whoever = self.conns.get(entry.conn).is_some_and(Connection::is_opportunistic);
+        entry.shunted = shunt.is_some() || whoever;
+        let flat = |c: &Connection| Layers { comp: false, ..phase2::layers(&c.spec) };
+        let layers = self.conns.get(entry.conn).map(flat).unwrap_or_default();
+        entry.layers.insert(Dir::Out, layers);
         let (conn, marked, flow) = (entry.conn, entry.marked, entry.flow);
         let Some(c) = self.conns.get(conn) else { return };
         let (priority, action) = match shunt {
             Some(action) => (SHUNT_PRIORITY, action),
             None => {
-                let (Some(src), Some(dst)) = (c.our_addr(), c.peer) else { return };
-                let mode = mode_of(c);
+                let Some(src) = c.our_addr() else { return };
+                // In transport mode the kernel asks for an SA with the packet's destination, whoever that is.
+                let whoever = c.is_opportunistic().then(|| (groups::unspecified(src), Mode::Transport));
+                let Some((dst, mode)) = whoever.or_else(|| Some((c.peer?, mode_of(c)))) else { return };
                 let priority = policy_priority(c, &flow) - u32::from(marked);
-                (priority, PolicyAction::Esp { src, dst, reqid: slot.reqid(), mode })
+                (priority, PolicyAction::Esp { src, dst, reqid: slot.reqid(), mode, layers })
             }
         };
         self.kernel(KernelRequest::AddPolicy(PolicySpec { id, priority, action }), None);
@@ -148,6 +168,9 @@ impl Endpoint {
     pub(crate) fn on_acquire(&mut self, selector: &Selector, reqid: u32) {
         let Some(slot) = Slot::of_reqid(reqid) else { return };
         let Some(conn) = self.spd.get_mut(slot).map(|e| e.conn) else { return };
+        if self.conns.get(conn).is_some_and(Connection::is_opportunistic) {
+            return self.opportune(conn, selector);
+        }
         // A policy of a road warrior whose SA has just ended asks too: we cannot call him.
         let Some(c) = self.conns.get(conn).filter(|c| c.kind == ConnKind::Permanent) else { return };
         let pass = c.spec.negotiation_shunt == FailureShunt::Passthrough;
@@ -170,7 +193,7 @@ impl Endpoint {
     }
 
     /// Whether a negotiation for this conn is under way.
-    fn negotiating(&self, conn: ConnId) -> bool {
+    pub(crate) fn negotiating(&self, conn: ConnId) -> bool {
         self.ikes.values().any(|s| {
             s.pending.contains(&conn)
                 || s.open_children.iter().any(|c| self.children.get(c).is_some_and(|c| c.conn == conn))
@@ -214,7 +237,9 @@ impl Endpoint {
             self.revive_later(conn, KEEP);
         }
         let Some(c) = self.conns.get(conn) else { return };
-        let Some(slot) = c.trap.filter(|_| c.up_children == 0) else { return };
+        let Some(slot) = c.trap.filter(|_| c.up_children == 0) else {
+            return self.opportunity_missed(conn);
+        };
         let shunt = match c.spec.failure_shunt {
             FailureShunt::None => None,
             FailureShunt::Passthrough => Some(PolicyAction::Allow),

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipsec_crypto::keymat::PhaseOneKeys;
 use ipsec_types::algo::{EspSuite, IkeSuite};
-use ipsec_types::kernel::{Mode, SaId};
+use ipsec_types::kernel::{Layers, Mode, SaId, SaProto};
 use ipsec_types::{Instant, SecretBytes};
 
 use crate::conn::ConnId;
@@ -191,6 +191,8 @@ pub(crate) struct IkeSa {
     pub peer_nat_d: Option<Vec<u8>>,
     pub fragments: Sending,
     pub peer_dpd: bool,
+    /// What class of client sends such vendor IDs.
+    pub looks_like: Option<&'static str>,
     /// Digest of the last message that was acted upon; the same octets again get the same answer again.
     pub last_received: Option<Vec<u8>>,
     pub last_sent: Vec<u8>,
@@ -296,17 +298,24 @@ pub(crate) struct ChildSa {
     pub state: Phase2,
     pub suite: Option<EspSuite>,
     pub mode: Mode,
+    /// ESP or AH; with IPComp if that is offered, then if it is agreed.
+    pub layers: Layers,
     pub pfs: Option<ipsec_types::algo::DhGroup>,
     pub flow: Flow,
     pub slot: Option<Slot>,
     pub spi_in: u32,
     pub spi_out: u32,
+    /// Compression parameter indices, 0 without.
+    pub cpi_in: u32,
+    pub cpi_out: u32,
     pub nat_oa: Option<IpAddr>,
     pub lifetime: u32,
     /// Octets, the smaller of ours and the negotiated one; 0 is no limit.
     pub life_bytes: u64,
     pub in_sa: Option<SaId>,
     pub out_sa: Option<SaId>,
+    /// Keys of the outbound SA while the predecessor's is still used.
+    pub switch: Option<EspKeys>,
     pub last_received: Option<Vec<u8>>,
     pub last_sent: Vec<u8>,
     pub retransmits: u32,
@@ -335,6 +344,21 @@ impl ChildSa {
             (Phase2::Up, Role::Initiator) => StateName::QuickI2,
             (Phase2::Up, Role::Responder) => StateName::QuickR2,
         }
+    }
+
+    /// The IPComp SA beside `main`.
+    fn comp_sa(&self, main: Option<SaId>, cpi: u32) -> Option<SaId> {
+        main.filter(|_| cpi != 0).map(|id| SaId { spi: cpi, proto: SaProto::Comp, ..id })
+    }
+
+    /// The inbound IPComp SA.
+    pub(crate) fn comp_in(&self) -> Option<SaId> {
+        self.comp_sa(self.in_sa, self.cpi_in)
+    }
+
+    /// The outbound IPComp SA.
+    pub(crate) fn comp_out(&self) -> Option<SaId> {
+        self.comp_sa(self.out_sa, self.cpi_out)
     }
 
     pub(crate) fn is_up(&self) -> bool {

@@ -41,6 +41,12 @@ impl Endpoint {
                 }
             }
         }
+        if what == Show::Shunts || what == Show::All && name.is_none() {
+            match json {
+                true => lines.extend(self.shunts_json().iter().map(ToString::to_string)),
+                false => lines.extend(self.shunt_lines()),
+            }
+        }
         if matches!(what, Show::All | Show::States) {
             let of = |s: &Serial| {
                 let child = || self.children.get(s).map(|c| c.conn);
@@ -117,7 +123,7 @@ impl Endpoint {
         let Some(c) = self.children.get(&s) else { return Value::Null };
         let (name, instance) = conn(c.conn);
         let ike = self.ikes.get(&c.ike);
-        let sa = |id: Option<ipsec_types::kernel::SaId>| id.map(|i| format!("esp.{:x}@{}", i.spi, i.dst));
+        let sa = |id: Option<ipsec_types::kernel::SaId>| id.map(crate::status::sa_name);
         json!({
             "serial": s.0, "kind": "ipsec", "connection": name, "instance": instance, "ike": c.ike.0,
             "local": ike.map(|i| i.local.to_string()), "remote": ike.map(|i| i.remote.to_string()),

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use ipnet::IpNet;
-use ipsec_types::kernel::{Dir, MARK_MASK, Mark, PolicyId, REQID_RANGE, Selector, mark_of_reqid};
+use ipsec_types::kernel::{Dir, Layers, MARK_MASK, Mark, PolicyId, REQID_RANGE, Selector, mark_of_reqid};
 
 use crate::conn::ConnId;
 use crate::sa::Serial;
@@ -71,6 +71,8 @@ pub(crate) struct Entry {
     pub marked: bool,
     pub users: BTreeSet<Serial>,
     pub installed: Vec<PolicyId>,
+    /// What the policies say is around a packet.
+    pub layers: HashMap<Dir, Layers>,
     /// The outbound policy lets pass, or drops, for the time being.
     pub shunted: bool,
 }
@@ -115,8 +117,15 @@ impl Spd {
         let marked = same.iter().any(|s| self.entries.get(s).is_some_and(|e| !e.marked));
         same.insert(slot);
         let users = BTreeSet::from([user]);
-        self.entries.insert(slot, Entry { flow, conn, marked, users, installed: Vec::new(), shunted: false });
+        let (installed, layers) = (Vec::new(), HashMap::new());
+        self.entries.insert(slot, Entry { flow, conn, marked, users, installed, layers, shunted: false });
         Some(slot)
+    }
+
+    /// Whether there is an entry for this flow of this conn.
+    pub(crate) fn holds(&self, flow: &Flow, conn: ConnId) -> bool {
+        let mut same = self.by_flow.get(flow).into_iter().flatten();
+        same.any(|s| self.entries.get(s).is_some_and(|e| e.conn == conn))
     }
 
     /// Takes a user out; returns the policies to remove when it was the last.
@@ -134,6 +143,17 @@ impl Spd {
             }
         }
         e.installed
+    }
+
+    /// The conns that have an entry for this flow.
+    pub(crate) fn owners(&self, flow: &Flow) -> Vec<ConnId> {
+        let same = self.by_flow.get(flow).into_iter().flatten();
+        same.filter_map(|s| self.entries.get(s).map(|e| e.conn)).collect()
+    }
+
+    /// Who uses the entry.
+    pub(crate) fn users(&self, slot: Slot) -> Vec<Serial> {
+        self.entries.get(&slot).map(|e| e.users.iter().copied().collect()).unwrap_or_default()
     }
 
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Entry> {

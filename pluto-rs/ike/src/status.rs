@@ -3,9 +3,9 @@
 use ipsec_types::Id;
 use ipsec_types::algo::{DhGroup, HashAlg};
 use ipsec_types::conn::{
-    ClientSpec, ConnSpec, ConnType, DpdAction, EndSpec, FailureShunt, HostSpec, Port, ProtoPort,
+    ClientSpec, ConnSpec, ConnType, DpdAction, EndSpec, FailureShunt, HostSpec, Phase2, Port, ProtoPort,
 };
-use ipsec_types::kernel::Mode;
+use ipsec_types::kernel::{Mode, SaId, SaProto};
 use ipsec_types::whack::rc;
 
 use crate::Endpoint;
@@ -32,11 +32,20 @@ pub(crate) fn policy_words(spec: &ConnSpec, up: bool) -> String {
     };
     add(spec.authby.psk, "PSK");
     add(spec.authby.rsasig, "RSASIG");
-    add(true, "ENCRYPT");
+    let never = matches!(spec.conn_type, ConnType::Passthrough | ConnType::Drop | ConnType::Reject);
+    let hosts = [&spec.left.host, &spec.right.host];
+    let group = hosts.iter().any(|h| matches!(h, HostSpec::Group | HostSpec::OpportunisticGroup));
+    let whoever = |h: &&HostSpec| matches!(h, HostSpec::Opportunistic | HostSpec::OpportunisticGroup);
+    add(!never && spec.phase2 != Phase2::Ah, "ENCRYPT");
+    add(!never && spec.phase2 != Phase2::Esp, "AUTHENTICATE");
+    add(spec.compress, "COMPRESS");
     add(spec.conn_type == ConnType::Tunnel, "TUNNEL");
     add(spec.pfs, "PFS");
     add(!spec.rekey, "DONTREKEY");
+    add(hosts.iter().any(whoever), "OPPORTUNISTIC");
+    add(group, "GROUP");
     add(up, "UP");
+    add(spec.overlap_ip, "OVERLAPIP");
     add(true, "IKEv2ALLOW");
     add(true, "SAREFTRACK");
     let failure = match spec.failure_shunt {
@@ -45,7 +54,13 @@ pub(crate) fn policy_words(spec: &ConnSpec, up: bool) -> String {
         FailureShunt::Drop => "+failureDROP",
         FailureShunt::Reject => "+failureREJECT",
     };
-    words.join("+") + failure
+    let shunt = match spec.conn_type {
+        ConnType::Passthrough => "+PASS",
+        ConnType::Drop => "+DROP",
+        ConnType::Reject => "+REJECT",
+        ConnType::Tunnel | ConnType::Transport => "",
+    };
+    words.join("+") + shunt + failure + if never { "+NEVER_NEGOTIATE" } else { "" }
 }
 
 impl Endpoint {
@@ -261,9 +276,20 @@ impl Endpoint {
     }
 }
 
+/// `esp.c0ffee01@192.0.2.1`.
+pub(crate) fn sa_name(id: SaId) -> String {
+    let proto = match id.proto {
+        SaProto::Esp => "esp",
+        SaProto::Ah => "ah",
+        SaProto::Comp => "comp",
+    };
+    format!("{proto}.{:x}@{}", id.spi, id.dst)
+}
+
 fn sa_line(c: &ChildSa) -> Option<String> {
     let (i, o) = (c.in_sa?, c.out_sa?);
-    let mut line = format!("esp.{:x}@{} esp.{:x}@{}", o.spi, o.dst, i.spi, i.dst);
+    let names = [Some(o), c.comp_out(), Some(i), c.comp_in()];
+    let mut line = names.into_iter().flatten().map(sa_name).collect::<Vec<_>>().join(" ");
     if c.mode == Mode::Tunnel {
         line += &format!(" tun.0@{} tun.0@{}", o.dst, i.dst);
     }

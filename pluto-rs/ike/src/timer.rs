@@ -23,6 +23,10 @@ pub enum TimerKind {
     Dpd,
     /// A conn that is to be up, and is not, is brought up again.
     Revive,
+    /// The outbound SA of a successor takes over.
+    Switch,
+    /// A host that did not answer is left alone no longer.
+    Shunt,
 }
 
 impl TimerKind {
@@ -36,6 +40,8 @@ impl TimerKind {
             TimerKind::NatKeepalive => "EVENT_NAT_T_KEEPALIVE",
             TimerKind::Dpd => "EVENT_DPD",
             TimerKind::Revive => "EVENT_REVIVE_CONNS",
+            TimerKind::Shunt => "EVENT_SHUNT_SCAN",
+            TimerKind::Switch => "EVENT_SA_SWITCH",
         }
     }
 }
@@ -62,8 +68,8 @@ impl TimerQueue {
     }
 
     pub(crate) fn clear_all(&mut self, serial: Serial) {
-        use TimerKind::{Discard, Dpd, Expire, NatKeepalive, Replace, Retransmit};
-        for kind in [Retransmit, Discard, Replace, Expire, NatKeepalive, Dpd] {
+        use TimerKind::{Discard, Dpd, Expire, NatKeepalive, Replace, Retransmit, Switch};
+        for kind in [Retransmit, Discard, Replace, Expire, NatKeepalive, Dpd, Switch] {
             self.clear(serial, kind);
         }
     }

@@ -110,8 +110,10 @@ impl Endpoint {
                 format!("\"{name}\": Aggressive Mode is not supported; remove aggrmode=yes, conn not loaded"),
             );
         }
-        if spec.phase2 != Phase2::Esp {
-            let text = format!("\"{name}\": phase2=ah is not supported; use phase2=esp, conn not loaded");
+        if spec.phase2 == Phase2::AhEsp {
+            let text = format!(
+                "\"{name}\": AH around ESP is not supported; use phase2=esp or phase2=ah, conn not loaded"
+            );
             return refuse(self, rc::NOALGO, text);
         }
         let shunt = matches!(spec.conn_type, ConnType::Passthrough | ConnType::Reject | ConnType::Drop);
@@ -128,7 +130,8 @@ impl Endpoint {
             let text = format!("\"{name}\": ikelifetime and salifetime must be less than 86400 seconds");
             return refuse(self, rc::LOG_SERIOUS, text);
         }
-        let spec = ConnSpec { authby: AuthBy::PSK, ..spec };
+        let crypto_policy = spec.crypto_policy.or(Some(self.setup.crypto_policy));
+        let spec = ConnSpec { authby: AuthBy::PSK, crypto_policy, ..spec };
         let old = self.conns.named(&name);
         if origin == (Origin::File { keep_equal: true }) && self.keep_equal(client, &old, &spec) {
             return;
@@ -153,7 +156,7 @@ impl Endpoint {
     }
 
     /// Deletes a conn and everything made with it.
-    fn remove_conn(&mut self, id: ConnId, client: Option<ClientId>) {
+    pub(crate) fn remove_conn(&mut self, id: ConnId, client: Option<ClientId>) {
         if self.conns.get(id).is_none() {
             return;
         }

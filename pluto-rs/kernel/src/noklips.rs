@@ -7,13 +7,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::BorrowedFd;
 
 use ipsec_types::kernel::{
-    KernelEvent, KernelReply, KernelRequest, PolicyId, PolicySpec, ReqToken, SaId, SaSpec, SaUsage,
+    KernelEvent, KernelReply, KernelRequest, PolicyId, PolicySpec, ReqToken, SaId, SaProto, SaSpec, SaUsage,
 };
 
 use crate::KernelBackend;
 
 /// First SPI handed out.
 pub const FIRST_SPI: u32 = 0x1000;
+
+/// First CPI.
+const FIRST_CPI: u32 = 256;
 
 /// The kernel that is none. The default one keeps SAs and policies but no list of requests.
 #[derive(Debug, Default)]
@@ -71,10 +74,11 @@ impl NoKernel {
 
     fn carry_out(&mut self, req: KernelRequest) -> Result<KernelReply, i32> {
         match req {
-            KernelRequest::GetSpi { src, dst, reqid: _ } => {
+            KernelRequest::GetSpi { src, dst, reqid: _, proto } => {
                 let spi = FIRST_SPI.wrapping_add(self.spis);
                 self.spis = self.spis.wrapping_add(1);
-                self.larval.push(SaId { src, dst, spi });
+                let spi = if proto == SaProto::Comp { FIRST_CPI + spi % 0x8000 } else { spi };
+                self.larval.push(SaId { src, dst, spi, proto });
                 Ok(KernelReply::Spi(spi))
             }
             KernelRequest::AddSa(spec) => {
@@ -128,7 +132,7 @@ impl NoKernel {
 
 /// The kernel names an SA by destination and SPI; the source does not count.
 fn same_sa(a: &SaId, b: &SaId) -> bool {
-    (a.dst, a.spi) == (b.dst, b.spi)
+    (a.dst, a.spi, a.proto) == (b.dst, b.spi, b.proto)
 }
 
 fn request_name(req: &KernelRequest) -> &'static str {
@@ -191,7 +195,7 @@ mod tests {
 
     fn get_spi() -> KernelRequest {
         let [src, dst]: [IpAddr; 2] = [[192, 0, 2, 2].into(), [192, 0, 2, 1].into()];
-        KernelRequest::GetSpi { src, dst, reqid: *REQID_RANGE.start() }
+        KernelRequest::GetSpi { src, dst, reqid: *REQID_RANGE.start(), proto: SaProto::Esp }
     }
 
     #[test]

@@ -13,7 +13,8 @@ use std::time::Duration;
 use ipsec_kernel::{KernelBackend, PRIORITY_RANGE, sockopt, xfrm::Xfrm};
 use ipsec_types::algo::{EspCipher, EspInteg};
 use ipsec_types::kernel::{
-    Dir, Encap, KernelEvent, KernelReply, KernelRequest, Mark, PolicyAction, PolicySpec, SaId, SaSpec,
+    Dir, Encap, KernelEvent, KernelReply, KernelRequest, Mark, PolicyAction, PolicySpec, SaId, SaProto,
+    SaSpec,
 };
 use lab::{
     PEER, REQID, US, addr, ask, esp, has, hex, key, l2tp, lab, policies_in_table, run, sa, wait_event,
@@ -23,9 +24,10 @@ use lab::{
 fn spi_then_sa() {
     let Some((_guard, mut kernel)) = lab() else { return };
     assert_eq!(kernel.name(), "netkey");
-    let Ok(KernelReply::Spi(spi)) =
-        ask(&mut kernel, KernelRequest::GetSpi { src: addr(PEER), dst: addr(US), reqid: REQID })
-    else {
+    let Ok(KernelReply::Spi(spi)) = ask(
+        &mut kernel,
+        KernelRequest::GetSpi { src: addr(PEER), dst: addr(US), reqid: REQID, proto: SaProto::Esp },
+    ) else {
         panic!("no SPI");
     };
     assert!(spi >= 0xc000_0000, "{spi:x}");
@@ -237,7 +239,11 @@ fn flush_takes_ours_and_leaves_the_rest() {
     for spi in 0x3000..0x3040 {
         assert!(ask(&mut kernel, KernelRequest::AddSa(Box::new(sa(US, PEER, spi)))).is_ok());
     }
-    ask(&mut kernel, KernelRequest::GetSpi { src: addr(PEER), dst: addr(US), reqid: REQID }).unwrap();
+    ask(
+        &mut kernel,
+        KernelRequest::GetSpi { src: addr(PEER), dst: addr(US), reqid: REQID, proto: SaProto::Esp },
+    )
+    .unwrap();
     let mark = Some(Mark { value: 0x0003_0000, mask: 0x7fff_0000 });
     let low = *PRIORITY_RANGE.start();
     for (id, priority, action) in [

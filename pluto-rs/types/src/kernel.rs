@@ -46,7 +46,28 @@ pub fn mark_of_reqid(reqid: u32) -> Option<Mark> {
     (1..=MARK_MASK >> shift).contains(&place).then_some(Mark { value: place << shift, mask: MARK_MASK })
 }
 
-/// Names one ESP SA.
+/// Which protocol an SA is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SaProto {
+    /// ESP (RFC 4303).
+    #[default]
+    Esp,
+    /// AH (RFC 4302).
+    Ah,
+    /// IPComp with DEFLATE (RFC 3173, RFC 2394): its SPI is a CPI, 256 to 61,439.
+    Comp,
+}
+
+/// What is put around a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Layers {
+    /// ESP or AH.
+    pub proto: SaProto,
+    /// IPComp inside it. In tunnel mode the tunnel is IPComp's then, as it is what comes first.
+    pub comp: bool,
+}
+
+/// Names one SA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SaId {
     /// Outer source.
@@ -55,6 +76,8 @@ pub struct SaId {
     pub dst: IpAddr,
     /// Security parameter index, host order.
     pub spi: u32,
+    /// Protocol.
+    pub proto: SaProto,
 }
 
 /// Transport or tunnel.
@@ -92,7 +115,7 @@ pub struct Selector {
     pub dport: u16,
 }
 
-/// One ESP SA to install.
+/// One SA to install. AH has no cipher ([`EspCipher::Null`]), IPComp neither that nor an integrity algorithm.
 #[derive(Clone, Debug)]
 pub struct SaSpec {
     /// Name.
@@ -139,7 +162,7 @@ pub enum Dir {
 /// What a policy does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PolicyAction {
-    /// ESP with this template.
+    /// ESP or AH with this template, perhaps IPComp inside.
     Esp {
         /// Outer source.
         src: IpAddr,
@@ -149,6 +172,8 @@ pub enum PolicyAction {
         reqid: u32,
         /// Mode.
         mode: Mode,
+        /// What is put around the packet.
+        layers: Layers,
     },
     /// Drop.
     Block,
@@ -190,6 +215,8 @@ pub enum KernelRequest {
         dst: IpAddr,
         /// Reqid of the SA to come.
         reqid: u32,
+        /// Its protocol.
+        proto: SaProto,
     },
     /// Install an SA.
     AddSa(Box<SaSpec>),

@@ -9,7 +9,7 @@ use ipsec_types::conn::ConnType;
 use ipsec_types::kernel::Mode;
 use ipsec_types::whack::rc;
 
-use super::Fail;
+use super::{Fail, select};
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind};
 use crate::log::end_text;
@@ -97,7 +97,7 @@ impl Endpoint {
                 id => id.clone(),
             });
             let template = self.conns.get(current).and_then(|c| c.template);
-            let other = self.conns.for_peer(local, remote).into_iter().find(|id| {
+            let fitting = self.conns.for_peer(local, remote).into_iter().filter(|id| {
                 Some(*id) != template
                     && self
                         .conns
@@ -105,6 +105,7 @@ impl Endpoint {
                         .is_some_and(|c| c.spec.authby.psk && c.wanted_id().matches(&peer_id))
                     && judge(self, *id, false)
             });
+            let other = fitting.min_by_key(|id| self.conns.get(*id).map(select::rank));
             conn = match other {
                 Some(id) if self.conns.get(id).is_some_and(|c| c.kind == ConnKind::Template) => {
                     let known = self.conns.instance_of(id, remote, &peer_id, current);

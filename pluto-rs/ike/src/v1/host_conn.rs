@@ -7,7 +7,7 @@ use ipsec_types::Id;
 use ipsec_types::conn::HostSpec;
 use ipsec_types::whack::rc;
 
-use super::Fail;
+use super::{Fail, select};
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind};
 use crate::sa::Serial;
@@ -70,16 +70,20 @@ impl Endpoint {
             e.conns.get(c).is_some_and(|c| c.spec.authby.psk && c.wanted_id().matches(id))
         };
         let template = self.conns.get(conn).and_then(|c| c.template);
-        let chosen = if fits(self, conn) {
+        // What was found by address alone stays if it names the peer; else a conn that names him is better.
+        let own = fits(self, conn).then_some(conn);
+        let exact =
+            |e: &Endpoint, c: ConnId| e.conns.get(c).map_or(u8::MAX, |c| select::wildcards(&c.wanted_id()));
+        let chosen = if own.is_some() && exact(self, conn) == 0 {
             conn
         } else {
-            let other = self
-                .conns
-                .for_peer(local.ip(), remote.ip())
-                .into_iter()
-                .find(|c| Some(*c) != template && fits(self, *c));
-            match other.and_then(|c| self.conn_for_first_message(c, remote)) {
+            let others = self.conns.for_peer(local.ip(), remote.ip()).into_iter().filter(|c| {
+                Some(*c) != template && fits(self, *c) && self.same_key(conn, *c, remote.ip(), id)
+            });
+            let best = own.into_iter().chain(others).min_by_key(|c| exact(self, *c));
+            match best.filter(|c| Some(*c) != own).and_then(|c| self.conn_for_first_message(c, remote)) {
                 Some((c, _)) => c,
+                None if own.is_some() => conn,
                 None => {
                     return Err(Fail {
                         text: vec![format!("no suitable connection for peer '{id}'")],

@@ -7,10 +7,12 @@
 use std::net::SocketAddr;
 
 use ipsec_crypto::hmac;
+use ipsec_types::kernel::SaProto;
 use ipsec_types::whack::rc;
 
 use super::Fail;
 use super::message::{Phase2Message, first_iv, header, open};
+use super::phase2;
 use super::quick::check_hash;
 use crate::Endpoint;
 use crate::conn::ConnId;
@@ -18,7 +20,7 @@ use crate::route::REVIVE;
 use crate::sa::{Serial, StateName};
 use crate::wire::notify::{Delete, Notification, NotifyType, emit_delete, emit_notification};
 use crate::wire::payload::{Chain, Kind, Payload};
-use crate::wire::sa::{PROTO_ESP, PROTO_ISAKMP};
+use crate::wire::sa::PROTO_ISAKMP;
 use crate::wire::{Exchange, Header, MessageWriter};
 
 /// Message IDs remembered per IKE SA.
@@ -149,11 +151,18 @@ impl Endpoint {
     fn on_delete(&mut self, ike: Serial, d: &Delete) {
         let Some((peer, conn)) = self.ikes.get(&ike).map(|s| (s.remote.ip(), s.conn)) else { return };
         match d {
-            Delete::Esp(spis) => {
+            Delete::Esp(spis) | Delete::Ah(spis) => {
+                let (proto, name) = match d {
+                    Delete::Ah(_) => (SaProto::Ah, "PROTO_IPSEC_AH"),
+                    _ => (SaProto::Esp, "PROTO_IPSEC_ESP"),
+                };
                 for spi in spis {
                     match self.by_spi_out.get(&(peer, *spi)).copied() {
                         Some(child)
                             if self.children.get(&child).is_some_and(|c| {
+                                if c.layers.proto != proto {
+                                    return false;
+                                }
                                 c.ike == ike || c.conn == conn || self.same_ends(c.conn, conn)
                             }) =>
                         {
@@ -171,7 +180,7 @@ impl Endpoint {
                         }
                         _ => {
                             let text = format!(
-                                "ignoring Delete SA payload: PROTO_IPSEC_ESP SA(0x{spi:08x}) not found (maybe expired)"
+                                "ignoring Delete SA payload: {name} SA(0x{spi:08x}) not found (maybe expired)"
                             );
                             self.log_sa(ike, rc::LOG, &text);
                         }
@@ -269,7 +278,7 @@ impl Endpoint {
     pub(crate) fn send_delete_child(&mut self, child: Serial) {
         let Some(c) = self.children.get(&child) else { return };
         if let Some(ike) = self.live_ike(c.ike, c.conn) {
-            let body = emit_delete(PROTO_ESP, &c.spi_in.to_be_bytes());
+            let body = emit_delete(phase2::number(c.layers.proto), &c.spi_in.to_be_bytes());
             self.send_informational(ike, Kind::Delete, &body);
         }
     }

@@ -63,6 +63,7 @@ impl Endpoint {
             peer_nat_d: None,
             fragments: Sending::default(),
             peer_dpd: false,
+            looks_like: None,
             last_received: None,
             last_sent: Vec::new(),
             retransmits: 0,
@@ -108,9 +109,7 @@ impl Endpoint {
             ));
         }
         let mut ours = (*spec).clone();
-        if ours.ike.is_empty() {
-            ours.ike = phase1::default_suites();
-        }
+        ours.ike = phase1::offered(&spec);
         let (_, _, chosen) = phase1::choose(&sa_r, &ours).map_err(|why| {
             Fail::ignore(format!("the responder chose what we did not offer: {}", why.join("; ")))
         })?;

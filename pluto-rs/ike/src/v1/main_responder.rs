@@ -20,7 +20,7 @@ use ipsec_types::{Id, SecretBytes};
 use super::fragment::Sending;
 use super::message::{NONCE_LEN, NONCE_RANGE, header, open, same, seal};
 use super::natt::{self, NatT};
-use super::{Continuation, Fail, phase1};
+use super::{Continuation, Fail, phase1, refusal};
 use crate::Endpoint;
 use crate::conn::secrets_for;
 use crate::io::{CryptoJob, CryptoResult};
@@ -67,6 +67,7 @@ impl Endpoint {
             Err(e) => return self.log_packet(remote, &format!("{e}; malformed payload in packet")),
         };
         let Some(template) = self.conn_for_stranger(local, remote) else { return };
+        let template = self.conn_for_offer(template, local, remote, &sa);
         if !self.admit_half_open(remote.ip()) {
             return self
                 .log_packet(remote, "too many half-open ISAKMP SAs; initial Main Mode message dropped");
@@ -89,6 +90,7 @@ impl Endpoint {
             peer_nat_d: None,
             fragments: Sending::default(),
             peer_dpd: false,
+            looks_like: None,
             last_received: Some(digest),
             last_sent: Vec::new(),
             retransmits: 0,
@@ -142,7 +144,10 @@ impl Endpoint {
             });
         }
         let (proposal, transform, offered) = phase1::choose(offer, &c.spec).map_err(|why| Fail {
-            text: vec![format!("no acceptable Oakley Transform: {}", why.join("; "))],
+            text: vec![format!(
+                "no acceptable Oakley Transform: {}",
+                refusal::of_phase1(offer, &c.spec, sa.looks_like, &why)
+            )],
             notify: Some(NotifyType::NoProposalChosen),
             fatal: true,
         })?;

@@ -11,12 +11,14 @@ mod main_responder;
 mod message;
 pub(crate) mod natt;
 mod phase1;
-mod phase2;
+pub(crate) mod phase2;
 mod quick;
 mod quick_initiator;
 mod quick_responder;
+mod refusal;
 mod rekey;
 mod retransmit;
+mod select;
 mod vendor;
 
 pub(crate) use quick_initiator::flow_of_conn;

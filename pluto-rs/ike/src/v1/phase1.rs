@@ -20,6 +20,9 @@ const LIFE_SECONDS: u64 = 1;
 /// Longest lifetime we take, in seconds.
 pub(crate) const MAX_LIFE: u64 = 86_400;
 
+/// How the reason ends that is a matter of policy alone.
+pub(crate) const NOT_ALLOWED: &str = "is not in ike=, or not allowed by crypto-policy=";
+
 /// What an initiator offers when `ike=` is not set.
 pub(crate) fn default_suites() -> Vec<IkeSuite> {
     let ciphers = [
@@ -35,9 +38,17 @@ pub(crate) fn default_suites() -> Vec<IkeSuite> {
         .collect()
 }
 
+/// `ike=`, or what of the default list the policy allows.
+pub(crate) fn offered(spec: &ConnSpec) -> Vec<IkeSuite> {
+    match spec.ike.is_empty() {
+        true => default_suites().into_iter().filter(|s| allowed(spec, *s)).collect(),
+        false => spec.ike.clone(),
+    }
+}
+
 /// The SA payload an initiator sends.
 pub(crate) fn offer(spec: &ConnSpec) -> Vec<u8> {
-    let suites = if spec.ike.is_empty() { default_suites() } else { spec.ike.clone() };
+    let suites = offered(spec);
     let transforms: Vec<(u8, u8, Vec<u8>)> = suites
         .iter()
         .take(64)
@@ -151,10 +162,7 @@ pub(crate) fn choose<'p, 'a>(
         for t in p.transforms.iter().filter(|t| t.id == KEY_IKE) {
             match read(t) {
                 Ok(o) if allowed(spec, o.suite) => return Ok((p, t, o)),
-                Ok(o) => why.push(format!(
-                    "{} is not in ike=, or not allowed by crypto-policy=",
-                    suite_name(o.suite)
-                )),
+                Ok(o) => why.push(format!("{} {NOT_ALLOWED}", suite_name(o.suite))),
                 Err(e) => why.push(e),
             }
         }

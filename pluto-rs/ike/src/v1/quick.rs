@@ -8,11 +8,11 @@ use ipsec_types::whack::rc;
 
 use super::Fail;
 use super::message::same;
+use super::phase2;
 use crate::Endpoint;
 use crate::sa::{EspKeys, Phase2, Serial};
 use crate::wire::Header;
 use crate::wire::payload::{Chain, Kind};
-use crate::wire::sa::PROTO_ESP;
 
 impl Endpoint {
     /// A Quick Mode message for an IKE SA we know.
@@ -74,6 +74,7 @@ impl Endpoint {
                         c.name().label()
                     );
                     self.transmit(ike, &again);
+                    self.switch_later(child);
                     if let Some(c) = self.children.get_mut(&child) {
                         c.answered_duplicates += 1;
                     }
@@ -120,8 +121,9 @@ pub(crate) fn esp_keys(
     nr: &[u8],
 ) -> Result<EspKeys, Fail> {
     let suite = c.suite.ok_or_else(|| Fail::fatal("no ESP suite chosen"))?;
+    let protocol = phase2::number(c.layers.proto);
     let (cipher_len, integ_len) = (suite.cipher.key_len(), suite.integ.key_len());
-    let all = keymat::keymat(alg, skeyid_d, shared, PROTO_ESP, spi, ni, nr, cipher_len + integ_len)?;
+    let all = keymat::keymat(alg, skeyid_d, shared, protocol, spi, ni, nr, cipher_len + integ_len)?;
     let (cipher, integ) =
         all.expose().split_at_checked(cipher_len).ok_or_else(|| Fail::fatal("KEYMAT is too short"))?;
     Ok(EspKeys { cipher: cipher.into(), integ: integ.into() })

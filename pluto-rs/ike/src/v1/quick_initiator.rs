@@ -5,15 +5,16 @@ use ipsec_crypto::{dh, hmac};
 use ipsec_types::SecretBytes;
 use ipsec_types::algo::DhGroup;
 use ipsec_types::conn::{ClientSpec, Port};
-use ipsec_types::kernel::Mode;
+use ipsec_types::kernel::{KernelRequest, Mode};
 use ipsec_types::whack::rc;
 
 use super::message::{NONCE_LEN, NONCE_RANGE, Phase2Message, first_iv, open};
 use super::quick::{check_hash, esp_keys};
 use super::{Continuation, Fail, phase2};
 use crate::Endpoint;
-use crate::child::Stage;
 use crate::conn::{ConnId, Connection};
+use crate::groups::everything;
+use crate::install::Stage;
 use crate::io::{ClientId, CryptoJob, CryptoResult};
 use crate::route::mode_of;
 use crate::sa::{Phase2, QuickI1, Role, Serial, StateName, WaitingForSpi};
@@ -47,10 +48,11 @@ pub(crate) fn flow_of_conn(c: &Connection) -> Option<Flow> {
         ClientSpec::Host | ClientSpec::Virtual { .. } => host.map(IpNet::from),
     };
     let (this, that) = (c.this(), c.that());
+    let whoever = c.our_addr().filter(|_| c.is_opportunistic()).map(everything);
     Some(Flow {
         ours: net(&this.client, c.our_addr())?,
         our_port: port(this.protoport.port),
-        theirs: net(&that.client, c.peer)?,
+        theirs: net(&that.client, c.peer).or(whoever)?,
         their_port: c.peer_port.unwrap_or(port(that.protoport.port)),
         proto: this.protoport.proto,
     })
@@ -76,6 +78,7 @@ impl Endpoint {
             None => (flow_of_conn(c)?, mode),
         };
         let (flow, lifetime, spec) = (flow, c.spec.sa_lifetime, c.spec.clone());
+        let layers = phase2::layers(&spec);
         let pfs = spec.pfs.then(|| spec.pfs_group.unwrap_or(suite.group));
         let msgid = loop {
             let id = u32::from_be_bytes(self.random());
@@ -86,7 +89,7 @@ impl Endpoint {
         let iv = first_iv(self.ikes.get(&ike)?, msgid).ok()?;
         // Keys and hashes are the same in both directions: our own QI1 must not come back as the peer's.
         self.remember_msgid(ike, msgid);
-        let child = self.new_child(ike, conn, Role::Initiator, msgid, iv, flow, mode);
+        let child = self.new_child(ike, conn, Role::Initiator, msgid, iv, flow, mode, layers);
         if let Some(x) = self.children.get_mut(&child) {
             x.pfs = pfs;
             x.lifetime = lifetime;
@@ -140,7 +143,7 @@ impl Endpoint {
         };
         let suite = sa.suite.ok_or_else(|| Fail::fatal("ISAKMP SA not established"))?;
         let mut m = Phase2Message::new(sa, Exchange::Quick, c.msgid, suite.hash.len());
-        m.payload(Kind::Sa, &phase2::offer(&conn.spec, c.mode, sa.natt, c.pfs, c.spi_in))
+        m.payload(Kind::Sa, &phase2::offer(&conn.spec, c.mode, sa.natt, c.pfs, c.spi_in, c.cpi_in))
             .payload(Kind::Nonce, &ni);
         if c.pfs.is_some() {
             m.payload(Kind::KeyExchange, &done.public);
@@ -188,10 +191,8 @@ impl Endpoint {
         let answer = SaPayload::parse(sa_b)?;
         let Some(conn) = self.conns.get(c.conn) else { return Err(Fail::fatal("the connection is gone")) };
         let mut ours = (*conn.spec).clone();
-        if ours.esp.is_empty() {
-            ours.esp = phase2::default_suites();
-        }
-        let (_, _, chosen) = phase2::choose(&answer, &ours, sa.natt).map_err(|why| {
+        ours.esp = phase2::offered(&conn.spec);
+        let (_, chosen) = phase2::choose(&answer, &ours, sa.natt).map_err(|why| {
             Fail::fatal(format!("the responder chose what we did not offer: {}", why.join("; ")))
         })?;
         if chosen.mode != c.mode || chosen.group != c.pfs {
@@ -206,13 +207,20 @@ impl Endpoint {
         let Some(c) = self.children.get_mut(&child) else { return Ok(()) };
         c.iv = iv;
         c.suite = Some(chosen.suite);
-        c.spi_out = chosen.spi;
+        (c.spi_out, c.cpi_out) = (chosen.spi, chosen.cpi);
+        let unused = if chosen.layers.comp { None } else { c.comp_in() };
+        if unused.is_some() {
+            (c.layers.comp, c.cpi_in) = (false, 0);
+        }
         c.lifetime = chosen.life.map_or(c.lifetime, |l| l.min(c.lifetime));
         c.life_bytes = phase2::smaller_life(ours.life_bytes, chosen.life_bytes);
         let Phase2::QuickI1(i1) = std::mem::replace(&mut c.state, Phase2::Suspended(StateName::QuickI1))
         else {
             return Ok(());
         };
+        if let Some(id) = unused {
+            self.kernel(KernelRequest::DelSa(id), None);
+        }
         self.stop_retransmit(child);
         let after = AfterQr1 { ni: i1.ni, nr };
         match (peer, i1.secret) {
@@ -225,7 +233,7 @@ impl Endpoint {
         }
     }
 
-    /// Installs both directions; QI2 is ready and leaves when the kernel has agreed.
+    /// Installs both directions, but a successor's outbound later; QI2 is ready and leaves when the kernel has agreed.
     pub(crate) fn quick_install_initiator(
         &mut self,
         child: Serial,
@@ -249,7 +257,7 @@ impl Endpoint {
             c.last_sent = message;
         }
         self.install_inbound(child, &in_keys, Stage::InitiatorBoth)?;
-        self.install_outbound(child, &out_keys, Stage::InitiatorBoth)
+        self.install_successor(child, out_keys)
     }
 
     /// Both SAs are in place: `--> HDR*, HASH(3)`.

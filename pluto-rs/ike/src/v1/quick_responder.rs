@@ -15,10 +15,10 @@ use ipsec_types::whack::rc;
 
 use super::message::{NONCE_LEN, NONCE_RANGE, Phase2Message, first_iv, open};
 use super::quick::{check_hash, esp_keys};
-use super::{Continuation, Fail, phase2};
+use super::{Continuation, Fail, phase2, refusal};
 use crate::Endpoint;
-use crate::child::Stage;
 use crate::conn::ConnId;
+use crate::install::Stage;
 use crate::io::{CryptoJob, CryptoResult};
 use crate::log::end_text;
 use crate::sa::{Phase2, QuickR1, Role, Serial, StateName, WaitingForSpi};
@@ -29,13 +29,11 @@ use crate::wire::{Exchange, Header, SaPayload};
 
 /// Message IDs remembered per IKE SA.
 const MSGIDS: usize = 256;
-/// Where our SPI stands in the body of an SA payload with one proposal: after DOI, situation and proposal header.
-const SPI_AT: std::ops::Range<usize> = 16..20;
 
 /// What QR1 needs.
 #[derive(Debug)]
 pub(crate) struct AfterQi1 {
-    answer: Vec<u8>,
+    answer: phase2::Answer,
     ids: Vec<Vec<u8>>,
     ni: Vec<u8>,
     pfs: Option<(DhGroup, Vec<u8>)>,
@@ -69,6 +67,7 @@ impl Endpoint {
             .filter(|_| sa.natt.peer);
         let (ni, ke) = (ni.to_vec(), chain.first(Kind::KeyExchange).map(<[u8]>::to_vec));
         let (natt, remote, msgid) = (sa.natt, sa.remote, h.msgid);
+        let looks_like = sa.looks_like;
 
         self.remember_msgid(ike, msgid);
         let proposed = self.proposed(ike, &ids, nat_oa)?;
@@ -79,10 +78,11 @@ impl Endpoint {
             e.reap_unused(conn);
             Fail { text: vec![text], notify: Some(NotifyType::NoProposalChosen), fatal: false }
         };
-        let (proposal, transform, chosen) = match phase2::choose(&offer, &spec, natt) {
+        let (answer, chosen) = match phase2::choose(&offer, &spec, natt) {
             Ok(x) => x,
             Err(why) => {
-                let text = format!("no acceptable Proposal in IPsec SA: {}", why.join("; "));
+                let text = refusal::of_phase2(&offer, &spec, looks_like, &why);
+                let text = format!("no acceptable Proposal in IPsec SA: {text}");
                 return Err(refuse(self, text));
             }
         };
@@ -104,22 +104,21 @@ impl Endpoint {
             }
         };
         let flow = self.flow_of(conn, &proposed, chosen.mode);
+        if let Err(fail) = self.settle_overlap(conn, &flow, chosen.mode) {
+            self.reap_unused(conn);
+            return Err(fail);
+        }
         let own = if spec.rekey { spec.sa_lifetime } else { u32::MAX };
-        let child = self.new_child(ike, conn, Role::Responder, msgid, iv, flow, chosen.mode);
+        let child = self.new_child(ike, conn, Role::Responder, msgid, iv, flow, chosen.mode, chosen.layers);
         if let Some(c) = self.children.get_mut(&child) {
             c.suite = Some(chosen.suite);
             c.pfs = chosen.group;
-            c.spi_out = chosen.spi;
+            (c.spi_out, c.cpi_out) = (chosen.spi, chosen.cpi);
             c.nat_oa = nat_oa;
             c.life_bytes = phase2::smaller_life(spec.life_bytes, chosen.life_bytes);
             c.lifetime = chosen.life.map_or(spec.sa_lifetime, |l| l.min(own));
             c.state = Phase2::Suspended(StateName::QuickR0);
-            c.waiting = Some(WaitingForSpi::Responder(Box::new(AfterQi1 {
-                answer: proposal.emit_choice(transform, &[0; 4]),
-                ids,
-                ni,
-                pfs,
-            })));
+            c.waiting = Some(WaitingForSpi::Responder(Box::new(AfterQi1 { answer, ids, ni, pfs })));
         }
         self.log_sa(child, rc::LOG, &format!("responding to Quick Mode proposal {{msgid:{msgid:08x}}}"));
         let ours = self.conns.get(conn).and_then(|c| c.our_addr()).unwrap_or(IpAddr::V4([0, 0, 0, 0].into()));
@@ -172,10 +171,7 @@ impl Endpoint {
         let shared = done.as_ref().map(|d| &d.shared);
         let keys = |spi| esp_keys(suite.hash, &up.keys.d, shared, c, spi, &was.ni, &nr);
         let (in_keys, out_keys) = (keys(c.spi_in)?, keys(c.spi_out)?);
-        let mut answer = was.answer;
-        if let Some(room) = answer.get_mut(SPI_AT) {
-            room.copy_from_slice(&c.spi_in.to_be_bytes());
-        }
+        let answer = was.answer.emit(c.spi_in, c.cpi_in);
         let mut m = Phase2Message::new(sa, Exchange::Quick, c.msgid, suite.hash.len());
         m.payload(Kind::Sa, &answer).payload(Kind::Nonce, &nr);
         if let Some(d) = &done {

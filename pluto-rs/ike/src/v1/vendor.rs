@@ -3,6 +3,7 @@
 use crate::Endpoint;
 use crate::sa::{IkeSa, Serial};
 use crate::v1::natt::Method;
+use crate::v1::refusal;
 use crate::wire::MessageWriter;
 use crate::wire::payload::{Chain, Kind};
 use ipsec_types::conn::{ConnSpec, Fragmentation, NattMethod};
@@ -101,6 +102,7 @@ impl Endpoint {
             self.log_sa(serial, rc::LOG_SERIOUS, &text);
         }
         if let Some(sa) = self.ikes.get_mut(&serial) {
+            sa.looks_like = refusal::looks_like(chain.all(Kind::Vendor));
             sa.natt.method = best;
         }
     }

@@ -1,6 +1,6 @@
 //! Notification and Delete payloads (RFC 2408 §3.14, §3.15).
 
-use super::sa::{DOI_IPSEC, PROTO_ISAKMP};
+use super::sa::{DOI_IPSEC, PROTO_AH, PROTO_ESP, PROTO_ISAKMP};
 use super::{DecodeError, reader::Reader};
 
 /// SPIs of one Delete payload, at most.
@@ -115,6 +115,8 @@ pub enum Delete {
     Isakmp(Vec<[u8; 16]>),
     /// ESP SAs by the sender's inbound SPI.
     Esp(Vec<u32>),
+    /// AH SAs likewise.
+    Ah(Vec<u32>),
     /// A protocol we do not use.
     Other(u8),
 }
@@ -135,13 +137,16 @@ impl Delete {
         }
         match (protocol, size) {
             (PROTO_ISAKMP, 16) => Ok(Delete::Isakmp(r.rest().as_chunks::<16>().0.to_vec())),
-            (3, 4) => {
-                Ok(Delete::Esp(r.rest().as_chunks::<4>().0.iter().map(|s| u32::from_be_bytes(*s)).collect()))
-            }
-            (PROTO_ISAKMP | 3, _) => Err(bad),
+            (PROTO_ESP, 4) => Ok(Delete::Esp(spis(r.rest()))),
+            (PROTO_AH, 4) => Ok(Delete::Ah(spis(r.rest()))),
+            (PROTO_ISAKMP | PROTO_ESP | PROTO_AH, _) => Err(bad),
             (n, _) => Ok(Delete::Other(n)),
         }
     }
+}
+
+fn spis(octets: &[u8]) -> Vec<u32> {
+    octets.as_chunks::<4>().0.iter().map(|s| u32::from_be_bytes(*s)).collect()
 }
 
 /// The body of a Delete payload for one SPI.

@@ -12,6 +12,10 @@ use super::{Attr, DecodeError, reader::Reader};
 pub const MAX_TRANSFORMS: usize = 256;
 /// Protocol number of ISAKMP itself.
 pub const PROTO_ISAKMP: u8 = 1;
+/// Protocol number of AH.
+pub const PROTO_AH: u8 = 2;
+/// Protocol number of IPComp.
+pub const PROTO_IPCOMP: u8 = 4;
 /// Protocol number of ESP.
 pub const PROTO_ESP: u8 = 3;
 /// The IPsec DOI.

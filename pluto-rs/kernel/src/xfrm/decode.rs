@@ -10,7 +10,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use ipsec_types::kernel::{KernelEvent, REQID_RANGE, SaId, SaUsage, Selector};
+use ipsec_types::kernel::{KernelEvent, REQID_RANGE, SaId, SaProto, SaUsage, Selector};
 use netlink_packet_xfrm::constants::{
     XFRM_MSG_ACQUIRE, XFRM_MSG_EXPIRE, XFRM_MSG_MAPPING, XFRMA_IF_ID, XFRMA_LASTUSED, XFRMA_MARK,
     XFRMA_REPLAY_ESN_VAL, XFRMA_REPLAY_VAL, XFRMA_TMPL,
@@ -115,10 +115,14 @@ fn templates(value: &[u8]) -> impl Iterator<Item = UserTemplate> + '_ {
     value.chunks_exact(XFRM_USER_TEMPLATE_LEN).filter_map(|t| UserTemplate::parse(t).ok())
 }
 
+fn protocol(number: u8) -> Option<SaProto> {
+    [SaProto::Esp, SaProto::Ah, SaProto::Comp].into_iter().find(|p| super::encode::protocol(*p) == number)
+}
+
 fn sa_id(info: &UserSaInfo) -> Option<SaId> {
     let src = address(info.family, &info.saddr)?;
     let dst = address(info.family, &info.id.daddr)?;
-    Some(SaId { src, dst, spi: info.id.spi })
+    Some(SaId { src, dst, spi: info.id.spi, proto: protocol(info.id.proto)? })
 }
 
 /// The news in a datagram of the event socket. News of SAs and policies that are not ours are left out, as is
@@ -149,6 +153,7 @@ fn event(frame: &Frame<'_>) -> Option<KernelEvent> {
                 src: address(family, &mapping.old_saddr)?,
                 dst: address(family, &mapping.id.daddr)?,
                 spi: mapping.id.spi,
+                proto: protocol(mapping.id.proto)?,
             };
             let new = SocketAddr::new(address(family, &mapping.new_saddr)?, mapping.new_sport);
             REQID_RANGE.contains(&mapping.reqid).then_some(KernelEvent::Mapping { id, new })
@@ -273,7 +278,7 @@ mod tests {
 
     fn expire(reqid: u32) -> Vec<u8> {
         let mut state = UserSaInfo { saddr: ip("192.0.2.1"), reqid, family: 2, ..UserSaInfo::default() };
-        (state.id.daddr, state.id.spi) = (ip("192.0.2.2"), 0xc001_0203);
+        (state.id.daddr, state.id.spi, state.id.proto) = (ip("192.0.2.2"), 0xc001_0203, 50);
         message(XFRM_MSG_EXPIRE, &emitted(&UserExpire { state, hard: 1 }))
     }
 
@@ -316,13 +321,14 @@ mod tests {
         assert_eq!(
             told,
             [
-                "Expire { id: SaId { src: 192.0.2.1, dst: 192.0.2.2, spi: 3221291523 }, hard: true }"
+                "Expire { id: SaId { src: 192.0.2.1, dst: 192.0.2.2, spi: 3221291523, proto: Esp }, hard: true }"
                     .to_owned(),
                 format!(
                     "Acquire {{ selector: Selector {{ src: 192.0.2.1/32, dst: 192.0.2.2/32, proto: 17, \
                      sport: 1701, dport: 1701 }}, reqid: {OURS} }}"
                 ),
-                "Mapping { id: SaId { src: 198.51.100.2, dst: 192.0.2.1, spi: 7 }, new: 198.51.100.3:61000 }"
+                "Mapping { id: SaId { src: 198.51.100.2, dst: 192.0.2.1, spi: 7, proto: Esp }, \
+                 new: 198.51.100.3:61000 }"
                     .to_owned(),
             ]
         );

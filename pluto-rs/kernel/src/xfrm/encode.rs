@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipsec_types::algo::{EspCipher, EspInteg};
 use ipsec_types::kernel::{
-    Dir, Encap, Mark, Mode, PolicyAction, PolicyId, PolicySpec, SaId, SaSpec, Selector,
+    Dir, Encap, Mark, Mode, PolicyAction, PolicyId, PolicySpec, SaId, SaProto, SaSpec, Selector,
 };
 use netlink_packet_core::Emitable;
 use netlink_packet_xfrm::constants::{
@@ -26,10 +26,10 @@ use super::decode::PolicyState;
 
 /// SPIs the kernel draws from: the upper quarter, away from those people choose by hand.
 const SPI_RANGE: std::ops::RangeInclusive<u32> = 0xc000_0000..=0xffff_ffff;
+/// CPIs that are negotiated (RFC 3173 section 3.3).
+const CPI_RANGE: std::ops::RangeInclusive<u32> = 256..=61_439;
 /// Highest direction of a policy that is not a socket's.
 pub(super) const LAST_DIRECTION: u8 = XFRM_POLICY_FWD;
-/// `IPPROTO_ESP`.
-const ESP: u8 = 50;
 /// `XFRM_STATE_AF_UNSPEC`: inner packets may be of the other family.
 const AF_UNSPEC_FLAG: u8 = 32;
 /// Largest window of the fixed struct; above it comes the attribute with a bitmap.
@@ -49,6 +49,15 @@ fn mode(m: Mode) -> u8 {
     match m {
         Mode::Transport => XFRM_MODE_TRANSPORT,
         Mode::Tunnel => XFRM_MODE_TUNNEL,
+    }
+}
+
+/// IP protocol number.
+pub(super) fn protocol(p: SaProto) -> u8 {
+    match p {
+        SaProto::Esp => 50,
+        SaProto::Ah => 51,
+        SaProto::Comp => 108,
     }
 }
 
@@ -96,7 +105,7 @@ fn sa_info(id: &SaId, reqid: u32) -> Result<UserSaInfo, Invalid> {
         return Err(Invalid);
     }
     Ok(UserSaInfo {
-        id: Id { daddr: Address::from_ip(&id.dst), spi: id.spi, proto: ESP },
+        id: Id { daddr: Address::from_ip(&id.dst), spi: id.spi, proto: protocol(id.proto) },
         saddr: Address::from_ip(&id.src),
         lifetime_cfg: LifetimeConfig::default(),
         reqid,
@@ -106,9 +115,15 @@ fn sa_info(id: &SaId, reqid: u32) -> Result<UserSaInfo, Invalid> {
 }
 
 /// `XFRM_MSG_ALLOCSPI`.
-pub(super) fn alloc_spi(src: IpAddr, dst: IpAddr, reqid: u32) -> Result<AllocSpiMessage, Invalid> {
-    let info = sa_info(&SaId { src, dst, spi: 0 }, reqid)?;
-    let spi_info = UserSpiInfo { info, min: *SPI_RANGE.start(), max: *SPI_RANGE.end() };
+pub(super) fn alloc_spi(
+    src: IpAddr,
+    dst: IpAddr,
+    reqid: u32,
+    proto: SaProto,
+) -> Result<AllocSpiMessage, Invalid> {
+    let info = sa_info(&SaId { src, dst, spi: 0, proto }, reqid)?;
+    let range = if proto == SaProto::Comp { CPI_RANGE } else { SPI_RANGE };
+    let spi_info = UserSpiInfo { info, min: *range.start(), max: *range.end() };
     Ok(AllocSpiMessage { spi_info, nlas: Vec::new() })
 }
 
@@ -140,7 +155,11 @@ impl Drop for SaMessage {
 /// The message for `spec`. `hard_seconds` stands in for the one in `spec`; `replay` is the state of a predecessor.
 pub(super) fn sa(spec: &SaSpec, hard_seconds: u64, replay: Option<XfrmAttrs>) -> Result<SaMessage, Invalid> {
     let (cipher_key, integ_key) = (spec.cipher_key.expose(), spec.integ_key.expose());
-    let sound = spec.cipher.tag_len().is_some() == (spec.integ == EspInteg::None);
+    let sound = match spec.id.proto {
+        SaProto::Esp => spec.cipher.tag_len().is_some() == (spec.integ == EspInteg::None),
+        SaProto::Ah => spec.cipher == EspCipher::Null && spec.integ != EspInteg::None,
+        SaProto::Comp => spec.cipher == EspCipher::Null && spec.integ == EspInteg::None,
+    };
     if !sound
         || cipher_key.len() != spec.cipher.key_len()
         || integ_key.len() != spec.integ.key_len()
@@ -162,19 +181,25 @@ pub(super) fn sa(spec: &SaSpec, hard_seconds: u64, replay: Option<XfrmAttrs>) ->
     // Counted by the drop guard from here on, whatever happens below.
     let mut message = SaMessage(ModifyMessage { user_sa_info: info, nlas: Vec::new() });
     let ModifyMessage { user_sa_info: info, nlas } = &mut message.0;
-    nlas.push(match spec.cipher.tag_len() {
-        None => XfrmAttrs::EncryptionAlg(Alg {
+    match (spec.id.proto, spec.cipher.tag_len()) {
+        (SaProto::Ah, _) => {}
+        (SaProto::Comp, _) => nlas.push(XfrmAttrs::CompressionAlg(Alg {
+            alg_name: alg_name("deflate"),
+            alg_key_len: 0,
+            alg_key: Vec::new(),
+        })),
+        (SaProto::Esp, None) => nlas.push(XfrmAttrs::EncryptionAlg(Alg {
             alg_name: alg_name(cipher_name(spec.cipher)),
             alg_key_len: bits(cipher_key)?,
             alg_key: cipher_key.to_vec(),
-        }),
-        Some(tag) => XfrmAttrs::EncryptionAlgAead(AlgAead {
+        })),
+        (SaProto::Esp, Some(tag)) => nlas.push(XfrmAttrs::EncryptionAlgAead(AlgAead {
             alg_name: alg_name(cipher_name(spec.cipher)),
             alg_key_len: bits(cipher_key)?,
             alg_icv_len: u32::from(tag) * 8,
             alg_key: cipher_key.to_vec(),
-        }),
-    });
+        })),
+    }
     if let Some(name) = integ_name(spec.integ) {
         nlas.push(XfrmAttrs::AuthenticationAlgTrunc(AlgAuth {
             alg_name: alg_name(name),
@@ -224,7 +249,7 @@ pub(super) fn sa_id(id: &SaId, mark: Option<RawMark>) -> SaIdMessage {
             daddr: Address::from_ip(&id.dst),
             spi: id.spi,
             family: family(id.dst),
-            proto: ESP,
+            proto: protocol(id.proto),
         },
         nlas: mark.map(XfrmAttrs::Mark).into_iter().collect(),
     }
@@ -268,18 +293,27 @@ fn direction(d: Dir) -> u8 {
 pub(super) fn policy(spec: &PolicySpec) -> Result<PolicyMessage, Invalid> {
     let mut nlas = Vec::new();
     let action = match spec.action {
-        PolicyAction::Esp { src, dst, reqid, mode: m } => {
+        PolicyAction::Esp { src, dst, reqid, mode: m, layers } => {
             if src.is_ipv4() != dst.is_ipv4() {
                 return Err(Invalid);
             }
-            nlas.push(XfrmAttrs::Template(vec![UserTemplate {
-                id: Id { daddr: Address::from_ip(&dst), spi: 0, proto: ESP },
+            let template = |proto, m, optional| UserTemplate {
+                id: Id { daddr: Address::from_ip(&dst), spi: 0, proto: protocol(proto) },
                 family: family(dst),
                 saddr: Address::from_ip(&src),
                 reqid,
                 mode: mode(m),
+                optional: u8::from(optional),
                 ..UserTemplate::default()
-            }]));
+            };
+            // The innermost first. What did not get smaller comes uncompressed.
+            nlas.push(XfrmAttrs::Template(match layers.comp {
+                false => vec![template(layers.proto, m, false)],
+                true => vec![
+                    template(SaProto::Comp, m, spec.id.dir != Dir::Out),
+                    template(layers.proto, Mode::Transport, false),
+                ],
+            }));
             XFRM_POLICY_ALLOW
         }
         _ if !crate::is_shunt_priority(spec.priority) => return Err(Invalid),

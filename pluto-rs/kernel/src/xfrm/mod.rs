@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ipsec_types::kernel::{
     Encap, KernelError, KernelEvent, KernelReply, KernelRequest, PolicyId, PolicySpec, REQID_RANGE, ReqToken,
-    SaId, SaSpec,
+    SaId, SaProto, SaSpec,
 };
 use netlink_packet_core::Emitable;
 use netlink_packet_xfrm::constants::{
@@ -35,8 +35,8 @@ use socket::{Dump, EventSocket, NLM_F_EXCL, RequestSocket};
 /// How often a table is read again because it changed while it was read.
 const DUMP_TRIES: usize = 5;
 
-/// The kernel names an SA by destination and SPI (the protocol is always ESP). No peer chooses both.
-type SaKey = (IpAddr, u32);
+/// The kernel names an SA by destination, SPI and protocol. No peer chooses all.
+type SaKey = (IpAddr, u32, SaProto);
 
 /// The XFRM backend. Needs CAP_NET_ADMIN.
 pub struct Xfrm {
@@ -68,7 +68,7 @@ fn valid<T>(request: &'static str, message: Result<T, Invalid>) -> Result<T, Ker
 }
 
 fn key(id: &SaId) -> SaKey {
-    (id.dst, id.spi)
+    (id.dst, id.spi, id.proto)
 }
 
 impl Xfrm {
@@ -87,7 +87,7 @@ impl Xfrm {
 
     fn carry_out(&mut self, req: KernelRequest) -> Result<KernelReply, KernelError> {
         match req {
-            KernelRequest::GetSpi { src, dst, reqid } => self.get_spi(src, dst, reqid),
+            KernelRequest::GetSpi { src, dst, reqid, proto } => self.get_spi(src, dst, reqid, proto),
             KernelRequest::AddSa(spec) => self.add_sa(*spec),
             KernelRequest::UpdateEncap { id, new_id, encap } => self.update_encap(id, new_id, encap),
             KernelRequest::DelSa(id) => {
@@ -102,9 +102,15 @@ impl Xfrm {
         }
     }
 
-    fn get_spi(&mut self, src: IpAddr, dst: IpAddr, reqid: u32) -> Result<KernelReply, KernelError> {
+    fn get_spi(
+        &mut self,
+        src: IpAddr,
+        dst: IpAddr,
+        reqid: u32,
+        proto: SaProto,
+    ) -> Result<KernelReply, KernelError> {
         const NAME: &str = "XFRM_MSG_ALLOCSPI";
-        let message = valid(NAME, encode::alloc_spi(src, dst, reqid))?;
+        let message = valid(NAME, encode::alloc_spi(src, dst, reqid, proto))?;
         let mut spi = None;
         let answer = self.requests.ask(XFRM_MSG_ALLOCSPI, 0, &message, |body| {
             spi = decode::sa_state(body).map(|sa| sa.info.id.spi);

@@ -12,8 +12,8 @@ use ipsec_kernel::{KernelBackend, REQID_RANGE, xfrm::Xfrm};
 use ipsec_types::SecretBytes;
 use ipsec_types::algo::{EspCipher, EspInteg};
 use ipsec_types::kernel::{
-    Dir, KernelError, KernelEvent, KernelReply, KernelRequest, Mark, Mode, PolicyAction, PolicyId, ReqToken,
-    SaId, SaSpec, Selector,
+    Dir, KernelError, KernelEvent, KernelReply, KernelRequest, Layers, Mark, Mode, PolicyAction, PolicyId,
+    ReqToken, SaId, SaProto, SaSpec, Selector,
 };
 
 pub(crate) const REQID: u32 = *REQID_RANGE.start() + 7;
@@ -82,7 +82,7 @@ pub(crate) fn hex(key: &SecretBytes) -> String {
 
 pub(crate) fn sa(src: &str, dst: &str, spi: u32) -> SaSpec {
     SaSpec {
-        id: SaId { src: addr(src), dst: addr(dst), spi },
+        id: SaId { src: addr(src), dst: addr(dst), spi, proto: SaProto::Esp },
         reqid: REQID,
         mode: Mode::Transport,
         cipher: EspCipher::Aes(128),
@@ -106,7 +106,8 @@ pub(crate) fn l2tp(src: &str, dst: &str, dir: Dir, mark: Option<Mark>) -> Policy
 }
 
 pub(crate) fn esp(src: &str, dst: &str) -> PolicyAction {
-    PolicyAction::Esp { src: addr(src), dst: addr(dst), reqid: REQID, mode: Mode::Transport }
+    let layers = Layers::default();
+    PolicyAction::Esp { src: addr(src), dst: addr(dst), reqid: REQID, mode: Mode::Transport, layers }
 }
 
 /// The policies in the table, without those of sockets.

@@ -37,6 +37,13 @@ impl PolicyClass {
         };
         self <= worst
     }
+
+    /// The strictest policy that allows this class; `None` where a conn has to name the algorithm.
+    pub fn least(self) -> Option<CryptoPolicy> {
+        [CryptoPolicy::Modern, CryptoPolicy::Compat, CryptoPolicy::Legacy]
+            .into_iter()
+            .find(|p| self.allowed_by(*p))
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Interface, L
 use ipsec_kernel::KernelBackend;
 use ipsec_kernel::noklips::NoKernel;
 use ipsec_types::algo::{DhGroup, EspCipher, EspInteg, EspSuite};
+use ipsec_types::kernel::KernelEvent;
 use ipsec_types::whack::Request;
 use ipsec_types::{HostSpec, Now};
 use socket2::{Domain, Socket, Type};
@@ -20,6 +21,8 @@ pub(crate) struct Dialler<'a> {
     pub psk: &'a [u8],
     pub group: DhGroup,
     pub timeout: Duration,
+    /// Quick Modes after the first, each followed by a Delete of its predecessor.
+    pub rekeys: u32,
 }
 
 struct OsRandom;
@@ -56,7 +59,7 @@ struct Warrior {
 }
 
 impl Dialler<'_> {
-    /// Main Mode and Quick Mode from `addr`; how long it took.
+    /// Main Mode and Quick Mode from `addr`, and the renewals; how long it took.
     pub(crate) fn dial(&self, addr: IpAddr) -> Result<Duration, String> {
         let mut setup = sim::setup();
         setup.keep_alive = 3600;
@@ -78,12 +81,17 @@ impl Dialler<'_> {
         conn.right.host = HostSpec::Addr(self.server);
         conn.esp = vec![EspSuite { cipher: EspCipher::Aes(128), integ: EspInteg::Sha1 }];
         conn.keyingtries = 1;
+        conn.rekey = self.rekeys > 0;
         let name = conn.name.clone();
         let interfaces = vec![Interface { name: "ikeload".into(), addr }];
         w.handle(Input::Listening { interfaces, client: None });
         w.whack(Request::Add(Box::new(conn)));
         w.whack(Request::Initiate { name, asynchronous: true });
-        w.run(self.timeout)
+        w.run(self.timeout, |w| w.engine.established().len() == 1)?;
+        for old in 2..2 + self.rekeys {
+            w.renew(self.timeout, old)?;
+        }
+        Ok(w.start.elapsed())
     }
 }
 
@@ -101,14 +109,24 @@ impl Warrior {
         self.handle(Input::Whack { client: ClientId(1), request: Box::new(request) });
     }
 
-    fn run(mut self, timeout: Duration) -> Result<Duration, String> {
-        let mut buffer = [0; 4096];
+    /// The SA is used up: a Quick Mode, and a Delete of the SA with the number `old`.
+    fn renew(&mut self, timeout: Duration, old: u32) -> Result<(), String> {
+        let used = self.kernel.sas().iter().find(|s| !s.inbound).map(|s| s.id);
+        let id = used.ok_or("no outbound SA")?;
+        self.handle(Input::Kernel(KernelEvent::Expire { id, hard: false }));
+        self.run(timeout, |w| w.engine.established().len() == 2)?;
+        self.whack(Request::DeleteState { serial: old });
+        self.drain()
+    }
+
+    fn run(&mut self, timeout: Duration, done: impl Fn(&Self) -> bool) -> Result<(), String> {
+        let (mut buffer, begun) = ([0; 4096], Instant::now());
         loop {
             self.drain()?;
-            if !self.engine.established().is_empty() {
-                return Ok(self.start.elapsed());
+            if done(self) {
+                return Ok(());
             }
-            let elapsed = self.start.elapsed();
+            let elapsed = begun.elapsed();
             if elapsed > timeout || self.engine.counts()[0] == 0 {
                 return Err(format!("no SA after {:.1} s; {}", elapsed.as_secs_f64(), self.last_line));
             }

@@ -27,6 +27,7 @@ const USAGE: &str = "usage: ikeload [OPTIONS] SERVER
   --count N        handshakes that count (1000)
   --warm-up N      handshakes before them that do not (20)
   --in-flight N    at once (8)
+  --rekeys N       Quick Modes after each handshake, the old SA being deleted (0)
   --prefix NET     source addresses (10.99.0.0/16)
   --psk KEY        pre-shared key (keysharedbyallclients)
   --group NAME     modp1024, modp1536, modp2048, modp3072, modp4096, ecp256 or ecp384 (modp2048)
@@ -38,6 +39,7 @@ struct Options {
     count: usize,
     warm_up: usize,
     in_flight: usize,
+    rekeys: u32,
     prefix: IpNet,
     psk: Vec<u8>,
     group: DhGroup,
@@ -52,6 +54,7 @@ fn parse() -> Result<Options, lexopt::Error> {
         count: 1000,
         warm_up: 20,
         in_flight: 8,
+        rekeys: 0,
         prefix: "10.99.0.0/16".parse().map_err(|_| "no default prefix")?,
         psk: sim::PSK.to_vec(),
         group: DhGroup::Modp2048,
@@ -65,6 +68,7 @@ fn parse() -> Result<Options, lexopt::Error> {
             Long("count") => o.count = args.value()?.parse()?,
             Long("warm-up") => o.warm_up = args.value()?.parse()?,
             Long("in-flight") => o.in_flight = args.value()?.parse()?,
+            Long("rekeys") => o.rekeys = args.value()?.parse()?,
             Long("prefix") => o.prefix = args.value()?.parse()?,
             Long("psk") => o.psk = args.value()?.string()?.into_bytes(),
             Long("group") => o.group = args.value()?.parse_with(group)?,
@@ -97,7 +101,8 @@ struct Tally {
 /// Runs the handshakes of addresses `range`, `in_flight` at once.
 fn dial(o: &Options, range: std::ops::Range<usize>) -> Tally {
     let next = AtomicUsize::new(range.start);
-    let dialler = Dialler { server: o.server, psk: &o.psk, group: o.group, timeout: o.timeout };
+    let dialler =
+        Dialler { server: o.server, psk: &o.psk, group: o.group, timeout: o.timeout, rekeys: o.rekeys };
     let start = Instant::now();
     let worker = || {
         let mut tally = Tally::default();
@@ -161,6 +166,8 @@ fn report(o: &Options, t: &Tally, used: Option<Meter>) {
         "per_second": rate,
         "slowest_ms": t.slowest.as_secs_f64() * 1e3,
         "in_flight": o.in_flight,
+        "rekeys": o.rekeys,
+        "rekeys_per_second": rate * f64::from(o.rekeys),
         "group": o.group.name(),
     });
     let mut text = format!(
@@ -176,6 +183,7 @@ fn report(o: &Options, t: &Tally, used: Option<Meter>) {
         let (user, system, children) = (each(m.user_ms), each(m.system_ms), each(m.children_ms));
         let memory = m.rss_bytes / t.good as f64;
         for (key, value) in [
+            ("cpu_ms", m.user_ms + m.system_ms),
             ("cpu_ms_per_handshake", user + system),
             ("user_ms_per_handshake", user),
             ("system_ms_per_handshake", system),

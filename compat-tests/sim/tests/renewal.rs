@@ -1,0 +1,118 @@
+//! Successors: which SA carries the packets while the peer has not read all of a Quick Mode.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests say what they expect by panicking"
+)]
+
+use std::time::Duration;
+
+use ipsec_types::auth::AuthBy;
+use ipsec_types::conn::{ClientSpec, ConnType};
+use ipsec_types::kernel::{KernelEvent, SaId};
+use ipsec_types::whack::Request;
+use ipsec_types::{ConnSpec, EndSpec, HostSpec};
+use sim::{CLIENT, Host, Outcome, Pair, PairConfig, SERVER, outcome};
+
+fn end(host: std::net::IpAddr, net: &str) -> EndSpec {
+    let client = ClientSpec::Net(net.parse().unwrap());
+    EndSpec { host: HostSpec::Addr(host), client, ..EndSpec::default() }
+}
+
+fn connected() -> Pair {
+    let conn = ConnSpec {
+        name: "L2TP-PSK".into(),
+        left: end(CLIENT, "10.2.0.0/16"),
+        right: end(SERVER, "10.1.0.0/16"),
+        authby: AuthBy::PSK,
+        conn_type: ConnType::Tunnel,
+        ..ConnSpec::default()
+    };
+    let config = PairConfig { server: vec![conn.clone()], client: conn, ..PairConfig::default() };
+    let mut pair = Pair::new(config);
+    assert!(pair.connect());
+    pair
+}
+
+fn outbound(host: &Host) -> Vec<SaId> {
+    host.kernel.sas().iter().filter(|s| !s.inbound).map(|s| s.id).collect()
+}
+
+fn inbound(host: &Host) -> usize {
+    host.kernel.sas().iter().filter(|s| s.inbound).count()
+}
+
+/// The client's SA is used up.
+fn renew(pair: &mut Pair) {
+    let id = outbound(&pair.hosts[1])[0];
+    let now = pair.now;
+    pair.client().kernel.inject(KernelEvent::Expire { id, hard: false });
+    pair.client().collect_kernel(now);
+}
+
+#[test]
+fn packets_leave_through_the_old_sa_until_the_peer_has_had_time_to_read_qi2() {
+    let mut pair = connected();
+    assert_eq!(outbound(&pair.hosts[1]).len(), 1, "the first SA is used at once");
+    let old = outbound(&pair.hosts[1]);
+    renew(&mut pair);
+    assert!(pair.run_until(Duration::from_secs(5), |p| p.hosts[1].engine.established().len() == 2));
+    pair.run_for(Duration::from_millis(900));
+    assert_eq!((inbound(&pair.hosts[1]), outbound(&pair.hosts[1])), (2, old));
+    pair.run_for(Duration::from_millis(200));
+    assert_eq!(outbound(&pair.hosts[1]).len(), 2);
+    pair.run_for(Duration::from_secs(60));
+    assert_eq!(outcome(&pair), Outcome::Established);
+}
+
+/// QI2 is lost: the peer repeats QR1, and only then has what it needs.
+#[test]
+fn a_lost_qi2_puts_the_switch_off() {
+    let mut pair = connected();
+    renew(&mut pair);
+    assert!(pair.run_until(Duration::from_secs(5), |p| p.hosts[1].engine.established().len() == 2));
+    let now = pair.now;
+    pair.filter = Some(Box::new(|d| d.src.ip() != CLIENT));
+    pair.run_for(Duration::from_millis(500));
+    pair.filter = None;
+    assert_eq!(pair.hosts[0].engine.established().len(), 1, "the server waits for QI2");
+    assert!(pair.run_until(Duration::from_secs(5), |p| p.hosts[0].engine.established().len() == 2));
+    assert!(pair.now > now);
+    assert_eq!(outbound(&pair.hosts[1]).len(), 1);
+    pair.run_for(Duration::from_secs(2));
+    assert_eq!(outbound(&pair.hosts[1]).len(), 2);
+}
+
+/// Some peers delete the old SA as soon as they have the new one.
+#[test]
+fn a_delete_of_the_old_sa_switches_at_once() {
+    let mut pair = connected();
+    let old = outbound(&pair.hosts[1])[0];
+    renew(&mut pair);
+    assert!(pair.run_until(Duration::from_secs(5), |p| p.hosts[0].engine.established().len() == 2));
+    let now = pair.now;
+    pair.hosts[0].whack(now, Request::DeleteState { serial: 2 });
+    pair.run_for(Duration::from_millis(500));
+    let left = outbound(&pair.hosts[1]);
+    assert!(left.len() == 1 && left[0] != old, "{left:?}");
+    assert_eq!(outcome(&pair), Outcome::Established);
+}
+
+/// The kernel is slow, and the old SA goes while the successor's inbound SA is being installed.
+#[test]
+fn an_old_sa_that_goes_too_soon_leaves_no_gap() {
+    for after in 0..60 {
+        let mut pair = connected();
+        pair.hosts[1].busy = Duration::from_millis(20);
+        renew(&mut pair);
+        assert!(pair.run_until(Duration::from_secs(1), |p| p.hosts[1].engine.counts()[1] == 2));
+        pair.run_for(Duration::from_millis(5 * after));
+        let now = pair.now;
+        pair.hosts[1].whack(now, Request::DeleteState { serial: 2 });
+        pair.run_for(Duration::from_secs(3));
+        assert_eq!((inbound(&pair.hosts[1]), outbound(&pair.hosts[1]).len()), (1, 1), "{after}");
+        assert_eq!(pair.hosts[1].engine.established().len(), 1, "{after}");
+    }
+}
