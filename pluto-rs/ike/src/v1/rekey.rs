@@ -45,7 +45,8 @@ impl Endpoint {
         let mut whack = whack;
         for c in pending {
             // The first Quick Mode takes the waiting client over.
-            self.quick_start(ike, c, whack.take(), tries, None);
+            let replaces = self.conns.get(c).and_then(|c| c.newest_child);
+            self.quick_start(ike, c, whack.take(), tries, replaces);
         }
         if let Some(client) = whack {
             self.out.push_back(crate::Output::WhackDone(client));
@@ -109,15 +110,17 @@ impl Endpoint {
         whack: Option<crate::ClientId>,
         replaces: Option<Serial>,
     ) -> bool {
-        if let Some(ike) = self.ike_for(conn) {
-            return self.quick_start(ike, conn, whack, 1, replaces).is_some();
-        }
-        // A Main Mode with this peer may be under way for another conn.
+        // A Main Mode with this peer may be under way, for this conn or for another. A renewal waits for it even where an
+        // IKE SA is still up: a peer may end with an IKE SA the Child SAs that were made under it (strongSwan does).
         let under_way = self
             .ikes
             .iter()
             .find(|(_, s)| s.role == Role::Initiator && s.up().is_none() && self.same_ends(s.conn, conn));
-        match under_way.map(|(serial, _)| *serial).filter(|_| whack.is_none()) {
+        let under_way = under_way.map(|(serial, _)| *serial).filter(|_| whack.is_none());
+        if let Some(ike) = self.ike_for(conn).filter(|_| replaces.is_none() || under_way.is_none()) {
+            return self.quick_start(ike, conn, whack, 1, replaces).is_some();
+        }
+        match under_way {
             Some(ike) => {
                 if let Some(s) = self.ikes.get_mut(&ike).filter(|s| !s.pending.contains(&conn)) {
                     s.pending.push(conn);
