@@ -52,8 +52,6 @@ l2tp_death() { # l2tp_death SIGNAL
   fi
   event_done
   foreign_judge || return
-  # a new daemon has lent nothing: it begins with the first address, whatever the old one had come to
-  FIRST_IP=192.168.1.128
   client pub alice && again pub && same_address pub
 }
 sc_teardown_sigterm_xl2tpd() { l2tp_death TERM; }
