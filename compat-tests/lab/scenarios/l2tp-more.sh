@@ -307,7 +307,9 @@ log_session() { # log_session LNS LAC SERVER_ADDRESS KEY_LNS KEY_LAC
 }
 # What only the old daemon says: its authors and version, and that nobody acknowledges its farewell to a server that has
 # never answered.
-ONLY_OLD='^(Written by|Forked |Inherited by|xlNtpd version|Unable to deliver closing message)'
+# The last is the word about a CDN that came before the StopCCN: whether the old daemon sends one is a matter of who is
+# faster, it or its pppd, and what ours was not sent it cannot log.
+ONLY_OLD='^(Written by|Forked |Inherited by|xlNtpd version|Unable to deliver closing message|control_finish: Connection closed to N.N.N.N, serial N)'
 sc_l2tp_log() {
   local role l missing=0
   SAID=()
