@@ -16,6 +16,7 @@ use crate::conn::ConnId;
 use crate::io::ClientId;
 use crate::spd::{Flow, Slot};
 use crate::v1::AfterQi1;
+use crate::v1::auth_method::AuthMethod;
 use crate::v1::fragment::Sending;
 use crate::v1::natt::NatT;
 use crate::wire::Cookie;
@@ -49,7 +50,7 @@ pub(crate) enum Phase1 {
     /// Sent MR1, expecting MI2.
     MainR1 { sa_i: Vec<u8> },
     /// Sent MR2, expecting MI3.
-    MainR2(Box<MainR2>),
+    MainR2(Box<Exchanged>),
     /// A worker computes; the state to come is known by name.
     Suspended(StateName),
     /// Established.
@@ -64,25 +65,45 @@ pub(crate) struct MainI2 {
     pub ni: Vec<u8>,
 }
 
+/// What both ends have said in phase 1 and the secret that came of it: all that keys and proofs are made of.
 #[derive(Debug)]
-pub(crate) struct MainI3 {
-    pub sa_i: Vec<u8>,
-    pub g_xi: Vec<u8>,
-    pub g_xr: Vec<u8>,
-    pub skeyid: SecretBytes,
-    pub keys: PhaseOneKeys,
-    pub cipher_key: SecretBytes,
-    pub iv: Vec<u8>,
-}
-
-#[derive(Debug)]
-pub(crate) struct MainR2 {
+pub(crate) struct Exchanged {
+    /// Body of the initiator's SA payload.
     pub sa_i: Vec<u8>,
     pub g_xi: Vec<u8>,
     pub g_xr: Vec<u8>,
     pub ni: Vec<u8>,
     pub nr: Vec<u8>,
+    /// g^xy.
     pub shared: SecretBytes,
+}
+
+/// What is derived from it.
+#[derive(Debug)]
+pub(crate) struct Phase1Keys {
+    pub skeyid: SecretBytes,
+    pub keys: PhaseOneKeys,
+    pub cipher_key: SecretBytes,
+    /// Of the next message.
+    pub iv: Vec<u8>,
+}
+
+impl Phase1Keys {
+    /// Both ends have proved themselves; `final_reply` is what a responder sent last.
+    pub(crate) fn up(self, final_reply: Vec<u8>) -> Phase1 {
+        Phase1::Up(Box::new(Up {
+            keys: self.keys,
+            cipher_key: self.cipher_key,
+            last_block: self.iv,
+            final_reply,
+        }))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct MainI3 {
+    pub x: Exchanged,
+    pub keys: Phase1Keys,
 }
 
 /// Keys of an established IKE SA.
@@ -184,6 +205,8 @@ pub(crate) struct IkeSa {
     pub remote: SocketAddr,
     pub state: Phase1,
     pub suite: Option<IkeSuite>,
+    /// Chosen together with the suite.
+    pub auth: AuthMethod,
     /// Seconds, the smaller of ours and the negotiated one.
     pub lifetime: u32,
     pub natt: NatT,
@@ -225,6 +248,47 @@ pub(crate) struct Dpd {
 }
 
 impl IkeSa {
+    /// One that has just begun, with its first state.
+    pub(crate) fn new(
+        conn: ConnId,
+        role: Role,
+        (icookie, rcookie): (Cookie, Cookie),
+        local: SocketAddr,
+        remote: SocketAddr,
+        state: Phase1,
+    ) -> Self {
+        IkeSa {
+            conn,
+            role,
+            icookie,
+            rcookie,
+            local,
+            remote,
+            state,
+            suite: None,
+            auth: AuthMethod::Psk,
+            lifetime: 0,
+            natt: NatT::default(),
+            peer_nat_d: None,
+            fragments: Sending::default(),
+            peer_dpd: false,
+            looks_like: None,
+            last_received: None,
+            last_sent: Vec::new(),
+            retransmits: 0,
+            tries: 0,
+            answered_duplicates: 0,
+            malformed_sent: 0,
+            used_msgids: VecDeque::new(),
+            informational_msgids: VecDeque::new(),
+            whack: None,
+            pending: Vec::new(),
+            dpd: Dpd::default(),
+            first_from: None,
+            open_children: Vec::new(),
+        }
+    }
+
     pub(crate) fn name(&self) -> StateName {
         match (&self.state, self.role) {
             (Phase1::MainI1 { .. }, _) => StateName::MainI1,

@@ -1,5 +1,7 @@
 //! IKEv1 (RFC 2407, 2408, 2409): Main Mode, Quick Mode and the Informational exchange.
 
+pub(crate) mod auth_method;
+mod authenticate;
 mod client_conn;
 mod dispatch;
 mod dpd;

@@ -16,10 +16,11 @@ impl Endpoint {
         let Some(sa) = self.ikes.get_mut(&ike) else { return };
         let (conn, name, suite, role, life) = (sa.conn, sa.name(), sa.suite, sa.role, sa.lifetime);
         let pending = std::mem::take(&mut sa.pending);
-        let (whack, tries, behind_nat) = (sa.whack, sa.tries, sa.natt.us);
+        let (whack, tries, behind_nat, auth) = (sa.whack, sa.tries, sa.natt.us, sa.auth);
         let extra = suite.map_or_else(String::new, |s| {
             format!(
-                " {{auth=OAKLEY_PRESHARED_KEY cipher={} prf={} group={}}}",
+                " {{auth={} cipher={} prf={} group={}}}",
+                auth.name(),
                 s.cipher.name(),
                 s.hash.name(),
                 s.group.name()
