@@ -11,6 +11,7 @@
 mod check;
 mod conns;
 mod host;
+pub mod keys;
 mod net;
 mod pair;
 pub mod targets;

@@ -1,6 +1,7 @@
 //! The loop: takes what is ready in a fixed order, hands it to the engine, does what the engine hands out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Limits, Output};
@@ -21,7 +22,7 @@ use crate::options::{Options, VERSION};
 use crate::signals::{Signal, Signals};
 use crate::updown::Scripts;
 use crate::workers::{Done, Workers};
-use crate::{groups, protect, readiness, reload, secrets};
+use crate::{groups, keys, protect, readiness, reload, secrets};
 
 /// Datagrams on their way to the engine.
 const DATAGRAMS: usize = 256;
@@ -336,13 +337,18 @@ impl Shell {
             self.tell(client, code, &r.log_form());
         }
         // A file that cannot be read at all costs nothing that worked before.
-        if fresh.0.is_empty() && remarks.iter().any(|r| r.severity == Severity::Error) {
+        if fresh.is_empty() && remarks.iter().any(|r| r.severity == Severity::Error) {
             return self.tell(
                 client,
                 rc::LOG_SERIOUS,
                 "no secret could be read; the secrets loaded before stay in force",
             );
         }
-        self.engine.set_secrets(Box::new(fresh));
+        let (keyring, remarks) = keys::load(&fresh, &self.options.ipsecdir);
+        for (fault, text) in remarks {
+            self.tell(client, if fault { rc::LOG_SERIOUS } else { rc::LOG }, &text);
+        }
+        self.engine.set_secrets(Box::new(secrets::psks(&fresh)));
+        self.engine.set_keyring(Arc::new(keyring));
     }
 }

@@ -1,10 +1,10 @@
-//! Pre-shared keys from `ipsec.secrets`.
+//! The secrets in `ipsec.secrets`; the pre-shared keys among them.
 
 use std::path::Path;
 
 use ike::PskLookup;
 use ipsec_conf::diag::Diagnostic;
-use ipsec_types::auth::PskRecord;
+use ipsec_types::auth::{PskRecord, SecretRecord};
 use ipsec_types::{Id, SecretBytes};
 
 /// The records of the file.
@@ -17,7 +17,11 @@ impl PskLookup for Secrets {
 }
 
 /// Reads the file; what is wrong with a record costs that record.
-pub(crate) fn load(path: &Path) -> (Secrets, Vec<Diagnostic>) {
-    let (records, diagnostics) = ipsec_conf::secrets::load(path);
-    (Secrets(records), diagnostics)
+pub(crate) fn load(path: &Path) -> (Vec<SecretRecord>, Vec<Diagnostic>) {
+    ipsec_conf::secrets::load_all(path)
+}
+
+/// The pre-shared keys of a file that has been read.
+pub(crate) fn psks(records: &[SecretRecord]) -> Secrets {
+    Secrets(ipsec_conf::secrets::psks(records))
 }

@@ -12,12 +12,14 @@
 #![forbid(unsafe_code)]
 
 mod child;
+mod claim;
 mod conn;
 mod endpoint;
 mod groups;
 mod guard;
 mod install;
 mod io;
+mod keyring;
 mod log;
 mod matching;
 mod moved;
@@ -33,9 +35,11 @@ mod v1;
 mod whack;
 pub mod wire;
 
+pub use claim::{Claim, Verdict};
 pub use endpoint::{Endpoint, EndpointConfig, Limits};
 pub use io::{
-    ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, Protected,
-    PskLookup, Record, Updown, UpdownEnd, UpdownResult, UpdownToken, run_crypto,
+    ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, KeyExchange, Output,
+    Protected, PskLookup, Record, Updown, UpdownEnd, UpdownResult, UpdownToken, run_crypto,
 };
+pub use keyring::{Keyring, OwnKey};
 pub use timer::TimerKind;

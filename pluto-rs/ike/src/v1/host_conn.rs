@@ -7,23 +7,34 @@ use ipsec_types::Id;
 use ipsec_types::conn::HostSpec;
 use ipsec_types::whack::rc;
 
-use super::{Fail, select};
+use super::auth_method::methods;
+use super::{Fail, phase1, select};
 use crate::Endpoint;
-use crate::conn::{ConnId, ConnKind};
-use crate::sa::Serial;
+use crate::conn::{ConnId, ConnKind, Connection};
+use crate::sa::{Role, Serial};
+use crate::wire::SaPayload;
 use crate::wire::notify::NotifyType;
 
 impl Endpoint {
     /// The best conn for a stranger's first message, before anything is kept of it.
-    pub(super) fn conn_for_stranger(&mut self, local: SocketAddr, remote: SocketAddr) -> Option<ConnId> {
+    pub(super) fn conn_for_stranger(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        offer: &SaPayload<'_>,
+    ) -> Option<ConnId> {
         let candidates = self.conns.for_peer(local.ip(), remote.ip());
-        let found =
-            candidates.iter().copied().find(|id| self.conns.get(*id).is_some_and(|c| c.spec.authby.psk));
+        let offered = phase1::methods_of(offer);
+        let allows = |c: &Connection| methods(c, Role::Responder).iter().any(|m| offered.contains(m));
+        let found = candidates.iter().copied().find(|id| self.conns.get(*id).is_some_and(allows));
         match (found, candidates.first()) {
             (Some(id), _) => return Some(id),
             (None, Some(_)) => {
+                let mut words: Vec<&str> = offered.iter().map(|m| m.policy()).collect();
+                words.dedup();
                 let text = format!(
-                    "initial Main Mode message received on {local} but no connection has been authorized with policy=PSK"
+                    "initial Main Mode message received on {local} but no connection has been authorized with policy={}",
+                    if words.is_empty() { "none".into() } else { words.join("+") }
                 );
                 self.log_packet(remote, &text);
             }
@@ -66,9 +77,7 @@ impl Endpoint {
         let Some((conn, local, remote)) = self.ikes.get(&serial).map(|s| (s.conn, s.local, s.remote)) else {
             return Err(Fail::fatal("the ISAKMP SA is gone"));
         };
-        let fits = |e: &Endpoint, c: ConnId| {
-            e.conns.get(c).is_some_and(|c| c.spec.authby.psk && c.wanted_id().matches(id))
-        };
+        let fits = |e: &Endpoint, c: ConnId| e.conns.get(c).is_some_and(|c| e.takes_peer(c, serial, id));
         let template = self.conns.get(conn).and_then(|c| c.template);
         // What was found by address alone stays if it names the peer; else a conn that names him is better.
         let own = fits(self, conn).then_some(conn);
@@ -77,9 +86,11 @@ impl Endpoint {
         let chosen = if own.is_some() && exact(self, conn) == 0 {
             conn
         } else {
-            let others = self.conns.for_peer(local.ip(), remote.ip()).into_iter().filter(|c| {
-                Some(*c) != template && fits(self, *c) && self.same_key(conn, *c, remote.ip(), id)
-            });
+            let others = self
+                .conns
+                .for_peer(local.ip(), remote.ip())
+                .into_iter()
+                .filter(|c| Some(*c) != template && fits(self, *c) && self.same_key(serial, *c, id));
             let best = own.into_iter().chain(others).min_by_key(|c| exact(self, *c));
             match best.filter(|c| Some(*c) != own).and_then(|c| self.conn_for_first_message(c, remote)) {
                 Some((c, _)) => c,

@@ -21,6 +21,7 @@ mod refusal;
 mod rekey;
 mod retransmit;
 mod select;
+pub(crate) mod signature;
 mod vendor;
 
 pub(crate) use quick_initiator::flow_of_conn;
@@ -28,9 +29,10 @@ pub(crate) use quick_responder::AfterQi1;
 
 use crate::Endpoint;
 use crate::io::CryptoResult;
-use crate::sa::Serial;
+use crate::sa::{MainI3, Serial};
 use crate::wire::DecodeError;
 use crate::wire::notify::NotifyType;
+use crate::wire::payload::Kind;
 
 /// What goes on when a worker is done.
 #[derive(Debug)]
@@ -41,6 +43,14 @@ pub(crate) enum Continuation {
     MainI3(Box<main_initiator::AfterMr2>),
     /// Both are ready: send MR2.
     MainR2(Box<main_responder::AfterMi2>),
+    /// Our signature is ready: send MI3.
+    MainI3Signed(Box<main_initiator::BeforeI3>),
+    /// The peer's signature was looked at: send MR3, or have it signed.
+    MainI3Verified(Box<main_responder::GotI3>),
+    /// Our signature is ready: send MR3.
+    MainR3Signed(Box<main_responder::GotI3>),
+    /// The peer's signature was looked at.
+    MainR3Verified(Box<(Box<MainI3>, main_initiator::GotR3)>),
     /// Our public value for PFS is ready: send QI1.
     QuickI1(Box<quick_initiator::BeforeQi1>),
     /// The shared secret of PFS is ready: install and send QI2.
@@ -49,12 +59,27 @@ pub(crate) enum Continuation {
     QuickR1(Box<AfterQi1>),
 }
 
+impl Continuation {
+    /// Whether the job makes our signature.
+    pub(crate) fn signs(&self) -> bool {
+        matches!(self, Continuation::MainI3Signed(_) | Continuation::MainR3Signed(_))
+    }
+}
+
 impl Endpoint {
     pub(crate) fn resume(&mut self, serial: Serial, then: Continuation, done: CryptoResult) {
         let outcome = match then {
             Continuation::MainI2(c) => self.main_send_i2(serial, *c, done),
             Continuation::MainI3(c) => self.main_send_i3(serial, *c, done),
             Continuation::MainR2(c) => self.main_send_r2(serial, *c, done),
+            Continuation::MainI3Signed(c) => {
+                self.main_finish_i3(serial, *c, (Kind::Signature, done.signature))
+            }
+            Continuation::MainI3Verified(c) => self.main_i3_verified(serial, *c, done.verdict),
+            Continuation::MainR3Signed(c) => {
+                self.main_finish_r3(serial, *c, (Kind::Signature, done.signature))
+            }
+            Continuation::MainR3Verified(c) => self.main_r3_verified(serial, *c, done.verdict),
             Continuation::QuickI1(c) => self.quick_send_i1(serial, *c, done),
             Continuation::QuickI2(c) => self.quick_install_initiator(serial, *c, Some(done)),
             Continuation::QuickR1(c) => self.quick_install_responder(serial, *c, Some(done)),
