@@ -18,6 +18,7 @@ mod resolve;
 mod setup;
 mod show;
 mod sockets;
+mod updown;
 mod verify;
 mod whack;
 mod whack_conn;
@@ -26,7 +27,11 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Built-in commands that get a link each in the library directory.
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 20] = [
+    "_updown",
+    "_updown.klips",
+    "_updown.mast",
+    "_updown.netkey",
     "addconn",
     "algparse",
     "auto",
@@ -163,6 +168,7 @@ fn builtin(command: &str, args: &[String]) -> Option<i32> {
         "showdefaults" => algparse::show_defaults(),
         "status" | "briefstatus" | "connectionstatus" | "globalstatus" | "showstates" | "shuntstatus"
         | "trafficstatus" => show::run(command, args),
+        "_updown" | "_updown.klips" | "_updown.mast" | "_updown.netkey" => updown::run(args),
         "verify" => verify::run(args),
         "whack" => whack::run(args),
         _ => return None,

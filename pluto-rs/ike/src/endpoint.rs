@@ -74,6 +74,8 @@ pub struct EndpointConfig {
     pub vendor_id: Vec<u8>,
     /// Words of the first status line: `netkey`, `noklips`.
     pub kernel_name: &'static str,
+    /// Whether the built-in updown script has work even for conns that ask nothing of it.
+    pub updown_always: bool,
     /// Randomness.
     pub entropy: Box<dyn EntropySource>,
     /// Pre-shared keys.
@@ -95,6 +97,7 @@ pub struct Endpoint {
     pub(crate) setup: SetupSpec,
     pub(crate) vendor_id: Vec<u8>,
     pub(crate) kernel_name: &'static str,
+    pub(crate) updown_always: bool,
     entropy: Box<dyn EntropySource>,
     pub(crate) secrets: Box<dyn PskLookup>,
     pub(crate) now: Now,
@@ -151,6 +154,7 @@ impl Endpoint {
             setup: cfg.setup,
             vendor_id: cfg.vendor_id,
             kernel_name: cfg.kernel_name,
+            updown_always: cfg.updown_always,
             entropy: cfg.entropy,
             secrets: cfg.secrets,
             now: Now::default(),

@@ -27,6 +27,11 @@ pub fn addresses() -> io::Result<Vec<(String, IpAddr)>> {
     Ok(found)
 }
 
+/// The kernel's number of an interface; `None` if there is none of that name.
+pub fn index(name: &str) -> Option<u32> {
+    nix::net::if_::if_nametoindex(name).ok().filter(|i| *i > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -37,5 +42,6 @@ mod tests {
     fn loopback_is_there() {
         let all = addresses().unwrap();
         assert!(all.contains(&("lo".to_owned(), IpAddr::V4(Ipv4Addr::LOCALHOST))), "{all:?}");
+        assert!(index("lo").is_some() && index("no such one").is_none() && index("").is_none());
     }
 }
