@@ -13,6 +13,7 @@ mod daemon;
 mod info;
 mod paths;
 mod ranbits;
+mod readwriteconf;
 mod reload;
 mod resolve;
 mod setup;
@@ -26,7 +27,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Built-in commands that get a link each in the library directory.
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "addconn",
     "algparse",
     "auto",
@@ -34,6 +35,7 @@ const COMMANDS: [&str; 16] = [
     "connectionstatus",
     "globalstatus",
     "ranbits",
+    "readwriteconf",
     "secrets",
     "setup",
     "showdefaults",
@@ -157,6 +159,7 @@ fn builtin(command: &str, args: &[String]) -> Option<i32> {
         "addconn" => addconn::run(args),
         "auto" => auto::run(args),
         "ranbits" => ranbits::run(args),
+        "readwriteconf" => readwriteconf::run(args),
         "secrets" => whack::run(&["--rereadsecrets".into()]),
         "setup" => setup::run(args),
         "algparse" => algparse::run(args),
