@@ -8,6 +8,7 @@
 mod addconn;
 mod algparse;
 mod auto;
+mod check;
 mod ctl;
 mod daemon;
 mod info;
@@ -27,11 +28,12 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Built-in commands that get a link each in the library directory.
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "addconn",
     "algparse",
     "auto",
     "briefstatus",
+    "check",
     "connectionstatus",
     "globalstatus",
     "ranbits",
@@ -158,6 +160,7 @@ fn builtin(command: &str, args: &[String]) -> Option<i32> {
     Some(match command {
         "addconn" => addconn::run(args),
         "auto" => auto::run(args),
+        "check" => check::run(args),
         "ranbits" => ranbits::run(args),
         "readwriteconf" => readwriteconf::run(args),
         "secrets" => whack::run(&["--rereadsecrets".into()]),
