@@ -48,6 +48,10 @@ pub(crate) enum Phase1 {
     MainI2(Box<MainI2>),
     /// Sent MI3, expecting MR3.
     MainI3(Box<MainI3>),
+    /// Our public value is being made, or AI1 was sent; expecting AR1.
+    AggrI1(Box<AggrI1>),
+    /// Sent AR1, expecting AI2.
+    AggrR1(Box<AggrR1>),
     /// Sent MR1, expecting MI2.
     MainR1 { sa_i: Vec<u8> },
     /// Sent MR2, expecting MI3.
@@ -107,6 +111,25 @@ pub(crate) struct MainI3 {
     pub keys: Phase1Keys,
 }
 
+/// What was sent in AI1.
+#[derive(Debug)]
+pub(crate) struct AggrI1 {
+    pub sa_i: Vec<u8>,
+    pub secret: SecretBytes,
+    pub g_xi: Vec<u8>,
+    pub ni: Vec<u8>,
+    pub id_b: Vec<u8>,
+}
+
+/// What was sent in AR1, and whom the peer says it is.
+#[derive(Debug)]
+pub(crate) struct AggrR1 {
+    pub x: Exchanged,
+    pub keys: Phase1Keys,
+    pub id_b: Vec<u8>,
+    pub id: ipsec_types::Id,
+}
+
 /// Keys of an established IKE SA.
 #[derive(Debug)]
 pub(crate) struct Up {
@@ -129,6 +152,11 @@ pub(crate) enum StateName {
     MainI3,
     MainR3,
     MainI4,
+    AggrR0,
+    AggrI1,
+    AggrR1,
+    AggrI2,
+    AggrR2,
     QuickR0,
     QuickI1,
     QuickR1,
@@ -148,6 +176,11 @@ impl StateName {
             StateName::MainI3 => "STATE_MAIN_I3",
             StateName::MainR3 => "STATE_MAIN_R3",
             StateName::MainI4 => "STATE_MAIN_I4",
+            StateName::AggrR0 => "STATE_AGGR_R0",
+            StateName::AggrI1 => "STATE_AGGR_I1",
+            StateName::AggrR1 => "STATE_AGGR_R1",
+            StateName::AggrI2 => "STATE_AGGR_I2",
+            StateName::AggrR2 => "STATE_AGGR_R2",
             StateName::QuickR0 => "STATE_QUICK_R0",
             StateName::QuickI1 => "STATE_QUICK_I1",
             StateName::QuickR1 => "STATE_QUICK_R1",
@@ -167,6 +200,11 @@ impl StateName {
             StateName::MainI3 => "sent MI3, expecting MR3",
             StateName::MainR3 => "sent MR3, ISAKMP SA established",
             StateName::MainI4 => "ISAKMP SA established",
+            StateName::AggrR0 => "expecting AI1",
+            StateName::AggrI1 => "sent AI1, expecting AR1",
+            StateName::AggrR1 => "sent AR1, expecting AI2",
+            StateName::AggrI2 => "sent AI2, ISAKMP SA established",
+            StateName::AggrR2 => "ISAKMP SA established",
             StateName::QuickR0 => "expecting QI1",
             StateName::QuickI1 => "sent QI1, expecting QR1",
             StateName::QuickR1 => "sent QR1, inbound IPsec SA installed, expecting QI2",
@@ -186,6 +224,11 @@ impl StateName {
             StateName::MainI3 => 108,
             StateName::MainR3 => 109,
             StateName::MainI4 => 110,
+            StateName::AggrR0 => 111,
+            StateName::AggrI1 => 112,
+            StateName::AggrR1 => 113,
+            StateName::AggrI2 => 114,
+            StateName::AggrR2 => 115,
             StateName::QuickR0 => 116,
             StateName::QuickI1 => 117,
             StateName::QuickR1 => 118,
@@ -206,6 +249,8 @@ pub(crate) struct IkeSa {
     pub remote: SocketAddr,
     pub state: Phase1,
     pub suite: Option<IkeSuite>,
+    /// Made in Aggressive Mode.
+    pub aggressive: bool,
     /// Chosen together with the suite.
     pub auth: AuthMethod,
     /// The key with which the peer has proved itself, if by a signature.
@@ -234,6 +279,8 @@ pub(crate) struct IkeSa {
     /// Conns whose Quick Mode waits for this SA.
     pub pending: Vec<ConnId>,
     pub dpd: Dpd,
+    /// The address under which it counts as half-open.
+    pub half_open: Option<IpAddr>,
     /// Where the first message came from, for the index of first messages.
     pub first_from: Option<SocketAddr>,
     /// Quick Modes under way.
@@ -269,6 +316,7 @@ impl IkeSa {
             remote,
             state,
             suite: None,
+            aggressive: false,
             auth: AuthMethod::Psk,
             proved: None,
             lifetime: 0,
@@ -288,6 +336,7 @@ impl IkeSa {
             whack: None,
             pending: Vec::new(),
             dpd: Dpd::default(),
+            half_open: None,
             first_from: None,
             open_children: Vec::new(),
         }
@@ -301,6 +350,10 @@ impl IkeSa {
             (Phase1::MainR1 { .. }, _) => StateName::MainR1,
             (Phase1::MainR2(_), _) => StateName::MainR2,
             (Phase1::Suspended(name), _) => *name,
+            (Phase1::AggrI1(_), _) => StateName::AggrI1,
+            (Phase1::AggrR1(_), _) => StateName::AggrR1,
+            (Phase1::Up(_), Role::Initiator) if self.aggressive => StateName::AggrI2,
+            (Phase1::Up(_), Role::Responder) if self.aggressive => StateName::AggrR2,
             (Phase1::Up(_), Role::Initiator) => StateName::MainI4,
             (Phase1::Up(_), Role::Responder) => StateName::MainR3,
         }

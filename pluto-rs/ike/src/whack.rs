@@ -102,13 +102,6 @@ impl Endpoint {
         if matches!(spec.left.host, HostSpec::Any) && matches!(spec.right.host, HostSpec::Any) {
             return refuse(self, rc::ORIENT, format!("\"{name}\": both ends are %any, conn not loaded"));
         }
-        if spec.aggressive {
-            return refuse(
-                self,
-                rc::NOALGO,
-                format!("\"{name}\": Aggressive Mode is not supported; remove aggrmode=yes, conn not loaded"),
-            );
-        }
         if spec.phase2 == Phase2::AhEsp {
             let text = format!(
                 "\"{name}\": AH around ESP is not supported; use phase2=esp or phase2=ah, conn not loaded"
@@ -120,6 +113,12 @@ impl Endpoint {
         if !by.psk && !by.rsasig && !by.ecdsa && !shunt {
             let text = format!("\"{name}\": authby= allows no way to prove who is who, conn not loaded");
             return refuse(self, rc::NOKEY, text);
+        }
+        if spec.aggressive && !by.psk && !shunt {
+            let text = format!(
+                "\"{name}\": Aggressive Mode is served with authby=secret only; remove aggrmode=yes, conn not loaded"
+            );
+            return refuse(self, rc::NOALGO, text);
         }
         for (side, end) in [("left", &spec.left), ("right", &spec.right)] {
             self.check_written_keys(client, &name, side, end);

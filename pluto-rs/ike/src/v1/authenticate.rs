@@ -10,6 +10,7 @@ use super::message::same;
 use crate::Endpoint;
 use crate::conn::{Connection, secrets_for};
 use crate::sa::{Exchanged, IkeSa, Phase1Keys, Role};
+use crate::wire::MessageWriter;
 use crate::wire::payload::{Chain, Kind};
 
 /// The other end.
@@ -82,6 +83,20 @@ impl Endpoint {
             Proof::Psk => secrets_for(c, sa.remote.ip(), &*self.secrets),
             Proof::Signature | Proof::Later => Vec::new(),
         }
+    }
+
+    /// Adds our proof over our identity `id_b` to a message of Aggressive Mode: HASH.
+    pub(crate) fn add_proof(
+        &self,
+        w: &mut MessageWriter,
+        sa: &IkeSa,
+        x: &Exchanged,
+        skeyid: &SecretBytes,
+        id_b: &[u8],
+    ) -> Result<(), Fail> {
+        let hash = auth_hash(sa, sa.role, x, skeyid, id_b)?;
+        w.payload(Kind::Hash, &hash);
+        Ok(())
     }
 
     /// Checks the peer's proof over its identity `id_b`: whether the message's HASH is the one it must be.

@@ -60,22 +60,21 @@ impl Endpoint {
         tries: u32,
         replaces: Option<Serial>,
     ) -> Option<Serial> {
+        let serial = self.new_serial();
+        let cookies = (self.random(), [0; 8]);
         let c = self.conns.get(conn)?;
         let (local, remote) = (c.our_addr()?, c.peer?);
         let sa_i = phase1::offer(&c.spec, &self.usable_methods(c, Role::Initiator, remote));
-        let spec = c.spec.clone();
-        let serial = self.new_serial();
         let (local, remote) = (SocketAddr::new(local, 500), SocketAddr::new(remote, 500));
-        let cookies = (self.random(), [0; 8]);
         let first = Phase1::MainI1 { sa_i: sa_i.clone() };
         let mut sa = IkeSa::new(conn, Role::Initiator, cookies, local, remote, first);
-        sa.lifetime = spec.ike_lifetime;
+        sa.lifetime = c.spec.ike_lifetime;
         sa.tries = tries;
         sa.whack = whack;
         sa.pending = pending;
         let mut w = MessageWriter::new(header(&sa, Exchange::Main, 0));
         w.payload(Kind::Sa, &sa_i);
-        self.offer_vendor_ids(&mut w, &spec);
+        self.offer_vendor_ids(&mut w, c);
         self.by_icookie.insert(sa.icookie, serial);
         self.ikes.insert(serial, sa);
         self.conn_ref(conn);
@@ -175,7 +174,7 @@ impl Endpoint {
         let Some(suite) = sa.suite else { return Ok(()) };
         let (g_xr, nr) = key_and_nonce(&chain, suite.group.public_len())?;
         let wish = self.conns.get(sa.conn).map(|c| natt::Wish::from(&*c.spec)).unwrap_or_default();
-        let (natt, text) = natt::detect(sa, suite.hash, &chain, wish)?;
+        let (natt, text) = natt::detect(sa, suite.hash, &chain, wish, (sa.local, sa.remote))?;
         sa.natt = natt;
         let Phase1::MainI2(i2) = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainI2))
         else {
@@ -246,6 +245,7 @@ impl Endpoint {
         let BeforeI3 { x, mut keys, id_b } = was;
         let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
         w.payload(Kind::Id, &id_b).payload(kind, &proof);
+        self.add_initial_contact(&mut w, sa);
         let message = seal(w, suite, &keys.cipher_key, &mut keys.iv)?;
         if let Some(sa) = self.ikes.get_mut(&serial) {
             sa.state = Phase1::MainI3(Box::new(MainI3 { x, keys }));
@@ -313,7 +313,7 @@ impl Endpoint {
         let c = conn.and_then(|c| self.conns.get(c));
         let takes = c.is_some_and(|c| self.takes_peer(c, serial, &id));
         let wanted = c.map_or(Id::None, Connection::wanted_id);
-        self.log_sa(serial, rc::LOG, &format!("Main mode peer ID is {}: '{id}'", id.type_name()));
+        self.log_peer_id(serial, &id);
         if !wanted.matches(&id) {
             return Err(Fail::refuse(
                 NotifyType::InvalidIdInformation,

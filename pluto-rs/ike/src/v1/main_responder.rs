@@ -89,6 +89,7 @@ impl Endpoint {
         let first = Phase1::MainR1 { sa_i: sa_body.to_vec() };
         let mut state = IkeSa::new(conn, Role::Responder, (h.icookie, rcookie), local, remote, first);
         state.natt.floated = local.port() != 500;
+        state.half_open = Some(remote.ip());
         state.last_received = Some(digest);
         state.first_from = Some(remote);
         self.by_cookies.insert((state.icookie, state.rcookie), serial);
@@ -140,7 +141,7 @@ impl Endpoint {
         let answer = proposal.emit_choice(transform, &[]);
         let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
         w.payload(Kind::Sa, &answer);
-        self.answer_vendor_ids(&mut w, sa, &c.spec);
+        self.answer_vendor_ids(&mut w, sa, c);
         if let Some(sa) = self.ikes.get_mut(&serial) {
             sa.suite = Some(offered.suite);
             sa.auth = offered.auth;
@@ -164,7 +165,7 @@ impl Endpoint {
         let Some(suite) = sa.suite else { return Ok(()) };
         let (g_xi, ni) = key_and_nonce(&chain, suite.group.public_len())?;
         let wish = self.conns.get(sa.conn).map(|c| natt::Wish::from(&*c.spec)).unwrap_or_default();
-        let (natt, text) = natt::detect(sa, suite.hash, &chain, wish)?;
+        let (natt, text) = natt::detect(sa, suite.hash, &chain, wish, (sa.local, sa.remote))?;
         sa.natt = natt;
         sa.peer_nat_d = natt.method.and_then(|m| chain.first(m.nat_d())).map(<[u8]>::to_vec);
         let Phase1::MainR1 { sa_i } = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainR1))
@@ -282,6 +283,7 @@ impl Endpoint {
 
     /// The peer has proved that it is who it says: which conn is its, and what is our proof on it?
     fn main_accept_i3(&mut self, serial: Serial, mut got: GotI3) -> Result<(), Fail> {
+        self.log_peer_id(serial, &got.i3.id);
         let conn = self.accept_identity(serial, &got.i3.id)?;
         let our_id = self.conns.get(conn).map_or(Id::None, |c| c.our_id());
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
@@ -304,7 +306,6 @@ impl Endpoint {
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let moved = (sa.remote != remote)
             .then(|| format!("new NAT mapping for {serial}, was {}, now {remote}", sa.remote));
-        let counted_as = sa.remote.ip();
         (sa.remote, sa.local) = (remote, local);
         sa.natt.floated = local.port() != 500;
         let Some(suite) = sa.suite else { return Ok(()) };
@@ -319,7 +320,7 @@ impl Endpoint {
         if let Some(text) = moved {
             self.log_sa(serial, rc::LOG, &text);
         }
-        self.leave_half_open(counted_as);
+        self.opened(serial);
         self.forget_first(serial);
         self.log_transition(serial, StateName::MainR2, StateName::MainR3);
         self.send_phase1(serial, message);

@@ -1,5 +1,7 @@
-//! IKEv1 (RFC 2407, 2408, 2409): Main Mode, Quick Mode and the Informational exchange.
+//! IKEv1 (RFC 2407, 2408, 2409): Main and Aggressive Mode, Quick Mode and the Informational exchange.
 
+mod aggr_initiator;
+mod aggr_responder;
 pub(crate) mod auth_method;
 mod authenticate;
 mod client_conn;
@@ -51,6 +53,12 @@ pub(crate) enum Continuation {
     MainR3Signed(Box<main_responder::GotI3>),
     /// The peer's signature was looked at.
     MainR3Verified(Box<(Box<MainI3>, main_initiator::GotR3)>),
+    /// Our public value is ready: send AI1.
+    AggrI1(Box<aggr_initiator::BeforeAi1>),
+    /// The shared secret is ready: check AR1, send AI2.
+    AggrI2(Box<aggr_initiator::AfterAr1>),
+    /// Both are ready: send AR1.
+    AggrR1(Box<aggr_responder::AfterAi1>),
     /// Our public value for PFS is ready: send QI1.
     QuickI1(Box<quick_initiator::BeforeQi1>),
     /// The shared secret of PFS is ready: install and send QI2.
@@ -80,6 +88,9 @@ impl Endpoint {
                 self.main_finish_r3(serial, *c, (Kind::Signature, done.signature))
             }
             Continuation::MainR3Verified(c) => self.main_r3_verified(serial, *c, done.verdict),
+            Continuation::AggrI1(c) => self.aggr_send_i1(serial, *c, done),
+            Continuation::AggrI2(c) => self.aggr_send_i2(serial, *c, done),
+            Continuation::AggrR1(c) => self.aggr_send_r1(serial, *c, done),
             Continuation::QuickI1(c) => self.quick_send_i1(serial, *c, done),
             Continuation::QuickI2(c) => self.quick_install_initiator(serial, *c, Some(done)),
             Continuation::QuickR1(c) => self.quick_install_responder(serial, *c, Some(done)),

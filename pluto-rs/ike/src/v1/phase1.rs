@@ -165,6 +165,13 @@ pub(crate) fn methods_of(sa: &SaPayload<'_>) -> Vec<AuthMethod> {
     found
 }
 
+/// The conn with what Aggressive Mode can offer of its `ike=`: that of the first one's group.
+pub(crate) fn one_group(spec: &ConnSpec) -> ConnSpec {
+    let group = spec.ike.first().map(|s| s.group);
+    let ike = spec.ike.iter().copied().filter(|s| Some(s.group) == group).collect();
+    ConnSpec { ike, ..spec.clone() }
+}
+
 /// The responder's choice: the first transform, in the initiator's order, that `spec` and `methods` allow.
 ///
 /// # Errors
@@ -174,6 +181,16 @@ pub(crate) fn choose<'p, 'a>(
     spec: &ConnSpec,
     methods: &[AuthMethod],
 ) -> Result<(&'p Proposal<'a>, &'p Transform<'a>, Offered), Vec<String>> {
+    choose_where(sa, spec, methods, |_| true)
+}
+
+/// As [`choose`], of those suites that `fits`.
+pub(crate) fn choose_where<'p, 'a>(
+    sa: &'p SaPayload<'a>,
+    spec: &ConnSpec,
+    methods: &[AuthMethod],
+    fits: impl Fn(IkeSuite) -> bool,
+) -> Result<(&'p Proposal<'a>, &'p Transform<'a>, Offered), Vec<String>> {
     let mut why = Vec::new();
     for p in sa.proposals.iter().filter(|p| p.protocol == PROTO_ISAKMP) {
         for t in p.transforms.iter().filter(|t| t.id == KEY_IKE) {
@@ -182,7 +199,10 @@ pub(crate) fn choose<'p, 'a>(
                     "policy does not allow {} authentication.  Attribute OAKLEY_AUTHENTICATION_METHOD",
                     o.auth.name()
                 )),
-                Ok(o) if allowed(spec, o.suite) => return Ok((p, t, o)),
+                Ok(o) if allowed(spec, o.suite) && fits(o.suite) => return Ok((p, t, o)),
+                Ok(o) if allowed(spec, o.suite) => {
+                    why.push(format!("the KE payload is not of {}", o.suite.group.name()));
+                }
                 Ok(o) => why.push(format!("{} {NOT_ALLOWED}", suite_name(o.suite))),
                 Err(e) => why.push(e),
             }

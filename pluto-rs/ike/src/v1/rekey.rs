@@ -94,7 +94,7 @@ impl Endpoint {
             if let Some(c) = self.conns.get(conn).filter(|c| c.newest_ike == Some(serial)) {
                 // With reauth=yes the children follow their IKE SA.
                 let pending = if c.spec.reauth && c.up_children > 0 { vec![conn] } else { Vec::new() };
-                self.main_send_i1(conn, pending, None, 1, Some(serial));
+                self.phase1_start(conn, pending, None, 1, Some(serial));
             }
             return;
         }
@@ -128,7 +128,7 @@ impl Endpoint {
                 }
                 true
             }
-            None => self.main_send_i1(conn, vec![conn], whack, 1, None).is_some(),
+            None => self.phase1_start(conn, vec![conn], whack, 1, None).is_some(),
         }
     }
 
