@@ -20,6 +20,7 @@ mod guard;
 mod install;
 mod io;
 mod keyring;
+mod lists;
 mod log;
 mod matching;
 mod moved;
@@ -35,7 +36,7 @@ mod v1;
 mod whack;
 pub mod wire;
 
-pub use claim::{Claim, Verdict};
+pub use claim::{Claim, Proved, SentCert, Verdict};
 pub use endpoint::{Endpoint, EndpointConfig, Limits};
 pub use io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, KeyExchange, Output,

@@ -4,6 +4,7 @@ mod aggr_initiator;
 mod aggr_responder;
 pub(crate) mod auth_method;
 mod authenticate;
+mod certs;
 mod client_conn;
 mod dispatch;
 mod dpd;
@@ -24,6 +25,7 @@ mod rekey;
 mod retransmit;
 mod select;
 pub(crate) mod signature;
+
 mod vendor;
 
 pub(crate) use quick_initiator::flow_of_conn;
