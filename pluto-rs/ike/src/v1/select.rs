@@ -17,7 +17,6 @@ use ipsec_types::whack::rc;
 use super::{Fail, phase1};
 use crate::Endpoint;
 use crate::conn::{ConnId, Connection, secrets_for};
-use crate::sa::Serial;
 use crate::spd::Flow;
 use crate::wire::SaPayload;
 use crate::wire::notify::NotifyType;
@@ -107,9 +106,7 @@ impl Endpoint {
                     r.spec.name
                 );
                 self.log_conn(conn, None, rc::LOG, &text);
-                let old: Vec<Serial> =
-                    self.children.iter().filter(|(_, c)| c.conn == rival).map(|(s, _)| *s).collect();
-                old.into_iter().for_each(|s| self.delete_child(s, true));
+                self.children.of_conn(rival).into_iter().for_each(|s| self.delete_child(s, true));
                 continue;
             }
             if !virtual_net {
