@@ -10,6 +10,7 @@ mod algparse;
 mod auto;
 mod barf;
 mod censor;
+mod check;
 mod ctl;
 mod daemon;
 mod gone;
@@ -23,6 +24,7 @@ mod old;
 mod paths;
 mod policy;
 mod ranbits;
+mod readwriteconf;
 mod reload;
 mod resolve;
 mod setup;
@@ -39,7 +41,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Built-in commands that get a link each in the library directory.
-const COMMANDS: [&str; 58] = [
+const COMMANDS: [&str; 60] = [
     "_copyright",
     "_include",
     "_keycensor",
@@ -60,6 +62,7 @@ const COMMANDS: [&str; 58] = [
     "briefstatus",
     "cavp",
     "certutil",
+    "check",
     "checknss",
     "connectionstatus",
     "crlutil",
@@ -81,6 +84,7 @@ const COMMANDS: [&str; 58] = [
     "pk12util",
     "policy",
     "ranbits",
+    "readwriteconf",
     "rsasigkey",
     "secrets",
     "setup",
@@ -216,7 +220,9 @@ fn builtin(command: &str, args: &[String]) -> Option<i32> {
     Some(match command {
         "addconn" => addconn::run(args),
         "auto" => auto::run(args),
+        "check" => check::run(args),
         "ranbits" => ranbits::run(args),
+        "readwriteconf" => readwriteconf::run(args),
         "secrets" => whack::run(&["--rereadsecrets".into()]),
         "setup" => setup::run(args),
         "algparse" => algparse::run(args),

@@ -17,7 +17,7 @@ use crate::io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, Protected,
     PskLookup, UpdownToken,
 };
-use crate::sa::{ChildSa, IkeSa, Phase1, Role, Serial};
+use crate::sa::{ChildSa, IkeSa, Serial};
 use crate::spd::Spd;
 use crate::timer::{TimerKind, TimerQueue};
 use crate::updown::Script;
@@ -410,13 +410,20 @@ impl Endpoint {
         let Some(sa) = self.ikes.remove(&serial) else { return };
         self.by_cookies.remove(&(sa.icookie, sa.rcookie));
         self.by_icookie.remove(&sa.icookie);
-        if sa.role == Role::Responder && !matches!(sa.state, Phase1::Up(_)) {
-            self.leave_half_open(sa.remote.ip());
+        if let Some(peer) = sa.half_open {
+            self.leave_half_open(peer);
         }
         if let Some(c) = self.conns.get_mut(sa.conn).filter(|c| c.newest_ike == Some(serial)) {
             c.newest_ike = None;
         }
         self.conn_unref(sa.conn);
+    }
+
+    /// A responder is no longer half-open.
+    pub(crate) fn opened(&mut self, serial: Serial) {
+        if let Some(peer) = self.ikes.get_mut(&serial).and_then(|s| s.half_open.take()) {
+            self.leave_half_open(peer);
+        }
     }
 
     /// The first message of a responder need no longer be known.
