@@ -12,6 +12,7 @@ mod ctl;
 mod daemon;
 mod info;
 mod paths;
+mod prompt;
 mod ranbits;
 mod reload;
 mod resolve;

@@ -14,10 +14,11 @@ use crate::conn::{ConnId, ConnKind, ConnTable};
 use crate::groups::BareShunts;
 use crate::install::Stage;
 use crate::io::{
-    ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, Protected,
-    PskLookup, UpdownToken,
+    ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, PasswordToken,
+    Protected, PskLookup, UpdownToken,
 };
-use crate::sa::{ChildSa, IkeSa, Serial};
+use crate::pools::Pools;
+use crate::sa::{ChildSa, IkeSa, Role, Serial};
 use crate::spd::Spd;
 use crate::timer::{TimerKind, TimerQueue};
 use crate::updown::Script;
@@ -135,6 +136,9 @@ pub struct Endpoint {
     pub(crate) installs: HashMap<Serial, (u32, Option<KernelError>)>,
     pub(crate) traffic: HashMap<ClientId, u32>,
     pub(crate) scripts: HashMap<UpdownToken, Script>,
+    pub(crate) pools: Pools,
+    /// Passwords that are being checked.
+    pub(crate) checks: HashMap<PasswordToken, (Serial, String)>,
     pub(crate) fragments: Reassemblies,
     pub(crate) refused_fragments: u64,
     waits: HashMap<ReqToken, KernelWait>,
@@ -183,6 +187,8 @@ impl Endpoint {
             installs: HashMap::new(),
             traffic: HashMap::new(),
             scripts: HashMap::new(),
+            pools: Pools::default(),
+            checks: HashMap::new(),
             fragments: Reassemblies::default(),
             refused_fragments: 0,
             waits: HashMap::new(),
@@ -214,6 +220,7 @@ impl Endpoint {
             Input::Kernel(event) => self.on_kernel(event),
             Input::CryptoDone(token, result) => self.on_crypto(token, result),
             Input::UpdownDone(token, result) => self.on_updown(token, result),
+            Input::PasswordChecked(token, verdict) => self.on_password(token, verdict),
         }
     }
 
@@ -235,7 +242,12 @@ impl Endpoint {
 
     /// Numbers of IKE SAs, Child SAs, connections (with instances) and armed waits: for leak checks.
     pub fn counts(&self) -> [usize; 4] {
-        [self.ikes.len(), self.children.len(), self.conns.iter().count(), self.waits.len() + self.jobs.len()]
+        [
+            self.ikes.len(),
+            self.children.len(),
+            self.conns.iter().count(),
+            self.waits.len() + self.jobs.len() + self.checks.len(),
+        ]
     }
 
     // ---- services for the other modules ----
@@ -343,6 +355,9 @@ impl Endpoint {
         while let Some((serial, kind)) = self.timers.pop(self.now.mono) {
             match kind {
                 TimerKind::Retransmit => self.on_retransmit(serial),
+                TimerKind::Discard if self.ikes.get(&serial).is_some_and(|s| s.up().is_some()) => {
+                    self.on_silence(serial);
+                }
                 TimerKind::Discard => {
                     if self.ikes.contains_key(&serial) {
                         self.log_sa(serial, rc::LOG, "half-open ISAKMP SA timed out: the peer went silent");
@@ -426,6 +441,13 @@ impl Endpoint {
         }
     }
 
+    /// Phase 1 has proved who the peer is; whom XAUTH still has to ask stays half-open.
+    pub(crate) fn opened_by_phase1(&mut self, serial: Serial) {
+        if self.ikes.get(&serial).is_some_and(|s| s.auth.asked() != Some(Role::Initiator)) {
+            self.opened(serial);
+        }
+    }
+
     /// The first message of a responder need no longer be known.
     pub(crate) fn forget_first(&mut self, serial: Serial) {
         let Some((icookie, from)) =
@@ -447,8 +469,11 @@ impl Endpoint {
     pub(crate) fn conn_unref(&mut self, conn: ConnId) {
         let Some(c) = self.conns.get_mut(conn) else { return };
         c.refs = c.refs.saturating_sub(1);
-        if c.refs > 0 || !matches!(c.kind, ConnKind::Instance(_)) {
+        if c.refs > 0 {
             return;
+        }
+        if !matches!(c.kind, ConnKind::Instance(_)) {
+            return self.release_lease(conn);
         }
         if let Some(peer) = c.peer {
             let text = format!(
@@ -457,6 +482,7 @@ impl Endpoint {
             );
             self.log_conn(conn, None, rc::LOG, &text);
         }
+        self.release_lease(conn);
         self.conns.remove(conn);
     }
 }

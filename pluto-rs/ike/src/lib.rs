@@ -21,6 +21,7 @@ mod io;
 mod log;
 mod matching;
 mod moved;
+mod pools;
 mod reload;
 mod route;
 mod sa;
@@ -35,7 +36,8 @@ pub mod wire;
 
 pub use endpoint::{Endpoint, EndpointConfig, Limits};
 pub use io::{
-    ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, Protected,
-    PskLookup, Record, Updown, UpdownEnd, UpdownResult, UpdownToken, run_crypto,
+    ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, PasswordCheck,
+    PasswordToken, PasswordVerdict, Protected, PskLookup, Record, Updown, UpdownEnd, UpdownResult,
+    UpdownToken, run_crypto,
 };
 pub use timer::TimerKind;
