@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::time::Duration;
 
+use ike::wire::cfg::{CfgPayload, CfgWriter, MAX_TEXT};
 use ike::wire::fragment::{Fragment, cut};
 use ike::wire::ident::{IdPayload, parse_nat_oa};
 use ike::wire::notify::{Delete, Notification};
@@ -22,7 +23,8 @@ use crate::pair::{Pair, PairConfig};
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders and programs.
-pub const ALL: [(&str, Target); 17] = [
+pub const ALL: [(&str, Target); 18] = [
+    ("cfg_payload", cfg_payload),
     ("feed_endpoint", feed_endpoint),
     ("hdlc", hdlc),
     ("ipsec_conf", ipsec_conf),
@@ -55,7 +57,23 @@ pub fn isakmp_message(data: &[u8]) {
         let _ = IdPayload::parse(p.body).map(|id| (id.identity().is_ok(), id.network()));
         let _ = Notification::parse(p.body);
         let _ = Delete::parse(p.body);
+        cfg_payload(p.body);
         parse_nat_oa(p.body);
+    }
+}
+
+/// One attribute payload of a Transaction exchange.
+pub fn cfg_payload(data: &[u8]) {
+    let Ok(c) = CfgPayload::parse(data) else { return };
+    for a in &c.attrs {
+        let text = c.text(a.kind).unwrap_or_default();
+        assert!(text.len() <= 3 * MAX_TEXT && !text.contains(char::is_control));
+        let mut w = CfgWriter::new(c.kind, c.identifier);
+        w.networks(a.kind, &c.networks(a.kind));
+        c.addresses(a.kind).into_iter().for_each(|x| {
+            w.address(a.kind, x);
+        });
+        assert!(CfgPayload::parse(&w.finish()).is_ok() || c.addresses(a.kind).len() > 30);
     }
 }
 
