@@ -12,7 +12,7 @@ pub(crate) const VERSION: &str = concat!("Openswan 2.6.38 (Cygnet ", env!("CARGO
 /// What the command line asks for.
 pub(crate) enum Action {
     /// Run.
-    Run(Options),
+    Run(Box<Options>),
     /// Print this and leave.
     Print(String),
 }
@@ -173,7 +173,7 @@ pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
     }
     let ikeport = number("ikeport")?.unwrap_or(500);
     let ikeport = u16::try_from(ikeport).ok().filter(|p| (1..=61_535).contains(p));
-    Ok(Action::Run(Options {
+    Ok(Action::Run(Box::new(Options {
         nofork: m.opt_present("nofork"),
         stderrlog: m.opt_present("stderrlog"),
         log_time: m.opt_present("plutostderrlogtime"),
@@ -196,7 +196,7 @@ pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
             uniqueids: m.opt_present("uniqueids"),
             ..SetupSpec::default()
         },
-    }))
+    })))
 }
 
 #[cfg(test)]
@@ -205,7 +205,7 @@ mod tests {
 
     fn run(args: &[&str]) -> Options {
         match parse(&args.iter().map(ToString::to_string).collect::<Vec<_>>()) {
-            Ok(Action::Run(o)) => o,
+            Ok(Action::Run(o)) => *o,
             Ok(Action::Print(t)) => panic!("{t}"),
             Err(e) => panic!("{e}"),
         }
