@@ -1,7 +1,7 @@
 //! What the readers of Openswan do with odd files, each fact as it was seen there, and what is made of it here: the same,
 //! or what the manual says where the old reader failed.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::fs;
 use std::path::Path;
