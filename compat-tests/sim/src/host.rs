@@ -102,6 +102,7 @@ impl Host {
             setup,
             vendor_id: b"OEsimulated1".to_vec(),
             kernel_name: "noklips",
+            updown_always: false,
             entropy: Box::new(Entropy::new(seed, 2 * number)),
             secrets: Box::new(keys),
         });

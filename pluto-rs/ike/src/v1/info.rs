@@ -17,7 +17,7 @@ use super::quick::check_hash;
 use crate::Endpoint;
 use crate::conn::ConnId;
 use crate::route::REVIVE;
-use crate::sa::{Serial, StateName};
+use crate::sa::{IkeSa, Serial, StateName};
 use crate::wire::notify::{Delete, Notification, NotifyType, emit_delete, emit_notification};
 use crate::wire::payload::{Chain, Kind, Payload};
 use crate::wire::sa::PROTO_ISAKMP;
@@ -235,6 +235,19 @@ impl Endpoint {
         for s in old_ikes {
             self.log_sa(ike, rc::LOG, &format!("peer says INITIAL_CONTACT: deleting ISAKMP State {s}"));
             self.delete_ike(s, false);
+        }
+    }
+
+    /// INITIAL-CONTACT in our last message of phase 1, if we have nothing else with that peer.
+    pub(super) fn add_initial_contact(&self, w: &mut MessageWriter, sa: &IkeSa) {
+        let wanted = self.conns.get(sa.conn).is_some_and(|c| c.spec.initial_contact);
+        let peer = sa.remote.ip();
+        let known = self.ikes.values().any(|s| s.up().is_some() && s.remote.ip() == peer)
+            || self.children.values().any(|c| c.out_sa.is_some_and(|o| o.dst == peer));
+        if wanted && !known {
+            let spi = [sa.icookie, sa.rcookie].concat();
+            let body = emit_notification(NotifyType::InitialContact, PROTO_ISAKMP, &spi, &[]);
+            w.payload(Kind::Notify, &body);
         }
     }
 

@@ -16,10 +16,11 @@ impl Endpoint {
         let Some(sa) = self.ikes.get_mut(&ike) else { return };
         let (conn, name, suite, role, life) = (sa.conn, sa.name(), sa.suite, sa.role, sa.lifetime);
         let pending = std::mem::take(&mut sa.pending);
-        let (whack, tries, behind_nat) = (sa.whack, sa.tries, sa.natt.us);
+        let (whack, tries, behind_nat, auth) = (sa.whack, sa.tries, sa.natt.us, sa.auth);
         let extra = suite.map_or_else(String::new, |s| {
             format!(
-                " {{auth=OAKLEY_PRESHARED_KEY cipher={} prf={} group={}}}",
+                " {{auth={} cipher={} prf={} group={}}}",
+                auth.name(),
                 s.cipher.name(),
                 s.hash.name(),
                 s.group.name()
@@ -93,7 +94,7 @@ impl Endpoint {
             if let Some(c) = self.conns.get(conn).filter(|c| c.newest_ike == Some(serial)) {
                 // With reauth=yes the children follow their IKE SA.
                 let pending = if c.spec.reauth && c.up_children > 0 { vec![conn] } else { Vec::new() };
-                self.main_send_i1(conn, pending, None, 1, Some(serial));
+                self.phase1_start(conn, pending, None, 1, Some(serial));
             }
             return;
         }
@@ -127,7 +128,7 @@ impl Endpoint {
                 }
                 true
             }
-            None => self.main_send_i1(conn, vec![conn], whack, 1, None).is_some(),
+            None => self.phase1_start(conn, vec![conn], whack, 1, None).is_some(),
         }
     }
 
