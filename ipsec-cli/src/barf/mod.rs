@@ -283,10 +283,13 @@ impl Barf<'_> {
         }
         self.section("/proc/meminfo")?;
         self.file("/proc/meminfo")?;
+        self.section("/proc/net/ipsec-ls")?;
+        self.files("/proc/net/ipsec_*")?;
         self.section("usr/src/linux/.config")?;
         self.kernel_config(release.trim())?;
         self.section("etc/syslog.conf")?;
-        for path in ["/etc/rsyslog.conf", "/etc/syslog-ng/syslog-ng.conf", "/etc/syslog.conf"] {
+        self.section("etc/syslog-ng/syslog-ng.conf")?;
+        for path in ["/etc/syslog-ng/syslog-ng.conf", "/etc/syslog.conf", "/etc/rsyslog.conf"] {
             self.file(path)?;
         }
         self.section("etc/resolv.conf")?;
@@ -298,7 +301,9 @@ impl Barf<'_> {
         self.section("/proc/ksyms-netif_rx")?;
         let symbols = read(Path::new("/proc/kallsyms")).unwrap_or_default();
         let found: Vec<&str> = symbols.lines().filter(|l| l.contains("netif_rx")).collect();
-        self.text(&found.join("\n"), 20)
+        self.text(&found.join("\n"), 20)?;
+        // Of modules as files nothing is asked any more.
+        self.section("lib/modules-netif_rx")
     }
 
     fn kernel_config(&mut self, release: &str) -> io::Result<()> {
@@ -330,6 +335,8 @@ impl Barf<'_> {
 
     fn logs(&mut self) -> io::Result<()> {
         let most = self.lines.unwrap_or(MAX_LINES);
+        self.section("kern.debug")?;
+        logs::tail(&logs::directory().join("kern.debug"), 100, self.out)?;
         for (name, log) in [("klog", &logs::KERNEL), ("plog", &logs::PLUTO)] {
             self.section(name)?;
             match logs::find(log) {

@@ -18,6 +18,7 @@ mod groups;
 mod guard;
 mod install;
 mod io;
+mod limits;
 mod log;
 mod matching;
 mod moved;
@@ -27,15 +28,17 @@ mod sa;
 mod show;
 mod spd;
 mod status;
+mod table;
 mod timer;
 mod updown;
 mod v1;
 mod whack;
 pub mod wire;
 
-pub use endpoint::{Endpoint, EndpointConfig, Limits};
+pub use endpoint::{Endpoint, EndpointConfig};
 pub use io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, Protected,
     PskLookup, Record, Updown, UpdownEnd, UpdownResult, UpdownToken, run_crypto,
 };
+pub use ipsec_types::Limits;
 pub use timer::TimerKind;

@@ -92,11 +92,7 @@ impl Endpoint {
             id => format!("%myid = {id}"),
         });
         lines.push(format!("debug {}", debug_words(&self.debug)));
-        lines.push(format!(
-            "IKE fragments: {} octets held, {} refused",
-            self.fragments.octets(),
-            self.refused_fragments
-        ));
+        lines.extend(self.limit_lines());
         lines.push(String::new());
         self.virtual_private_lines(&mut lines);
         lines.push(String::new());
@@ -260,7 +256,7 @@ impl Endpoint {
     }
 
     pub(crate) fn brief_status(&mut self, client: ClientId) {
-        let half = self.half_open_all;
+        let half = self.half_open.len();
         let up = self.ikes.values().filter(|s| s.up().is_some()).count();
         let children = self.children.values().filter(|c| c.is_up()).count();
         for line in [

@@ -63,7 +63,7 @@ impl Endpoint {
             Request::MyId(id) => self.my_id = id,
             Request::Debug { name, words } => self.whack_debug(client, name, words),
             Request::TrafficStatus => return self.traffic_status(client),
-            Request::Setup(setup) => self.setup = setup,
+            Request::Setup(setup) => self.set_setup(client, setup),
             Request::Shutdown => self.shutdown(Some(client)),
         }
         self.out.push_back(Output::WhackDone(client));
@@ -247,9 +247,7 @@ impl Endpoint {
         if refs == 0 {
             return;
         }
-        let children: Vec<Serial> =
-            self.children.iter().filter(|(_, c)| c.conn == id).map(|(s, _)| *s).collect();
-        let ikes: Vec<Serial> = self.ikes.iter().filter(|(_, s)| s.conn == id).map(|(s, _)| *s).collect();
+        let (children, ikes) = (self.children.of_conn(id), self.ikes.of_conn(id));
         for s in children.into_iter().chain(ikes) {
             let text = format!("deleting state ({})", self.state_label(s));
             if self.ikes.contains_key(&s) || self.children.contains_key(&s) {

@@ -146,9 +146,7 @@ impl Endpoint {
         if chosen != conn {
             let (from, to) = (self.conn_label(conn, 0), self.conn_label(chosen, 0));
             self.log_sa(serial, rc::LOG, &format!("switched from {from} to {to}"));
-            if let Some(sa) = self.ikes.get_mut(&serial) {
-                sa.conn = chosen;
-            }
+            self.ikes.set_conn(serial, chosen);
             self.conn_ref(chosen);
             self.conn_unref(conn);
         }

@@ -26,6 +26,7 @@ impl Endpoint {
                 s.group.name()
             )
         });
+        self.ikes.settled(ike);
         if let Some(c) = self.conns.get_mut(conn) {
             c.newest_ike = Some(ike);
         }
@@ -113,11 +114,12 @@ impl Endpoint {
     ) -> bool {
         // A Main Mode with this peer may be under way, for this conn or for another. A renewal waits for it even where an
         // IKE SA is still up: a peer may end with an IKE SA the Child SAs that were made under it (strongSwan does).
-        let under_way = self
-            .ikes
-            .iter()
-            .find(|(_, s)| s.role == Role::Initiator && s.up().is_none() && self.same_ends(s.conn, conn));
-        let under_way = under_way.map(|(serial, _)| *serial).filter(|_| whack.is_none());
+        let calls =
+            self.conns.get(conn).and_then(|c| c.peer).map(|p| self.ikes.calling(p)).unwrap_or_default();
+        let under_way = calls
+            .into_iter()
+            .find(|s| self.ikes.get(s).is_some_and(|s| s.up().is_none() && self.same_ends(s.conn, conn)));
+        let under_way = under_way.filter(|_| whack.is_none());
         if let Some(ike) = self.ike_for(conn).filter(|_| replaces.is_none() || under_way.is_none()) {
             return self.quick_start(ike, conn, whack, 1, replaces).is_some();
         }
@@ -137,8 +139,9 @@ impl Endpoint {
         let up = |s: &Serial| self.ikes.get(s).is_some_and(|s| s.up().is_some());
         let own = self.conns.get(conn)?.newest_ike.filter(up);
         own.or_else(|| {
-            let others = self.conns.iter().filter(|(id, _)| *id != conn && self.same_ends(*id, conn));
-            others.filter_map(|(_, c)| c.newest_ike).find(up)
+            let others = self.conns.with_peer(self.conns.get(conn)?.peer?).into_iter();
+            let others = others.filter(|id| *id != conn && self.same_ends(*id, conn));
+            others.filter_map(|id| self.conns.get(id)?.newest_ike).find(up)
         })
     }
 
