@@ -33,12 +33,13 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// How long updown scripts may take at the end.
 const LAST_SCRIPTS: Duration = Duration::from_secs(10);
 
-struct OsEntropy;
+#[derive(Default)]
+struct OsEntropy(ipsec_netio::OsEntropy);
 
 impl EntropySource for OsEntropy {
     #[expect(clippy::expect_used, reason = "keys without randomness are worse than no daemon")]
     fn fill(&mut self, out: &mut [u8]) {
-        ipsec_netio::entropy::OsEntropy.fill(out).expect("the operating system gives no random octets");
+        self.0.fill(out).expect("the operating system gives no random octets");
     }
 }
 
@@ -68,6 +69,7 @@ pub(crate) async fn run(options: &Options, ready: Option<Ready>) -> Result<(), S
     let mut log = Log::open(options.stderrlog, options.log_time);
     match start(options, &mut log) {
         Ok(parts) => {
+            log.flush();
             if let Some(ready) = ready {
                 ready.tell(0).map_err(|e| format!("/dev/null: {e}"))?;
             } else {
@@ -126,7 +128,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         setup: options.setup.clone(),
         vendor_id: vendor_id().into_bytes(),
         kernel_name: kernel.name(),
-        entropy: Box::new(OsEntropy),
+        entropy: Box::new(OsEntropy::default()),
         secrets: Box::new(secrets::Secrets(Vec::new())),
     });
     let listeners = Listeners::new(options.listen, options.ikeport, encapsulate, send_datagram);
@@ -145,6 +147,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
     };
     shell.drain();
     while !shell.exit {
+        shell.log.flush();
         let wait = shell.engine.poll_timeout().map(|(at, _)| at.since(clock::now().mono));
         let timer = async {
             match wait {
@@ -184,6 +187,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
             }
         }
     }
+    shell.log.flush();
     // The last replies are still to be read by their clients.
     let farewell = async {
         while !shell.clients.is_empty() {

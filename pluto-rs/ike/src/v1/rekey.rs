@@ -42,6 +42,8 @@ impl Endpoint {
         }
         if let Some(sa) = self.ikes.get_mut(&ike) {
             sa.whack = None;
+            // What may come again is answered out of the state; nothing of phase 1 is repeated.
+            sa.last_sent = Vec::new();
         }
         let mut whack = whack;
         for c in pending {
