@@ -17,7 +17,7 @@ use super::quick::check_hash;
 use crate::Endpoint;
 use crate::conn::ConnId;
 use crate::route::REVIVE;
-use crate::sa::{Serial, StateName};
+use crate::sa::{IkeSa, Role, Serial, StateName};
 use crate::wire::notify::{Delete, Notification, NotifyType, emit_delete, emit_notification};
 use crate::wire::payload::{Chain, Kind, Payload};
 use crate::wire::sa::PROTO_ISAKMP;
@@ -25,6 +25,12 @@ use crate::wire::{Exchange, Header, MessageWriter};
 
 /// Message IDs remembered per IKE SA.
 const MSGIDS: usize = 256;
+
+/// INITIAL-CONTACT (RFC 2407 §4.6.3.3).
+pub(crate) fn initial_contact(sa: &IkeSa) -> Vec<u8> {
+    let spi = [sa.icookie, sa.rcookie].concat();
+    emit_notification(NotifyType::InitialContact, PROTO_ISAKMP, &spi, &[])
+}
 
 fn is_probe(p: &Payload<'_>) -> bool {
     p.kind == Kind::Notify && Notification::parse(p.body).is_ok_and(|n| n.kind == NotifyType::RUThere)
@@ -227,6 +233,19 @@ impl Endpoint {
             self.log_sa(ike, rc::LOG, &format!("peer says INITIAL_CONTACT: deleting ISAKMP State {s}"));
             self.delete_ike(s, false);
         }
+    }
+
+    /// Whether the peer should forget what it has of us: `initial-contact=` is on, and we know of nothing between us,
+    /// neither of an SA nor of one that the peer is beginning while we call.
+    pub(crate) fn is_first_contact(&self, ike: Serial) -> bool {
+        let Some(c) = self.ikes.get(&ike).and_then(|s| self.conns.get(s.conn)) else { return false };
+        let busy = |id: &ConnId| {
+            let begun = |s: &Serial| {
+                *s != ike && self.ikes.get(s).is_some_and(|s| s.up().is_some() || s.role == Role::Responder)
+            };
+            self.conns.get(*id).is_some_and(|c| c.up_children > 0) || self.ikes.of_conn(*id).iter().any(begun)
+        };
+        c.spec.initial_contact && c.peer.is_some_and(|p| !self.conns.with_peer(p).iter().any(busy))
     }
 
     // ---- sending ----

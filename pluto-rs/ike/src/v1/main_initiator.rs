@@ -8,6 +8,7 @@ use ipsec_types::whack::rc;
 use ipsec_types::{Id, SecretBytes};
 
 use super::fragment::Sending;
+use super::info::initial_contact;
 use super::main_responder::{key_and_nonce, says_initial_contact};
 use super::message::{NONCE_LEN, header, open, same, seal};
 use super::natt::{self, NatT};
@@ -194,13 +195,14 @@ impl Endpoint {
         Ok(())
     }
 
-    /// `--> HDR*, IDii, HASH_I`, from port 4500 if there is a NAT (RFC 3947 §4).
+    /// `--> HDR*, IDii, HASH_I [, N(INITIAL-CONTACT)]`, from port 4500 if there is a NAT (RFC 3947 §4).
     pub(crate) fn main_send_i3(
         &mut self,
         serial: Serial,
         was: AfterMr2,
         done: CryptoResult,
     ) -> Result<(), Fail> {
+        let first_contact = self.is_first_contact(serial);
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let (Some(suite), Some(c)) = (sa.suite, self.conns.get(sa.conn)) else { return Ok(()) };
         let Some(psk) = secrets_for(c, sa.remote.ip(), &*self.secrets).into_iter().next() else {
@@ -226,6 +228,9 @@ impl Endpoint {
             keymat::hash_i(alg, &skeyid, &i2.g_xi, &was.g_xr, &sa.icookie, &sa.rcookie, &i2.sa_i, &id_b)?;
         let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
         w.payload(Kind::Id, &id_b).payload(Kind::Hash, &hash_i);
+        if first_contact {
+            w.payload(Kind::Notify, &initial_contact(sa));
+        }
         let message = seal(w, suite, &cipher_key, &mut iv)?;
         sa.state = Phase1::MainI3(Box::new(MainI3 {
             sa_i: i2.sa_i,
