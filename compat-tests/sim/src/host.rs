@@ -104,6 +104,7 @@ impl Host {
             setup: SetupSpec { limits, ..setup },
             vendor_id: b"OEsimulated1".to_vec(),
             kernel_name: "noklips",
+            updown_always: false,
             entropy: Box::new(Entropy::new(seed, 2 * number)),
             secrets: Box::new(keys),
         });

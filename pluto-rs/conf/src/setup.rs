@@ -60,7 +60,7 @@ pub struct SetupSection {
     pub secretsfile: Option<PathBuf>,
     /// `ipsecdir=`.
     pub ipsecdir: Option<PathBuf>,
-    /// Every keyword that is set, canonical name and value as written, in the order of the file.
+    /// Every keyword that is set, canonical name and value (`yes` for `On`), in the order of the file.
     pub given: Vec<(&'static str, String)>,
 }
 
@@ -244,6 +244,6 @@ fn set(setup: &mut SetupSection, p: &Param, notes: &mut Vec<Diagnostic>) -> Resu
         _ => return Ok(()),
     }
     debug_assert!(keyword.kind != Kind::Append);
-    setup.given.push((keyword.name, p.value.clone()));
+    setup.given.push((keyword.name, values::canonical(keyword.kind, &p.value)));
     Ok(())
 }

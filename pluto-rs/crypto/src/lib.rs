@@ -11,6 +11,7 @@ pub mod dh;
 mod digest;
 pub mod error;
 pub mod keymat;
+pub mod rsa;
 
 pub use digest::{hash, hmac};
 pub use error::CryptoError;

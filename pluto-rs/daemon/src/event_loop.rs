@@ -128,6 +128,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         setup: options.setup.clone(),
         vendor_id: vendor_id().into_bytes(),
         kernel_name: kernel.name(),
+        updown_always: ipsec_updown::Settings::new(&[]).is_ok_and(|s| !s.are_empty()),
         entropy: Box::new(OsEntropy::default()),
         secrets: Box::new(secrets::Secrets(Vec::new())),
     });

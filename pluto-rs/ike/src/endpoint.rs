@@ -18,7 +18,7 @@ use crate::io::{
     PskLookup, UpdownToken,
 };
 use crate::limits::{Counters, HalfOpen};
-use crate::sa::{ChildSa, Phase1, Phase2, Role, Serial};
+use crate::sa::{ChildSa, Phase1, Phase2, Serial};
 use crate::spd::Spd;
 use crate::table::{ChildTable, IkeTable};
 use crate::timer::{TimerKind, TimerQueue};
@@ -35,6 +35,8 @@ pub struct EndpointConfig {
     pub vendor_id: Vec<u8>,
     /// Words of the first status line: `netkey`, `noklips`.
     pub kernel_name: &'static str,
+    /// Whether the built-in updown script has work even for conns that ask nothing of it.
+    pub updown_always: bool,
     /// Randomness.
     pub entropy: Box<dyn EntropySource>,
     /// Pre-shared keys.
@@ -55,6 +57,7 @@ pub struct Endpoint {
     pub(crate) setup: SetupSpec,
     pub(crate) vendor_id: Vec<u8>,
     pub(crate) kernel_name: &'static str,
+    pub(crate) updown_always: bool,
     entropy: Box<dyn EntropySource>,
     pub(crate) secrets: Box<dyn PskLookup>,
     pub(crate) now: Now,
@@ -109,6 +112,7 @@ impl Endpoint {
             setup: cfg.setup,
             vendor_id: cfg.vendor_id,
             kernel_name: cfg.kernel_name,
+            updown_always: cfg.updown_always,
             entropy: cfg.entropy,
             secrets: cfg.secrets,
             now: Now::default(),
@@ -353,13 +357,21 @@ impl Endpoint {
         let Some(sa) = self.ikes.remove(&serial) else { return };
         self.by_cookies.remove(&(sa.icookie, sa.rcookie));
         self.by_icookie.remove(&sa.icookie);
-        if sa.role == Role::Responder && !matches!(sa.state, Phase1::Up(_)) {
-            self.leave_half_open(sa.remote.ip());
+        if let Some(peer) = sa.half_open {
+            self.leave_half_open(peer);
         }
         if let Some(c) = self.conns.get_mut(sa.conn).filter(|c| c.newest_ike == Some(serial)) {
             c.newest_ike = None;
         }
         self.conn_unref(sa.conn);
+    }
+
+    /// A responder is no longer half-open.
+    pub(crate) fn opened(&mut self, serial: Serial) {
+        self.half_open.proved(serial);
+        if let Some(peer) = self.ikes.get_mut(&serial).and_then(|s| s.half_open.take()) {
+            self.leave_half_open(peer);
+        }
     }
 
     /// The first message of a responder need no longer be known.

@@ -72,8 +72,15 @@ impl Endpoint {
 
     /// `STATE_X: story`, with extra text for established ones.
     pub(crate) fn log_state(&mut self, serial: Serial, to: StateName, extra: &str) {
-        let done =
-            matches!(to, StateName::MainI4 | StateName::MainR3 | StateName::QuickI2 | StateName::QuickR2);
+        let done = matches!(
+            to,
+            StateName::MainI4
+                | StateName::MainR3
+                | StateName::AggrI2
+                | StateName::AggrR2
+                | StateName::QuickI2
+                | StateName::QuickR2
+        );
         let text = format!("{}: {}{extra}", to.label(), to.story());
         self.log_sa(serial, if done { rc::SUCCESS } else { to.code() }, &text);
     }

@@ -16,6 +16,7 @@ use crate::conn::ConnId;
 use crate::io::ClientId;
 use crate::spd::{Flow, Slot};
 use crate::v1::AfterQi1;
+use crate::v1::auth_method::AuthMethod;
 use crate::v1::fragment::Sending;
 use crate::v1::natt::NatT;
 use crate::wire::Cookie;
@@ -46,10 +47,14 @@ pub(crate) enum Phase1 {
     MainI2(Box<MainI2>),
     /// Sent MI3, expecting MR3.
     MainI3(Box<MainI3>),
+    /// Our public value is being made, or AI1 was sent; expecting AR1.
+    AggrI1(Box<AggrI1>),
+    /// Sent AR1, expecting AI2.
+    AggrR1(Box<AggrR1>),
     /// Sent MR1, expecting MI2.
     MainR1 { sa_i: Vec<u8> },
     /// Sent MR2, expecting MI3.
-    MainR2(Box<MainR2>),
+    MainR2(Box<Exchanged>),
     /// A worker computes; the state to come is known by name.
     Suspended(StateName),
     /// Established.
@@ -64,25 +69,64 @@ pub(crate) struct MainI2 {
     pub ni: Vec<u8>,
 }
 
+/// What both ends have said in phase 1 and the secret that came of it: all that keys and proofs are made of.
 #[derive(Debug)]
-pub(crate) struct MainI3 {
-    pub sa_i: Vec<u8>,
-    pub g_xi: Vec<u8>,
-    pub g_xr: Vec<u8>,
-    pub skeyid: SecretBytes,
-    pub keys: PhaseOneKeys,
-    pub cipher_key: SecretBytes,
-    pub iv: Vec<u8>,
-}
-
-#[derive(Debug)]
-pub(crate) struct MainR2 {
+pub(crate) struct Exchanged {
+    /// Body of the initiator's SA payload.
     pub sa_i: Vec<u8>,
     pub g_xi: Vec<u8>,
     pub g_xr: Vec<u8>,
     pub ni: Vec<u8>,
     pub nr: Vec<u8>,
+    /// g^xy.
     pub shared: SecretBytes,
+}
+
+/// What is derived from it.
+#[derive(Debug)]
+pub(crate) struct Phase1Keys {
+    pub skeyid: SecretBytes,
+    pub keys: PhaseOneKeys,
+    pub cipher_key: SecretBytes,
+    /// Of the next message.
+    pub iv: Vec<u8>,
+}
+
+impl Phase1Keys {
+    /// Both ends have proved themselves; `final_reply` is what a responder sent last.
+    pub(crate) fn up(self, final_reply: Vec<u8>) -> Phase1 {
+        Phase1::Up(Box::new(Up {
+            keys: self.keys,
+            cipher_key: self.cipher_key,
+            last_block: self.iv,
+            final_reply,
+        }))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct MainI3 {
+    pub x: Exchanged,
+    pub keys: Phase1Keys,
+}
+
+/// What was sent in AI1.
+#[derive(Debug)]
+pub(crate) struct AggrI1 {
+    pub sa_i: Vec<u8>,
+    pub secret: SecretBytes,
+    pub g_xi: Vec<u8>,
+    pub ni: Vec<u8>,
+    pub id_b: Vec<u8>,
+}
+
+/// What was sent in AR1, and whom the peer says it is.
+#[derive(Debug)]
+pub(crate) struct AggrR1 {
+    pub x: Exchanged,
+    pub keys: Phase1Keys,
+    pub id_b: Vec<u8>,
+    pub id: ipsec_types::Id,
 }
 
 /// Keys of an established IKE SA.
@@ -107,6 +151,11 @@ pub(crate) enum StateName {
     MainI3,
     MainR3,
     MainI4,
+    AggrR0,
+    AggrI1,
+    AggrR1,
+    AggrI2,
+    AggrR2,
     QuickR0,
     QuickI1,
     QuickR1,
@@ -126,6 +175,11 @@ impl StateName {
             StateName::MainI3 => "STATE_MAIN_I3",
             StateName::MainR3 => "STATE_MAIN_R3",
             StateName::MainI4 => "STATE_MAIN_I4",
+            StateName::AggrR0 => "STATE_AGGR_R0",
+            StateName::AggrI1 => "STATE_AGGR_I1",
+            StateName::AggrR1 => "STATE_AGGR_R1",
+            StateName::AggrI2 => "STATE_AGGR_I2",
+            StateName::AggrR2 => "STATE_AGGR_R2",
             StateName::QuickR0 => "STATE_QUICK_R0",
             StateName::QuickI1 => "STATE_QUICK_I1",
             StateName::QuickR1 => "STATE_QUICK_R1",
@@ -145,6 +199,11 @@ impl StateName {
             StateName::MainI3 => "sent MI3, expecting MR3",
             StateName::MainR3 => "sent MR3, ISAKMP SA established",
             StateName::MainI4 => "ISAKMP SA established",
+            StateName::AggrR0 => "expecting AI1",
+            StateName::AggrI1 => "sent AI1, expecting AR1",
+            StateName::AggrR1 => "sent AR1, expecting AI2",
+            StateName::AggrI2 => "sent AI2, ISAKMP SA established",
+            StateName::AggrR2 => "ISAKMP SA established",
             StateName::QuickR0 => "expecting QI1",
             StateName::QuickI1 => "sent QI1, expecting QR1",
             StateName::QuickR1 => "sent QR1, inbound IPsec SA installed, expecting QI2",
@@ -164,6 +223,11 @@ impl StateName {
             StateName::MainI3 => 108,
             StateName::MainR3 => 109,
             StateName::MainI4 => 110,
+            StateName::AggrR0 => 111,
+            StateName::AggrI1 => 112,
+            StateName::AggrR1 => 113,
+            StateName::AggrI2 => 114,
+            StateName::AggrR2 => 115,
             StateName::QuickR0 => 116,
             StateName::QuickI1 => 117,
             StateName::QuickR1 => 118,
@@ -184,6 +248,10 @@ pub(crate) struct IkeSa {
     pub remote: SocketAddr,
     pub state: Phase1,
     pub suite: Option<IkeSuite>,
+    /// Made in Aggressive Mode.
+    pub aggressive: bool,
+    /// Chosen together with the suite.
+    pub auth: AuthMethod,
     /// Seconds, the smaller of ours and the negotiated one.
     pub lifetime: u32,
     pub natt: NatT,
@@ -208,6 +276,8 @@ pub(crate) struct IkeSa {
     /// Conns whose Quick Mode waits for this SA.
     pub pending: Vec<ConnId>,
     pub dpd: Dpd,
+    /// The address under which it counts as half-open.
+    pub half_open: Option<IpAddr>,
     /// Where the first message came from, for the index of first messages.
     pub first_from: Option<SocketAddr>,
     /// Quick Modes under way.
@@ -225,6 +295,49 @@ pub(crate) struct Dpd {
 }
 
 impl IkeSa {
+    /// One that has just begun, with its first state.
+    pub(crate) fn new(
+        conn: ConnId,
+        role: Role,
+        (icookie, rcookie): (Cookie, Cookie),
+        local: SocketAddr,
+        remote: SocketAddr,
+        state: Phase1,
+    ) -> Self {
+        IkeSa {
+            conn,
+            role,
+            icookie,
+            rcookie,
+            local,
+            remote,
+            state,
+            suite: None,
+            aggressive: false,
+            auth: AuthMethod::Psk,
+            lifetime: 0,
+            natt: NatT::default(),
+            peer_nat_d: None,
+            fragments: Sending::default(),
+            peer_dpd: false,
+            looks_like: None,
+            last_received: None,
+            last_sent: Vec::new(),
+            retransmits: 0,
+            tries: 0,
+            answered_duplicates: 0,
+            malformed_sent: 0,
+            used_msgids: VecDeque::new(),
+            informational_msgids: VecDeque::new(),
+            whack: None,
+            pending: Vec::new(),
+            dpd: Dpd::default(),
+            half_open: None,
+            first_from: None,
+            open_children: Vec::new(),
+        }
+    }
+
     pub(crate) fn name(&self) -> StateName {
         match (&self.state, self.role) {
             (Phase1::MainI1 { .. }, _) => StateName::MainI1,
@@ -233,6 +346,10 @@ impl IkeSa {
             (Phase1::MainR1 { .. }, _) => StateName::MainR1,
             (Phase1::MainR2(_), _) => StateName::MainR2,
             (Phase1::Suspended(name), _) => *name,
+            (Phase1::AggrI1(_), _) => StateName::AggrI1,
+            (Phase1::AggrR1(_), _) => StateName::AggrR1,
+            (Phase1::Up(_), Role::Initiator) if self.aggressive => StateName::AggrI2,
+            (Phase1::Up(_), Role::Responder) if self.aggressive => StateName::AggrR2,
             (Phase1::Up(_), Role::Initiator) => StateName::MainI4,
             (Phase1::Up(_), Role::Responder) => StateName::MainR3,
         }

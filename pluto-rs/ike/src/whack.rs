@@ -103,13 +103,6 @@ impl Endpoint {
         if matches!(spec.left.host, HostSpec::Any) && matches!(spec.right.host, HostSpec::Any) {
             return refuse(self, rc::ORIENT, format!("\"{name}\": both ends are %any, conn not loaded"));
         }
-        if spec.aggressive {
-            return refuse(
-                self,
-                rc::NOALGO,
-                format!("\"{name}\": Aggressive Mode is not supported; remove aggrmode=yes, conn not loaded"),
-            );
-        }
         if spec.phase2 == Phase2::AhEsp {
             let text = format!(
                 "\"{name}\": AH around ESP is not supported; use phase2=esp or phase2=ah, conn not loaded"

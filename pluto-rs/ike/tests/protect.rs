@@ -63,6 +63,7 @@ fn engine() -> Endpoint {
         setup: SetupSpec::default(),
         vendor_id: Vec::new(),
         kernel_name: "noklips",
+        updown_always: false,
         entropy: Box::new(Zero),
         secrets: Box::new(Zero),
     });

@@ -71,6 +71,8 @@ pub mod rc {
     pub const INTERNALERR: u8 = 32;
     /// No usable algorithm.
     pub const NOALGO: u8 = 34;
+    /// Aggressive Mode needs `ike=`.
+    pub const AGGRALGO: u8 = 36;
     /// Cannot go on.
     pub const FATAL: u8 = 37;
     /// First of the state codes.

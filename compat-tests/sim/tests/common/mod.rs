@@ -41,8 +41,13 @@ pub(crate) struct Script {
 
 /// The one transform the server takes.
 pub(crate) fn ike_attrs() -> Vec<u8> {
+    ike_attrs_of(19, 1)
+}
+
+/// The same with another group and authentication method.
+pub(crate) fn ike_attrs_of(group: u32, method: u32) -> Vec<u8> {
     let mut a = Vec::new();
-    for (kind, value) in [(1, 7), (2, 2), (3, 1), (4, 19), (14, 128), (11, 1), (12, 3600)] {
+    for (kind, value) in [(1, 7), (2, 2), (3, method), (4, group), (14, 128), (11, 1), (12, 3600)] {
         attr::emit(kind, value, &mut a);
     }
     a
@@ -83,6 +88,11 @@ impl Script {
             secret,
             ni: vec![number; 16],
         }
+    }
+
+    /// Our public value.
+    pub(crate) fn g_xi(&self) -> Vec<u8> {
+        self.g_xi.clone()
     }
 
     pub(crate) fn header(&self, exchange: Exchange, msgid: u32) -> Header {

@@ -7,18 +7,26 @@ use ipsec_types::Id;
 use ipsec_types::conn::HostSpec;
 use ipsec_types::whack::rc;
 
-use super::{Fail, select};
+use super::auth_method::methods;
+use super::{Fail, phase1, select};
 use crate::Endpoint;
-use crate::conn::{ConnId, ConnKind};
-use crate::sa::Serial;
+use crate::conn::{ConnId, ConnKind, Connection};
+use crate::sa::{Role, Serial};
+use crate::wire::SaPayload;
 use crate::wire::notify::NotifyType;
 
 impl Endpoint {
-    /// The best conn for a stranger's first message, before anything is kept of it.
+    /// The best conn for a stranger's first Main Mode message, before anything is kept of it. One with `aggrmode=yes`
+    /// takes Main Mode too, which is the better one, where no other does.
     pub(super) fn conn_for_stranger(&mut self, local: SocketAddr, remote: SocketAddr) -> Option<ConnId> {
         let candidates = self.conns.for_peer(local.ip(), remote.ip());
-        let found =
-            candidates.iter().copied().find(|id| self.conns.get(*id).is_some_and(|c| c.spec.authby.psk));
+        let fits = |aggressive: bool| {
+            let fits = move |c: &Connection| {
+                c.spec.aggressive == aggressive && !methods(c, Role::Responder).is_empty()
+            };
+            candidates.iter().copied().find(|id| self.conns.get(*id).is_some_and(fits))
+        };
+        let found = fits(false).or_else(|| fits(true));
         match (found, candidates.first()) {
             (Some(id), _) => return Some(id),
             (None, Some(_)) => {
@@ -37,6 +45,34 @@ impl Endpoint {
         None
     }
 
+    /// The best conn for a stranger's Aggressive Mode: it must ask for that, and name this peer or nobody.
+    pub(super) fn conn_for_aggressive(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        id: &Id,
+        offer: &SaPayload<'_>,
+    ) -> Option<ConnId> {
+        let fits = |c: &Connection| {
+            c.spec.aggressive && !methods(c, Role::Responder).is_empty() && c.wanted_id().matches(id)
+        };
+        let candidates = self.conns.for_peer(local.ip(), remote.ip());
+        let fitting = candidates.iter().copied().filter(|c| self.conns.get(*c).is_some_and(fits));
+        let takes = |c: &Connection| phase1::choose(offer, &c.spec, &methods(c, Role::Responder)).is_ok();
+        let rank = |c: &ConnId| self.conns.get(*c).map(|c| (select::wildcards(&c.wanted_id()), !takes(c)));
+        let found = fitting.min_by_key(rank);
+        if found.is_none() {
+            let allowed = |c: &ConnId| self.conns.get(*c).is_some_and(|c| c.spec.aggressive);
+            let why = match candidates.iter().any(allowed) {
+                true => format!("but there is no suitable connection for peer '{id}'"),
+                false => "but no connection has been authorized with policy=AGGRESSIVE (aggrmode=yes)".into(),
+            };
+            let text = format!("initial Aggressive Mode message received on {local} {why}");
+            self.log_packet(remote, &text);
+        }
+        found
+    }
+
     /// A template gets an instance for this peer; the answer also says whether the peer was known before.
     pub(super) fn conn_for_first_message(
         &mut self,
@@ -53,21 +89,24 @@ impl Endpoint {
         }
     }
 
+    /// `Main mode peer ID is ID_FQDN: '@west'`.
+    pub(super) fn log_peer_id(&mut self, serial: Serial, id: &Id) {
+        let aggressive = self.ikes.get(&serial).is_some_and(|s| s.aggressive);
+        let mode = if aggressive { "Aggressive" } else { "Main" };
+        self.log_sa(serial, rc::LOG, &format!("{mode} mode peer ID is {}: '{id}'", id.type_name()));
+    }
+
     /// Is this peer allowed on the conn it came to; or on another one (Openswan's `refine_host_connection`)?
     pub(super) fn accept_identity(&mut self, serial: Serial, id: &Id) -> Result<ConnId, Fail> {
-        let text =
-            format!("Main mode peer ID is {}: '{}'", id.type_name(), id.to_string().trim_start_matches('@'));
-        let text = if matches!(id, Id::Fqdn(_)) {
-            format!("Main mode peer ID is {}: '{id}'", id.type_name())
-        } else {
-            text
-        };
-        self.log_sa(serial, rc::LOG, &text);
-        let Some((conn, local, remote)) = self.ikes.get(&serial).map(|s| (s.conn, s.local, s.remote)) else {
-            return Err(Fail::fatal("the ISAKMP SA is gone"));
-        };
+        let Some(sa) = self.ikes.get(&serial) else { return Err(Fail::fatal("the ISAKMP SA is gone")) };
+        let (conn, local, remote) = (sa.conn, sa.local, sa.remote);
+        let (auth, role, aggressive) = (sa.auth, sa.role, sa.aggressive);
         let fits = |e: &Endpoint, c: ConnId| {
-            e.conns.get(c).is_some_and(|c| c.spec.authby.psk && c.wanted_id().matches(id))
+            e.conns.get(c).is_some_and(|c| {
+                methods(c, role).contains(&auth)
+                    && (c.spec.aggressive || !aggressive)
+                    && c.wanted_id().matches(id)
+            })
         };
         let template = self.conns.get(conn).and_then(|c| c.template);
         // What was found by address alone stays if it names the peer; else a conn that names him is better.

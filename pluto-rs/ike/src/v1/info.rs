@@ -26,12 +26,6 @@ use crate::wire::{Exchange, Header, MessageWriter};
 /// Message IDs remembered per IKE SA.
 const MSGIDS: usize = 256;
 
-/// INITIAL-CONTACT (RFC 2407 §4.6.3.3).
-pub(crate) fn initial_contact(sa: &IkeSa) -> Vec<u8> {
-    let spi = [sa.icookie, sa.rcookie].concat();
-    emit_notification(NotifyType::InitialContact, PROTO_ISAKMP, &spi, &[])
-}
-
 fn is_probe(p: &Payload<'_>) -> bool {
     p.kind == Kind::Notify && Notification::parse(p.body).is_ok_and(|n| n.kind == NotifyType::RUThere)
 }
@@ -235,17 +229,22 @@ impl Endpoint {
         }
     }
 
-    /// Whether the peer should forget what it has of us: `initial-contact=` is on, and we know of nothing between us,
-    /// neither of an SA nor of one that the peer is beginning while we call.
-    pub(crate) fn is_first_contact(&self, ike: Serial) -> bool {
-        let Some(c) = self.ikes.get(&ike).and_then(|s| self.conns.get(s.conn)) else { return false };
-        let busy = |id: &ConnId| {
-            let begun = |s: &Serial| {
-                *s != ike && self.ikes.get(s).is_some_and(|s| s.up().is_some() || s.role == Role::Responder)
-            };
+    /// INITIAL-CONTACT in our last message of phase 1, if `initial-contact=` is on and we have nothing else with that peer,
+    /// not even an SA that it is beginning while we call.
+    pub(super) fn add_initial_contact(&self, w: &mut MessageWriter, sa: &IkeSa) {
+        let Some(c) = self.conns.get(sa.conn).filter(|c| c.spec.initial_contact) else { return };
+        let begun = |s: &Serial| {
+            let other = self.ikes.get(s).filter(|s| s.icookie != sa.icookie);
+            other.is_some_and(|s| s.up().is_some() || s.role == Role::Responder)
+        };
+        let known = |id: &ConnId| {
             self.conns.get(*id).is_some_and(|c| c.up_children > 0) || self.ikes.of_conn(*id).iter().any(begun)
         };
-        c.spec.initial_contact && c.peer.is_some_and(|p| !self.conns.with_peer(p).iter().any(busy))
+        if c.peer.is_some_and(|p| !self.conns.with_peer(p).iter().any(known)) {
+            let spi = [sa.icookie, sa.rcookie].concat();
+            let body = emit_notification(NotifyType::InitialContact, PROTO_ISAKMP, &spi, &[]);
+            w.payload(Kind::Notify, &body);
+        }
     }
 
     // ---- sending ----

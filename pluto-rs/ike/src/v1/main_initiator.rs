@@ -1,22 +1,19 @@
 //! Main Mode as initiator (RFC 2409 §5.4); the messages are drawn in `main_responder`.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use ipsec_crypto::{dh, keymat};
+use ipsec_crypto::dh;
 use ipsec_types::whack::rc;
 use ipsec_types::{Id, SecretBytes};
 
-use super::fragment::Sending;
-use super::info::initial_contact;
+use super::auth_method::methods;
 use super::main_responder::{key_and_nonce, says_initial_contact};
-use super::message::{NONCE_LEN, header, open, same, seal};
-use super::natt::{self, NatT};
-use super::{Continuation, Fail, phase1};
+use super::message::{NONCE_LEN, header, open, seal};
+use super::{Continuation, Fail, authenticate, natt, phase1};
 use crate::Endpoint;
-use crate::conn::{ConnId, secrets_for};
+use crate::conn::ConnId;
 use crate::io::{ClientId, CryptoJob, CryptoResult};
-use crate::sa::{Dpd, IkeSa, MainI2, MainI3, Phase1, Role, Serial, StateName, Up};
+use crate::sa::{Exchanged, IkeSa, MainI2, MainI3, Phase1, Role, Serial, StateName};
 use crate::wire::ident::{self, IdPayload};
 use crate::wire::notify::NotifyType;
 use crate::wire::payload::Kind;
@@ -45,43 +42,21 @@ impl Endpoint {
         tries: u32,
         replaces: Option<Serial>,
     ) -> Option<Serial> {
+        let serial = self.new_serial();
+        let cookies = (self.random(), [0; 8]);
         let c = self.conns.get(conn)?;
         let (local, remote) = (c.our_addr()?, c.peer?);
-        let sa_i = phase1::offer(&c.spec);
-        let (lifetime, spec) = (c.spec.ike_lifetime, c.spec.clone());
-        let serial = self.new_serial();
-        let sa = IkeSa {
-            conn,
-            role: Role::Initiator,
-            icookie: self.random(),
-            rcookie: [0; 8],
-            local: SocketAddr::new(local, 500),
-            remote: SocketAddr::new(remote, 500),
-            state: Phase1::MainI1 { sa_i: sa_i.clone() },
-            suite: None,
-            lifetime,
-            natt: NatT::default(),
-            peer_nat_d: None,
-            fragments: Sending::default(),
-            peer_dpd: false,
-            looks_like: None,
-            last_received: None,
-            last_sent: Vec::new(),
-            retransmits: 0,
-            tries,
-            answered_duplicates: 0,
-            malformed_sent: 0,
-            used_msgids: VecDeque::new(),
-            informational_msgids: VecDeque::new(),
-            whack,
-            pending,
-            dpd: Dpd::default(),
-            first_from: None,
-            open_children: Vec::new(),
-        };
+        let sa_i = phase1::offer(&c.spec, &methods(c, Role::Initiator));
+        let (local, remote) = (SocketAddr::new(local, 500), SocketAddr::new(remote, 500));
+        let first = Phase1::MainI1 { sa_i: sa_i.clone() };
+        let mut sa = IkeSa::new(conn, Role::Initiator, cookies, local, remote, first);
+        sa.lifetime = c.spec.ike_lifetime;
+        sa.tries = tries;
+        sa.whack = whack;
+        sa.pending = pending;
         let mut w = MessageWriter::new(header(&sa, Exchange::Main, 0));
         w.payload(Kind::Sa, &sa_i);
-        self.offer_vendor_ids(&mut w, &spec);
+        self.offer_vendor_ids(&mut w, c);
         self.by_icookie.insert(sa.icookie, serial);
         self.ikes.insert(serial, sa);
         self.conn_ref(conn);
@@ -111,7 +86,7 @@ impl Endpoint {
         }
         let mut ours = (*spec).clone();
         ours.ike = phase1::offered(&spec);
-        let (_, _, chosen) = phase1::choose(&sa_r, &ours).map_err(|why| {
+        let (_, _, chosen) = phase1::choose(&sa_r, &ours, &methods(c, sa.role)).map_err(|why| {
             Fail::ignore(format!("the responder chose what we did not offer: {}", why.join("; ")))
         })?;
         let secret = SecretBytes::new(self.random_vec(dh::secret_len(chosen.suite.group)));
@@ -122,6 +97,7 @@ impl Endpoint {
         };
         sa.rcookie = h.rcookie;
         sa.suite = Some(chosen.suite);
+        sa.auth = chosen.auth;
         sa.lifetime = chosen.life.map_or(sa.lifetime, |l| l.min(sa.lifetime));
         let (icookie, rcookie) = (sa.icookie, sa.rcookie);
         self.by_icookie.remove(&icookie);
@@ -175,7 +151,7 @@ impl Endpoint {
         let Some(suite) = sa.suite else { return Ok(()) };
         let (g_xr, nr) = key_and_nonce(&chain, suite.group.public_len())?;
         let wish = self.conns.get(sa.conn).map(|c| natt::Wish::from(&*c.spec)).unwrap_or_default();
-        let (natt, text) = natt::detect(sa, suite.hash, &chain, wish)?;
+        let (natt, text) = natt::detect(sa, suite.hash, &chain, wish, (sa.local, sa.remote))?;
         sa.natt = natt;
         let Phase1::MainI2(i2) = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainI2))
         else {
@@ -202,45 +178,36 @@ impl Endpoint {
         was: AfterMr2,
         done: CryptoResult,
     ) -> Result<(), Fail> {
-        let first_contact = self.is_first_contact(serial);
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
-        let (Some(suite), Some(c)) = (sa.suite, self.conns.get(sa.conn)) else { return Ok(()) };
-        let Some(psk) = secrets_for(c, sa.remote.ip(), &*self.secrets).into_iter().next() else {
-            let him = c.wanted_id();
-            return Err(Fail::fatal(format!(
-                "Can't authenticate: no preshared key found for `{}' and `{him}'.  Attribute \
-                 OAKLEY_AUTHENTICATION_METHOD",
-                c.our_id()
-            )));
-        };
         if sa.natt.detected() {
             sa.local.set_port(4500);
             sa.remote.set_port(4500);
             sa.natt.floated = true;
         }
-        let (i2, alg) = (was.i2, suite.hash);
-        let skeyid = keymat::skeyid_psk(alg, &psk, &i2.ni, &was.nr)?;
-        let keys = keymat::PhaseOneKeys::derive(alg, &skeyid, &done.shared, &sa.icookie, &sa.rcookie)?;
-        let cipher_key = keymat::cipher_key(suite.cipher, alg, &keys.e)?;
-        let mut iv = keymat::phase1_iv(alg, &i2.g_xi, &was.g_xr, suite.cipher.block_len())?;
-        let id_b = ident::emit(&c.our_id(), 0, 0);
-        let hash_i =
-            keymat::hash_i(alg, &skeyid, &i2.g_xi, &was.g_xr, &sa.icookie, &sa.rcookie, &i2.sa_i, &id_b)?;
-        let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
-        w.payload(Kind::Id, &id_b).payload(Kind::Hash, &hash_i);
-        if first_contact {
-            w.payload(Kind::Notify, &initial_contact(sa));
-        }
-        let message = seal(w, suite, &cipher_key, &mut iv)?;
-        sa.state = Phase1::MainI3(Box::new(MainI3 {
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
+        let (Some(suite), Some(c)) = (sa.suite, self.conns.get(sa.conn)) else { return Ok(()) };
+        let Some(psk) = self.psk_candidates(sa, c).into_iter().next() else {
+            return Err(Fail::fatal(authenticate::no_psk(c, &c.wanted_id())));
+        };
+        let i2 = was.i2;
+        let x = Exchanged {
             sa_i: i2.sa_i,
             g_xi: i2.g_xi,
             g_xr: was.g_xr,
-            skeyid,
-            keys,
-            cipher_key,
-            iv,
-        }));
+            ni: i2.ni,
+            nr: was.nr,
+            shared: done.shared,
+        };
+        let mut keys = authenticate::derive_keys(sa, &x, Some(&psk))?;
+        let id_b = ident::emit(&c.our_id(), 0, 0);
+        let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
+        w.payload(Kind::Id, &id_b);
+        self.add_proof(&mut w, sa, &x, &keys.skeyid, &id_b)?;
+        self.add_initial_contact(&mut w, sa);
+        let message = seal(w, suite, &keys.cipher_key, &mut keys.iv)?;
+        if let Some(sa) = self.ikes.get_mut(&serial) {
+            sa.state = Phase1::MainI3(Box::new(MainI3 { x, keys }));
+        }
         self.log_transition(serial, StateName::MainI2, StateName::MainI3);
         self.send_phase1(serial, message);
         self.log_state(serial, StateName::MainI3, "");
@@ -255,8 +222,8 @@ impl Endpoint {
         }
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         let (Phase1::MainI3(i3), Some(suite)) = (&sa.state, sa.suite) else { return Ok(()) };
-        let mut iv = i3.iv.clone();
-        let plain = open(body, suite, &i3.cipher_key, &mut iv)?;
+        let mut iv = i3.keys.iv.clone();
+        let plain = open(body, suite, &i3.keys.cipher_key, &mut iv)?;
         let malformed = |text: String| {
             Fail {
             text: vec![
@@ -268,25 +235,15 @@ impl Endpoint {
         }
         };
         let chain = self.chain(h.next, &plain).map_err(|e| malformed(e.to_string()))?;
-        let (Some(id_b), Some(hash_r)) = (chain.first(Kind::Id), chain.first(Kind::Hash)) else {
+        let (Some(id_b), Some(_)) = (chain.first(Kind::Id), chain.first(Kind::Hash)) else {
             return Err(malformed("message is missing payload(s) ID or HASH".into()));
         };
-        let want = keymat::hash_r(
-            suite.hash,
-            &i3.skeyid,
-            &i3.g_xr,
-            &i3.g_xi,
-            &sa.rcookie,
-            &sa.icookie,
-            &i3.sa_i,
-            id_b,
-        )?;
-        if !same(&want, hash_r) {
+        if !self.check_proof(&chain, sa, &i3.x, &i3.keys.skeyid, id_b)? {
             return Err(Fail::ignore("received Hash Payload does not match computed value"));
         }
         let id = IdPayload::parse(id_b)?.identity()?;
         let wanted = self.conns.get(sa.conn).map_or(Id::None, |c| c.wanted_id());
-        self.log_sa(serial, rc::LOG, &format!("Main mode peer ID is {}: '{id}'", id.type_name()));
+        self.log_peer_id(serial, &id);
         if !wanted.matches(&id) {
             return Err(Fail::refuse(
                 NotifyType::InvalidIdInformation,
@@ -299,12 +256,9 @@ impl Endpoint {
         else {
             return Ok(());
         };
-        sa.state = Phase1::Up(Box::new(Up {
-            keys: i3.keys,
-            cipher_key: i3.cipher_key,
-            last_block: iv,
-            final_reply: Vec::new(),
-        }));
+        let mut keys = i3.keys;
+        keys.iv = iv;
+        sa.state = keys.up(Vec::new());
         self.stop_retransmit(serial);
         self.log_transition(serial, StateName::MainI3, StateName::MainI4);
         self.ike_established(serial, initial_contact);

@@ -9,22 +9,19 @@
 //!  <-- HDR*, IDir, HASH_R                 MR3
 //! ```
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use ipsec_crypto::{dh, hash, keymat};
+use ipsec_crypto::{dh, hash};
 use ipsec_types::algo::HashAlg;
 use ipsec_types::whack::rc;
 use ipsec_types::{Id, SecretBytes};
 
-use super::fragment::Sending;
-use super::message::{NONCE_LEN, NONCE_RANGE, header, open, same, seal};
-use super::natt::{self, NatT};
-use super::{Continuation, Fail, phase1, refusal};
+use super::auth_method::methods;
+use super::message::{NONCE_LEN, NONCE_RANGE, header, open, seal};
+use super::{Continuation, Fail, authenticate, natt, phase1, refusal};
 use crate::Endpoint;
-use crate::conn::secrets_for;
 use crate::io::{CryptoJob, CryptoResult};
-use crate::sa::{Dpd, IkeSa, MainR2, Phase1, Role, Serial, StateName, Up};
+use crate::sa::{Exchanged, IkeSa, Phase1, Phase1Keys, Role, Serial, StateName};
 use crate::timer::TimerKind;
 use crate::wire::ident::{self, IdPayload};
 use crate::wire::notify::{Notification, NotifyType};
@@ -76,35 +73,13 @@ impl Endpoint {
             return self.leave_half_open(remote.ip());
         };
         let serial = self.new_serial();
-        let state = IkeSa {
-            conn,
-            role: Role::Responder,
-            icookie: h.icookie,
-            rcookie: self.random(),
-            local,
-            remote,
-            state: Phase1::MainR1 { sa_i: sa_body.to_vec() },
-            suite: None,
-            lifetime: 0,
-            natt: NatT { floated: local.port() != 500, ..NatT::default() },
-            peer_nat_d: None,
-            fragments: Sending::default(),
-            peer_dpd: false,
-            looks_like: None,
-            last_received: Some(digest),
-            last_sent: Vec::new(),
-            retransmits: 0,
-            tries: 0,
-            answered_duplicates: 0,
-            malformed_sent: 0,
-            used_msgids: VecDeque::new(),
-            informational_msgids: VecDeque::new(),
-            whack: None,
-            pending: Vec::new(),
-            dpd: Dpd::default(),
-            first_from: Some(remote),
-            open_children: Vec::new(),
-        };
+        let rcookie = self.random();
+        let first = Phase1::MainR1 { sa_i: sa_body.to_vec() };
+        let mut state = IkeSa::new(conn, Role::Responder, (h.icookie, rcookie), local, remote, first);
+        state.natt.floated = local.port() != 500;
+        state.half_open = Some(remote.ip());
+        state.last_received = Some(digest);
+        state.first_from = Some(remote);
         self.by_cookies.insert((state.icookie, state.rcookie), serial);
         self.by_first.insert((state.icookie, remote), serial);
         self.ikes.insert(serial, state);
@@ -126,41 +101,36 @@ impl Endpoint {
     fn main_send_r1(&mut self, serial: Serial, offer: &SaPayload<'_>) -> Result<(), Fail> {
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         let Some(c) = self.conns.get(sa.conn) else { return Ok(()) };
-        if secrets_for(c, sa.remote.ip(), &*self.secrets).is_empty() {
+        if self.psk_candidates(sa, c).is_empty() {
             let him = match c.wanted_id() {
                 Id::None => Id::Addr(sa.remote.ip()),
                 id => id,
             };
             return Err(Fail {
-                text: vec![
-                    format!(
-                        "Can't authenticate: no preshared key found for `{}' and `{him}'.  Attribute \
-                         OAKLEY_AUTHENTICATION_METHOD",
-                        c.our_id()
-                    ),
-                    "no acceptable Oakley Transform".into(),
-                ],
+                text: vec![authenticate::no_psk(c, &him), "no acceptable Oakley Transform".into()],
                 notify: Some(NotifyType::NoProposalChosen),
                 fatal: true,
             });
         }
-        let (proposal, transform, offered) = phase1::choose(offer, &c.spec).map_err(|why| Fail {
-            text: vec![format!(
-                "no acceptable Oakley Transform: {}",
-                refusal::of_phase1(offer, &c.spec, sa.looks_like, &why)
-            )],
-            notify: Some(NotifyType::NoProposalChosen),
-            fatal: true,
-        })?;
+        let (proposal, transform, offered) =
+            phase1::choose(offer, &c.spec, &methods(c, sa.role)).map_err(|why| Fail {
+                text: vec![format!(
+                    "no acceptable Oakley Transform: {}",
+                    refusal::of_phase1(offer, &c.spec, &methods(c, sa.role), sa.looks_like, &why)
+                )],
+                notify: Some(NotifyType::NoProposalChosen),
+                fatal: true,
+            })?;
         // With rekey=no the peer's lifetime is taken as it is.
         let own = if c.spec.rekey { c.spec.ike_lifetime } else { phase1::MAX_LIFE as u32 };
         let lifetime = offered.life.map_or(c.spec.ike_lifetime, |l| l.min(own));
         let answer = proposal.emit_choice(transform, &[]);
         let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
         w.payload(Kind::Sa, &answer);
-        self.answer_vendor_ids(&mut w, sa, &c.spec);
+        self.answer_vendor_ids(&mut w, sa, c);
         if let Some(sa) = self.ikes.get_mut(&serial) {
             sa.suite = Some(offered.suite);
+            sa.auth = offered.auth;
             sa.lifetime = lifetime;
         }
         self.log_transition(serial, StateName::MainR0, StateName::MainR1);
@@ -181,7 +151,7 @@ impl Endpoint {
         let Some(suite) = sa.suite else { return Ok(()) };
         let (g_xi, ni) = key_and_nonce(&chain, suite.group.public_len())?;
         let wish = self.conns.get(sa.conn).map(|c| natt::Wish::from(&*c.spec)).unwrap_or_default();
-        let (natt, text) = natt::detect(sa, suite.hash, &chain, wish)?;
+        let (natt, text) = natt::detect(sa, suite.hash, &chain, wish, (sa.local, sa.remote))?;
         sa.natt = natt;
         sa.peer_nat_d = natt.method.and_then(|m| chain.first(m.nat_d())).map(<[u8]>::to_vec);
         let Phase1::MainR1 { sa_i } = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainR1))
@@ -215,7 +185,7 @@ impl Endpoint {
             w.payload(kind, &body);
         }
         sa.peer_nat_d = None;
-        sa.state = Phase1::MainR2(Box::new(MainR2 {
+        sa.state = Phase1::MainR2(Box::new(Exchanged {
             sa_i: was.sa_i,
             g_xi: was.g_xi,
             g_xr: done.public,
@@ -244,15 +214,12 @@ impl Endpoint {
             return Err(Fail::ignore("packet rejected: should have been encrypted"));
         }
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
-        let (Phase1::MainR2(r2), Some(suite), Some(c)) = (&sa.state, sa.suite, self.conns.get(sa.conn))
-        else {
-            return Ok(());
-        };
+        let (Phase1::MainR2(x), Some(c)) = (&sa.state, self.conns.get(sa.conn)) else { return Ok(()) };
         // Every secret that fits equally well is tried; the hash tells which one the peer has.
         let mut defect = None;
         let mut found = None;
-        for psk in secrets_for(c, remote.ip(), &*self.secrets) {
-            match self.try_i3(sa, r2, suite.hash, &psk, h, body) {
+        for psk in self.psk_candidates(sa, c) {
+            match self.try_i3(sa, x, &psk, h, body) {
                 Ok(ok) => {
                     found = Some(ok);
                     break;
@@ -271,43 +238,33 @@ impl Endpoint {
                 fatal: false,
             });
         };
+        self.log_peer_id(serial, &i3.id);
         let conn = self.accept_identity(serial, &i3.id)?;
         let our_id = self.conns.get(conn).map_or(Id::None, |c| c.our_id());
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
-        let Phase1::MainR2(r2) = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainR2))
-        else {
+        let Phase1::MainR2(x) = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainR2)) else {
             return Ok(());
         };
         let moved = (sa.remote != remote)
             .then(|| format!("new NAT mapping for {serial}, was {}, now {remote}", sa.remote));
-        let counted_as = sa.remote.ip();
         (sa.remote, sa.local) = (remote, local);
         sa.natt.floated = local.port() != 500;
+        let Some(suite) = sa.suite else { return Ok(()) };
         let id_b = ident::emit(&our_id, 0, 0);
-        let hash_r = keymat::hash_r(
-            suite.hash,
-            &i3.skeyid,
-            &r2.g_xr,
-            &r2.g_xi,
-            &sa.rcookie,
-            &sa.icookie,
-            &r2.sa_i,
-            &id_b,
-        )?;
         let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
-        w.payload(Kind::Id, &id_b).payload(Kind::Hash, &hash_r);
-        let mut iv = i3.iv;
-        let message = seal(w, suite, &i3.cipher_key, &mut iv)?;
-        sa.state = Phase1::Up(Box::new(Up {
-            keys: i3.keys,
-            cipher_key: i3.cipher_key,
-            last_block: iv,
-            final_reply: message.clone(),
-        }));
+        w.payload(Kind::Id, &id_b);
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
+        self.add_proof(&mut w, sa, &x, &i3.keys.skeyid, &id_b)?;
+        let mut keys = i3.keys;
+        let message = seal(w, suite, &keys.cipher_key, &mut keys.iv)?;
+        let up = keys.up(message.clone());
+        if let Some(sa) = self.ikes.get_mut(&serial) {
+            sa.state = up;
+        }
         if let Some(text) = moved {
             self.log_sa(serial, rc::LOG, &text);
         }
-        self.leave_half_open(counted_as);
+        self.opened(serial);
         self.forget_first(serial);
         self.log_transition(serial, StateName::MainR2, StateName::MainR3);
         self.send_phase1(serial, message);
@@ -318,40 +275,30 @@ impl Endpoint {
     fn try_i3(
         &self,
         sa: &IkeSa,
-        r2: &MainR2,
-        alg: HashAlg,
+        x: &Exchanged,
         psk: &SecretBytes,
         h: &Header,
         body: &[u8],
     ) -> Result<TriedI3, String> {
         let suite = sa.suite.ok_or("no suite")?;
-        let e = |e: ipsec_crypto::CryptoError| e.to_string();
-        let skeyid = keymat::skeyid_psk(alg, psk, &r2.ni, &r2.nr).map_err(e)?;
-        let keys =
-            keymat::PhaseOneKeys::derive(alg, &skeyid, &r2.shared, &sa.icookie, &sa.rcookie).map_err(e)?;
-        let cipher_key = keymat::cipher_key(suite.cipher, alg, &keys.e).map_err(e)?;
-        let mut iv = keymat::phase1_iv(alg, &r2.g_xi, &r2.g_xr, suite.cipher.block_len()).map_err(e)?;
-        let plain = open(body, suite, &cipher_key, &mut iv).map_err(|f| f.text.join("; "))?;
+        let text = |f: Fail| f.text.join("; ");
+        let mut keys = authenticate::derive_keys(sa, x, Some(psk)).map_err(|e| e.to_string())?;
+        let plain = open(body, suite, &keys.cipher_key, &mut keys.iv).map_err(text)?;
         let chain = self.chain(h.next, &plain).map_err(|e| e.to_string())?;
-        let (Some(id_b), Some(hash_i)) = (chain.first(Kind::Id), chain.first(Kind::Hash)) else {
+        let (Some(id_b), Some(_)) = (chain.first(Kind::Id), chain.first(Kind::Hash)) else {
             return Err("message is missing the ID or HASH payload".into());
         };
-        let want = keymat::hash_i(alg, &skeyid, &r2.g_xi, &r2.g_xr, &sa.icookie, &sa.rcookie, &r2.sa_i, id_b)
-            .map_err(e)?;
-        if !same(&want, hash_i) {
+        if !self.check_proof(&chain, sa, x, &keys.skeyid, id_b).map_err(text)? {
             return Err("received Hash Payload does not match computed value".into());
         }
         let payload = IdPayload::parse(id_b).map_err(|e| e.to_string())?;
         let id = payload.identity().map_err(|e| e.to_string())?;
-        Ok(TriedI3 { skeyid, keys, cipher_key, iv, id, initial_contact: says_initial_contact(&chain) })
+        Ok(TriedI3 { keys, id, initial_contact: says_initial_contact(&chain) })
     }
 }
 
 struct TriedI3 {
-    skeyid: SecretBytes,
-    keys: keymat::PhaseOneKeys,
-    cipher_key: SecretBytes,
-    iv: Vec<u8>,
+    keys: Phase1Keys,
     id: Id,
     initial_contact: bool,
 }

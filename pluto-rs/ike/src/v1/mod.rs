@@ -1,5 +1,9 @@
-//! IKEv1 (RFC 2407, 2408, 2409): Main Mode, Quick Mode and the Informational exchange.
+//! IKEv1 (RFC 2407, 2408, 2409): Main and Aggressive Mode, Quick Mode and the Informational exchange.
 
+mod aggr_initiator;
+mod aggr_responder;
+pub(crate) mod auth_method;
+mod authenticate;
 mod client_conn;
 mod dispatch;
 mod dpd;
@@ -39,6 +43,12 @@ pub(crate) enum Continuation {
     MainI3(Box<main_initiator::AfterMr2>),
     /// Both are ready: send MR2.
     MainR2(Box<main_responder::AfterMi2>),
+    /// Our public value is ready: send AI1.
+    AggrI1(Box<aggr_initiator::BeforeAi1>),
+    /// The shared secret is ready: check AR1, send AI2.
+    AggrI2(Box<aggr_initiator::AfterAr1>),
+    /// Both are ready: send AR1.
+    AggrR1(Box<aggr_responder::AfterAi1>),
     /// Our public value for PFS is ready: send QI1.
     QuickI1(Box<quick_initiator::BeforeQi1>),
     /// The shared secret of PFS is ready: install and send QI2.
@@ -53,6 +63,9 @@ impl Endpoint {
             Continuation::MainI2(c) => self.main_send_i2(serial, *c, done),
             Continuation::MainI3(c) => self.main_send_i3(serial, *c, done),
             Continuation::MainR2(c) => self.main_send_r2(serial, *c, done),
+            Continuation::AggrI1(c) => self.aggr_send_i1(serial, *c, done),
+            Continuation::AggrI2(c) => self.aggr_send_i2(serial, *c, done),
+            Continuation::AggrR1(c) => self.aggr_send_r1(serial, *c, done),
             Continuation::QuickI1(c) => self.quick_send_i1(serial, *c, done),
             Continuation::QuickI2(c) => self.quick_install_initiator(serial, *c, Some(done)),
             Continuation::QuickR1(c) => self.quick_install_responder(serial, *c, Some(done)),

@@ -3,6 +3,7 @@
 use ipsec_types::algo::{DhGroup, HashAlg, IkeCipher, IkeSuite};
 use ipsec_types::conn::ConnSpec;
 
+use super::auth_method::AuthMethod;
 use crate::wire::attr;
 use crate::wire::sa::{PROTO_ISAKMP, Proposal, SaPayload, SaWriter, Transform};
 
@@ -15,7 +16,6 @@ const ATTR_GROUP: u16 = 4;
 const ATTR_LIFE_TYPE: u16 = 11;
 const ATTR_LIFE: u16 = 12;
 const ATTR_KEY_LEN: u16 = 14;
-const AUTH_PSK: u64 = 1;
 const LIFE_SECONDS: u64 = 1;
 /// Longest lifetime we take, in seconds.
 pub(crate) const MAX_LIFE: u64 = 86_400;
@@ -46,20 +46,21 @@ pub(crate) fn offered(spec: &ConnSpec) -> Vec<IkeSuite> {
     }
 }
 
-/// The SA payload an initiator sends.
-pub(crate) fn offer(spec: &ConnSpec) -> Vec<u8> {
+/// The SA payload an initiator sends: each method with each suite, the better method first.
+pub(crate) fn offer(spec: &ConnSpec, methods: &[AuthMethod]) -> Vec<u8> {
     let suites = offered(spec);
-    let transforms: Vec<(u8, u8, Vec<u8>)> = suites
+    let transforms: Vec<(u8, u8, Vec<u8>)> = methods
         .iter()
+        .flat_map(|m| suites.iter().map(move |s| (m, s)))
         .take(64)
         .enumerate()
-        .map(|(i, s)| {
+        .map(|(i, (method, s))| {
             let mut a = Vec::new();
             attr::emit(ATTR_LIFE_TYPE, LIFE_SECONDS as u32, &mut a);
             attr::emit(ATTR_LIFE, spec.ike_lifetime, &mut a);
             attr::emit(ATTR_CIPHER, s.cipher.number().into(), &mut a);
             attr::emit(ATTR_HASH, s.hash.number().into(), &mut a);
-            attr::emit(ATTR_AUTH, AUTH_PSK as u32, &mut a);
+            attr::emit(ATTR_AUTH, method.number().into(), &mut a);
             attr::emit(ATTR_GROUP, s.group.number().into(), &mut a);
             if let Some(bits) = s.cipher.key_len_attribute() {
                 attr::emit(ATTR_KEY_LEN, bits.into(), &mut a);
@@ -76,6 +77,7 @@ pub(crate) fn offer(spec: &ConnSpec) -> Vec<u8> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offered {
     pub suite: IkeSuite,
+    pub auth: AuthMethod,
     /// Seconds; `None` if the peer names none.
     pub life: Option<u32>,
 }
@@ -102,12 +104,12 @@ pub(crate) fn read(t: &Transform<'_>) -> Result<Offered, String> {
             _ => {}
         }
     }
-    if auth != AUTH_PSK {
+    let Some(auth) = AuthMethod::from_number(auth) else {
         return refused(
-            &format!("policy does not allow authentication method {auth}"),
+            &format!("authentication method {auth} not supported"),
             "OAKLEY_AUTHENTICATION_METHOD",
         );
-    }
+    };
     let Some(cipher) = IkeCipher::from_wire(cipher, bits) else {
         let name = cipher_name(cipher);
         return match (IkeCipher::from_wire(cipher, None), bits) {
@@ -133,7 +135,7 @@ pub(crate) fn read(t: &Transform<'_>) -> Result<Offered, String> {
         Some(0) | None => None,
         Some(n) => u32::try_from(n).ok(),
     };
-    Ok(Offered { suite: IkeSuite { cipher, hash, group }, life })
+    Ok(Offered { suite: IkeSuite { cipher, hash, group }, auth, life })
 }
 
 fn cipher_name(n: u64) -> String {
@@ -149,19 +151,44 @@ fn cipher_name(n: u64) -> String {
     name.into()
 }
 
-/// The responder's choice: the first transform, in the initiator's order, that `spec` allows.
+/// The conn with what Aggressive Mode can offer of its `ike=`: that of the first one's group.
+pub(crate) fn one_group(spec: &ConnSpec) -> ConnSpec {
+    let group = spec.ike.first().map(|s| s.group);
+    let ike = spec.ike.iter().copied().filter(|s| Some(s.group) == group).collect();
+    ConnSpec { ike, ..spec.clone() }
+}
+
+/// The responder's choice: the first transform, in the initiator's order, that `spec` and `methods` allow.
 ///
 /// # Errors
 /// What was wrong with each transform, for the log.
 pub(crate) fn choose<'p, 'a>(
     sa: &'p SaPayload<'a>,
     spec: &ConnSpec,
+    methods: &[AuthMethod],
+) -> Result<(&'p Proposal<'a>, &'p Transform<'a>, Offered), Vec<String>> {
+    choose_where(sa, spec, methods, |_| true)
+}
+
+/// As [`choose`], of those suites that `fits`.
+pub(crate) fn choose_where<'p, 'a>(
+    sa: &'p SaPayload<'a>,
+    spec: &ConnSpec,
+    methods: &[AuthMethod],
+    fits: impl Fn(IkeSuite) -> bool,
 ) -> Result<(&'p Proposal<'a>, &'p Transform<'a>, Offered), Vec<String>> {
     let mut why = Vec::new();
     for p in sa.proposals.iter().filter(|p| p.protocol == PROTO_ISAKMP) {
         for t in p.transforms.iter().filter(|t| t.id == KEY_IKE) {
             match read(t) {
-                Ok(o) if allowed(spec, o.suite) => return Ok((p, t, o)),
+                Ok(o) if !methods.contains(&o.auth) => why.push(format!(
+                    "policy does not allow {} authentication.  Attribute OAKLEY_AUTHENTICATION_METHOD",
+                    o.auth.name()
+                )),
+                Ok(o) if allowed(spec, o.suite) && fits(o.suite) => return Ok((p, t, o)),
+                Ok(o) if allowed(spec, o.suite) => {
+                    why.push(format!("the KE payload is not of {}", o.suite.group.name()));
+                }
                 Ok(o) => why.push(format!("{} {NOT_ALLOWED}", suite_name(o.suite))),
                 Err(e) => why.push(e),
             }
@@ -205,9 +232,9 @@ mod tests {
     #[test]
     fn what_we_offer_is_what_we_accept_in_order() {
         let spec = ConnSpec::default();
-        let body = offer(&spec);
+        let body = offer(&spec, &[AuthMethod::Psk]);
         let sa = SaPayload::parse(&body).unwrap();
-        let (p, t, o) = choose(&sa, &spec).unwrap();
+        let (p, t, o) = choose(&sa, &spec, &[AuthMethod::Psk]).unwrap();
         assert_eq!((p.transforms.len(), t.number), (default_suites().len(), 0));
         assert_eq!((o.suite, o.life), (default_suites()[0], Some(3600)));
     }
@@ -223,11 +250,11 @@ mod tests {
             ike: vec![suite(IkeCipher::Aes(128)), suite(IkeCipher::TripleDes)],
             ..ConnSpec::default()
         };
-        let body = offer(&theirs);
+        let body = offer(&theirs, &[AuthMethod::Psk]);
         let sa = SaPayload::parse(&body).unwrap();
-        assert_eq!(choose(&sa, &ours).unwrap().2.suite, suite(IkeCipher::TripleDes));
+        assert_eq!(choose(&sa, &ours, &[AuthMethod::Psk]).unwrap().2.suite, suite(IkeCipher::TripleDes));
         let none = ConnSpec { ike: vec![suite(IkeCipher::Aes(192))], ..ConnSpec::default() };
-        let why = choose(&sa, &none).unwrap_err();
+        let why = choose(&sa, &none, &[AuthMethod::Psk]).unwrap_err();
         assert!(why[0].contains("AES_CBC_256-SHA1-MODP2048"), "{why:?}");
     }
 
@@ -252,7 +279,7 @@ mod tests {
         for (cipher, bits) in [(5, 192), (7, 0), (7, 1), (7, 65535), (99, 128)] {
             let body = with(cipher, bits);
             let sa = SaPayload::parse(&body).unwrap();
-            assert!(choose(&sa, &ConnSpec::default()).is_err(), "{cipher} {bits}");
+            assert!(choose(&sa, &ConnSpec::default(), &[AuthMethod::Psk]).is_err(), "{cipher} {bits}");
         }
     }
 }

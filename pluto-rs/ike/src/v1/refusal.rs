@@ -6,6 +6,7 @@ use ipsec_types::auth::CryptoPolicy;
 use ipsec_types::conn::ConnSpec;
 use ipsec_types::kernel::SaProto;
 
+use super::auth_method::AuthMethod;
 use super::{phase1, phase2};
 use crate::wire::sa::{PROTO_ISAKMP, SaPayload};
 
@@ -146,9 +147,17 @@ fn esp_conf(proto: SaProto, s: EspSuite) -> String {
 }
 
 /// The line about a phase 1 offer; `why` is what was wrong with each transform.
-pub(crate) fn of_phase1(sa: &SaPayload<'_>, spec: &ConnSpec, looks: Option<&str>, why: &[String]) -> String {
+pub(crate) fn of_phase1(
+    sa: &SaPayload<'_>,
+    spec: &ConnSpec,
+    methods: &[AuthMethod],
+    looks: Option<&str>,
+    why: &[String],
+) -> String {
     let transforms = sa.proposals.iter().filter(|p| p.protocol == PROTO_ISAKMP).flat_map(|p| &p.transforms);
-    let suites = transforms.filter_map(|t| phase1::read(t).ok()).map(|o| o.suite);
+    // A list of algorithms lets nobody in who is to be authenticated otherwise.
+    let suites = transforms.filter_map(|t| phase1::read(t).ok()).filter(|o| methods.contains(&o.auth));
+    let suites = suites.map(|o| o.suite);
     Listed::of(suites.map(|s| (phase1::suite_name(s), s.class(), ike_conf(s)))).line(
         "ike",
         !spec.ike.is_empty(),
@@ -192,10 +201,11 @@ mod tests {
             ike(IkeCipher::TripleDes, HashAlg::Md5, DhGroup::Modp1024),
             ike(IkeCipher::Aes(256), HashAlg::Sha1, DhGroup::Modp1024),
         ];
-        let body = phase1::offer(&ConnSpec { ike: offered, ..ConnSpec::default() });
+        let body = phase1::offer(&ConnSpec { ike: offered, ..ConnSpec::default() }, &[AuthMethod::Psk]);
         let sa = SaPayload::parse(&body).unwrap();
         let windows = [&b"\x1e\x2b\x51\x69\x05\x99\x1c\x7d\x7c\x96\xfc\xbf\xb5\x87\xe4\x61\0\0\0\x09"[..]];
-        let text = of_phase1(&sa, &ConnSpec::default(), looks_like(windows.into_iter()), &[]);
+        let text =
+            of_phase1(&sa, &ConnSpec::default(), &[AuthMethod::Psk], looks_like(windows.into_iter()), &[]);
         assert_eq!(
             text,
             "it offered 3DES_CBC_192-MD5-MODP1024, AES_CBC_256-SHA1-MODP1024; crypto-policy=compat or \
@@ -203,7 +213,7 @@ mod tests {
         );
         let strict = ConnSpec { ike: phase1::default_suites(), ..ConnSpec::default() };
         let why = ["policy does not allow authentication method 3".to_string()];
-        let text = of_phase1(&sa, &strict, None, &why);
+        let text = of_phase1(&sa, &strict, &[AuthMethod::Psk], None, &why);
         assert!(
             text.ends_with(
                 "; ike=aes256-sha1-modp1024 would allow it (policy does not allow authentication method 3)"
@@ -234,12 +244,14 @@ mod tests {
     #[test]
     fn a_long_offer_is_cut_and_an_unknown_one_said_to_be() {
         let groups = DhGroup::ALL.map(|g| ike(IkeCipher::Des, HashAlg::Md5, g));
-        let body = phase1::offer(&ConnSpec { ike: groups.to_vec(), ..ConnSpec::default() });
-        let text = of_phase1(&SaPayload::parse(&body).unwrap(), &ConnSpec::default(), None, &[]);
+        let body =
+            phase1::offer(&ConnSpec { ike: groups.to_vec(), ..ConnSpec::default() }, &[AuthMethod::Psk]);
+        let text =
+            of_phase1(&SaPayload::parse(&body).unwrap(), &ConnSpec::default(), &[AuthMethod::Psk], None, &[]);
         assert!(text.contains(" and 3 more; ike=des-md5-"), "{text}");
         let nothing = SaPayload { proposals: Vec::new() };
         assert_eq!(
-            of_phase1(&nothing, &ConnSpec::default(), None, &[]),
+            of_phase1(&nothing, &ConnSpec::default(), &[AuthMethod::Psk], None, &[]),
             "it offered nothing that is known here"
         );
     }

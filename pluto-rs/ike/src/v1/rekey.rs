@@ -16,10 +16,11 @@ impl Endpoint {
         let Some(sa) = self.ikes.get_mut(&ike) else { return };
         let (conn, name, suite, role, life) = (sa.conn, sa.name(), sa.suite, sa.role, sa.lifetime);
         let pending = std::mem::take(&mut sa.pending);
-        let (whack, tries, behind_nat) = (sa.whack, sa.tries, sa.natt.us);
+        let (whack, tries, behind_nat, auth) = (sa.whack, sa.tries, sa.natt.us, sa.auth);
         let extra = suite.map_or_else(String::new, |s| {
             format!(
-                " {{auth=OAKLEY_PRESHARED_KEY cipher={} prf={} group={}}}",
+                " {{auth={} cipher={} prf={} group={}}}",
+                auth.name(),
                 s.cipher.name(),
                 s.hash.name(),
                 s.group.name()
@@ -42,8 +43,10 @@ impl Endpoint {
         }
         if let Some(sa) = self.ikes.get_mut(&ike) {
             sa.whack = None;
-            // What may come again is answered out of the state; nothing of phase 1 is repeated.
-            sa.last_sent = Vec::new();
+            // What may come again in Main Mode is answered out of the state; nothing of it is repeated.
+            if !sa.aggressive {
+                sa.last_sent = Vec::new();
+            }
         }
         let mut whack = whack;
         for c in pending {
@@ -104,7 +107,7 @@ impl Endpoint {
                     pending.sort_unstable();
                     pending.dedup();
                 }
-                self.main_send_i1(conn, pending, None, 1, Some(serial));
+                self.phase1_start(conn, pending, None, 1, Some(serial));
             }
             return;
         }
@@ -139,7 +142,7 @@ impl Endpoint {
                 }
                 true
             }
-            None => self.main_send_i1(conn, vec![conn], whack, 1, None).is_some(),
+            None => self.phase1_start(conn, vec![conn], whack, 1, None).is_some(),
         }
     }
 

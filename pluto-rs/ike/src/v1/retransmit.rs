@@ -14,6 +14,8 @@ use crate::timer::TimerKind;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LIMIT: u32 = 6;
+/// Of AI2, which has no answer of its own.
+const UNANSWERED: u32 = 4;
 
 impl Endpoint {
     pub(crate) fn arm_retransmit(&mut self, serial: Serial) {
@@ -45,6 +47,9 @@ impl Endpoint {
             }
             (None, None) => return,
         };
+        if name == StateName::AggrI2 && n > UNANSWERED {
+            return;
+        }
         if n > LIMIT {
             return self.give_up(serial, name);
         }
@@ -57,7 +62,9 @@ impl Endpoint {
 
     fn give_up(&mut self, serial: Serial, name: StateName) {
         let detail = match name {
-            StateName::MainI1 => ".  No response (or no acceptable response) to our first IKE message",
+            StateName::MainI1 | StateName::AggrI1 => {
+                ".  No response (or no acceptable response) to our first IKE message"
+            }
             StateName::MainI3 => {
                 ".  Possible authentication failure: no acceptable response to our first encrypted message"
             }
@@ -87,7 +94,7 @@ impl Endpoint {
         self.conn_ref(conn);
         self.drop_state(serial);
         if again {
-            self.main_send_i1(conn, pending, None, tries + 1, Some(serial));
+            self.phase1_start(conn, pending, None, tries + 1, Some(serial));
         } else {
             pending.into_iter().for_each(|c| self.negotiation_failed(c));
         }

@@ -14,9 +14,11 @@ use ipsec_types::conn::{ClientSpec, Port};
 use ipsec_types::kernel::Mode;
 use ipsec_types::whack::rc;
 
+use super::auth_method::methods;
 use super::{Fail, phase1};
 use crate::Endpoint;
 use crate::conn::{ConnId, Connection, secrets_for};
+use crate::sa::Role;
 use crate::spd::Flow;
 use crate::wire::SaPayload;
 use crate::wire::notify::NotifyType;
@@ -56,7 +58,11 @@ impl Endpoint {
         remote: SocketAddr,
         offer: &SaPayload<'_>,
     ) -> ConnId {
-        let takes = |id: ConnId| self.conns.get(id).is_some_and(|c| phase1::choose(offer, &c.spec).is_ok());
+        let takes = |id: ConnId| {
+            let choice =
+                |c: &Connection| phase1::choose(offer, &c.spec, &methods(c, Role::Responder)).is_ok();
+            self.conns.get(id).is_some_and(choice)
+        };
         if takes(first) {
             return first;
         }

@@ -1,12 +1,13 @@
 //! Vendor IDs: what we send, what we know of the peer's.
 
 use crate::Endpoint;
+use crate::conn::Connection;
 use crate::sa::{IkeSa, Serial};
 use crate::v1::natt::Method;
 use crate::v1::refusal;
 use crate::wire::MessageWriter;
 use crate::wire::payload::{Chain, Kind};
-use ipsec_types::conn::{ConnSpec, Fragmentation, NattMethod};
+use ipsec_types::conn::{Fragmentation, NattMethod};
 use ipsec_types::whack::rc;
 
 /// Dead Peer Detection, RFC 3706.
@@ -35,7 +36,8 @@ const KNOWN: [(&[u8], &str); 10] = [
 
 impl Endpoint {
     /// Adds the vendor IDs of an initiator's first message: ours, DPD, fragmentation, every NAT-T method.
-    pub(crate) fn offer_vendor_ids(&self, w: &mut MessageWriter, spec: &ConnSpec) {
+    pub(crate) fn offer_vendor_ids(&self, w: &mut MessageWriter, c: &Connection) {
+        let spec = &c.spec;
         w.payload(Kind::Vendor, &self.vendor_id).payload(Kind::Vendor, &DPD);
         if spec.fragmentation != Fragmentation::No {
             w.payload(Kind::Vendor, &[&FRAGMENTATION[..], &FRAGMENTATION_WHERE].concat());
@@ -49,7 +51,8 @@ impl Endpoint {
 
     /// Adds those of a responder: ours, DPD, the chosen NAT-T method, and fragmentation if the peer named it, so that
     /// the answer to a short message stays short.
-    pub(crate) fn answer_vendor_ids(&self, w: &mut MessageWriter, sa: &IkeSa, spec: &ConnSpec) {
+    pub(crate) fn answer_vendor_ids(&self, w: &mut MessageWriter, sa: &IkeSa, c: &Connection) {
+        let spec = &c.spec;
         w.payload(Kind::Vendor, &self.vendor_id).payload(Kind::Vendor, &DPD);
         if sa.fragments.peer && spec.fragmentation != Fragmentation::No {
             w.payload(Kind::Vendor, &[&FRAGMENTATION[..], &FRAGMENTATION_WHERE].concat());

@@ -68,6 +68,7 @@ impl Dialler<'_> {
                 setup,
                 vendor_id: b"OEikeload001".to_vec(),
                 kernel_name: "noklips",
+                updown_always: false,
                 entropy: Box::new(OsRandom),
                 secrets: Box::new(sim::Keys::new(&[self.psk])),
             }),

@@ -10,7 +10,6 @@
 
 mod floor;
 mod handshake;
-mod meter;
 
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -22,7 +21,7 @@ use ipsec_types::algo::DhGroup;
 use lexopt::ValueExt;
 
 use handshake::Dialler;
-use meter::Meter;
+use sim::meter::Meter;
 
 const USAGE: &str = "usage: ikeload [OPTIONS] SERVER
   --count N        handshakes that count (1000)

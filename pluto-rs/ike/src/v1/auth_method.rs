@@ -1,0 +1,124 @@
+//! Authentication methods of phase 1: attribute 3 of a transform (RFC 2409 appendix A, RFC 4754,
+//! draft-beaulieu-ike-xauth, draft-zegman-ike-hybrid-auth). Which end proves itself how; nothing is computed here.
+
+use crate::conn::Connection;
+use crate::sa::Role;
+
+/// What both ends agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum AuthMethod {
+    Psk,
+    RsaSig,
+    Ecdsa256,
+    Ecdsa384,
+    Ecdsa521,
+    /// A pre-shared key, then XAUTH asks the initiator of phase 1.
+    XauthInitPsk,
+    /// A pre-shared key, then XAUTH asks the responder.
+    XauthRespPsk,
+    XauthInitRsa,
+    XauthRespRsa,
+    /// The responder signs; the initiator proves itself by XAUTH only.
+    HybridInitRsa,
+    /// The initiator signs; the responder proves itself by XAUTH only.
+    HybridRespRsa,
+}
+
+/// How one end proves in phase 1 who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Proof {
+    /// HASH_I or HASH_R under a SKEYID that only who has the pre-shared key can derive.
+    Psk,
+    /// A signature of the hash.
+    Signature,
+    /// The hash alone: XAUTH follows (Hybrid).
+    Later,
+}
+
+impl AuthMethod {
+    pub(crate) const ALL: [AuthMethod; 11] = [
+        AuthMethod::Psk,
+        AuthMethod::RsaSig,
+        AuthMethod::Ecdsa256,
+        AuthMethod::Ecdsa384,
+        AuthMethod::Ecdsa521,
+        AuthMethod::XauthInitPsk,
+        AuthMethod::XauthRespPsk,
+        AuthMethod::XauthInitRsa,
+        AuthMethod::XauthRespRsa,
+        AuthMethod::HybridInitRsa,
+        AuthMethod::HybridRespRsa,
+    ];
+
+    /// The value of the attribute.
+    pub(crate) fn number(self) -> u16 {
+        match self {
+            AuthMethod::Psk => 1,
+            AuthMethod::RsaSig => 3,
+            AuthMethod::Ecdsa256 => 9,
+            AuthMethod::Ecdsa384 => 10,
+            AuthMethod::Ecdsa521 => 11,
+            AuthMethod::HybridInitRsa => 64221,
+            AuthMethod::HybridRespRsa => 64222,
+            AuthMethod::XauthInitPsk => 65001,
+            AuthMethod::XauthRespPsk => 65002,
+            AuthMethod::XauthInitRsa => 65005,
+            AuthMethod::XauthRespRsa => 65006,
+        }
+    }
+
+    /// The method with this number.
+    pub(crate) fn from_number(n: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|m| u64::from(m.number()) == n)
+    }
+
+    /// Openswan's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            AuthMethod::Psk => "OAKLEY_PRESHARED_KEY",
+            AuthMethod::RsaSig => "OAKLEY_RSA_SIG",
+            AuthMethod::Ecdsa256 => "OAKLEY_ECDSA_P256",
+            AuthMethod::Ecdsa384 => "OAKLEY_ECDSA_P384",
+            AuthMethod::Ecdsa521 => "OAKLEY_ECDSA_P521",
+            AuthMethod::XauthInitPsk => "XAUTHInitPreShared",
+            AuthMethod::XauthRespPsk => "XAUTHRespPreShared",
+            AuthMethod::XauthInitRsa => "XAUTHInitRSA",
+            AuthMethod::XauthRespRsa => "XAUTHRespRSA",
+            AuthMethod::HybridInitRsa => "HybridInitRSA",
+            AuthMethod::HybridRespRsa => "HybridRespRSA",
+        }
+    }
+
+    /// How the end of this role proves itself in phase 1.
+    pub(crate) fn proof(self, of: Role) -> Proof {
+        match (self, of) {
+            (AuthMethod::Psk | AuthMethod::XauthInitPsk | AuthMethod::XauthRespPsk, _) => Proof::Psk,
+            (AuthMethod::HybridInitRsa, Role::Initiator) | (AuthMethod::HybridRespRsa, Role::Responder) => {
+                Proof::Later
+            }
+            _ => Proof::Signature,
+        }
+    }
+}
+
+/// The methods `conn` allows, best first, while we are `role`.
+pub(crate) fn methods(conn: &Connection, _role: Role) -> Vec<AuthMethod> {
+    if conn.spec.authby.psk { vec![AuthMethod::Psk] } else { Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_method_is_found_by_its_number_and_says_how_each_end_proves_itself() {
+        for m in AuthMethod::ALL {
+            assert_eq!(AuthMethod::from_number(m.number().into()), Some(m));
+            let keyed = [Role::Initiator, Role::Responder].map(|r| m.proof(r) == Proof::Psk);
+            assert_eq!(keyed[0], keyed[1], "a key is shared: {}", m.name());
+        }
+        assert_eq!(AuthMethod::from_number(2), None);
+        assert_eq!(AuthMethod::HybridInitRsa.proof(Role::Initiator), Proof::Later);
+        assert_eq!(AuthMethod::HybridInitRsa.proof(Role::Responder), Proof::Signature);
+    }
+}

@@ -1,0 +1,103 @@
+//! The proofs of phase 1, alike in Main and Aggressive Mode (RFC 2409 §5): keys out of what both ends have said, our
+//! proof, the peer's. Which messages carry them is not known here.
+
+use ipsec_crypto::{CryptoError, keymat};
+use ipsec_types::{Id, SecretBytes};
+
+use super::Fail;
+use super::auth_method::Proof;
+use super::message::same;
+use crate::Endpoint;
+use crate::conn::{Connection, secrets_for};
+use crate::sa::{Exchanged, IkeSa, Phase1Keys, Role};
+use crate::wire::MessageWriter;
+use crate::wire::payload::{Chain, Kind};
+
+/// The other end.
+pub(crate) fn other(role: Role) -> Role {
+    match role {
+        Role::Initiator => Role::Responder,
+        Role::Responder => Role::Initiator,
+    }
+}
+
+/// Derives SKEYID and what follows from it: `psk` with pre-shared keys.
+pub(crate) fn derive_keys(
+    sa: &IkeSa,
+    x: &Exchanged,
+    psk: Option<&SecretBytes>,
+) -> Result<Phase1Keys, CryptoError> {
+    let Some(suite) = sa.suite else {
+        return Err(CryptoError::Length { what: "agreed suite", got: 0, want: 1 });
+    };
+    let alg = suite.hash;
+    let none = SecretBytes::default();
+    let skeyid = keymat::skeyid_psk(alg, psk.unwrap_or(&none), &x.ni, &x.nr)?;
+    let keys = keymat::PhaseOneKeys::derive(alg, &skeyid, &x.shared, &sa.icookie, &sa.rcookie)?;
+    let cipher_key = keymat::cipher_key(suite.cipher, alg, &keys.e)?;
+    let iv = keymat::phase1_iv(alg, &x.g_xi, &x.g_xr, suite.cipher.block_len())?;
+    Ok(Phase1Keys { skeyid, keys, cipher_key, iv })
+}
+
+/// HASH_I or HASH_R: what the end of role `of` computes, or signs, over its identity `id_b`.
+pub(crate) fn auth_hash(
+    sa: &IkeSa,
+    of: Role,
+    x: &Exchanged,
+    skeyid: &SecretBytes,
+    id_b: &[u8],
+) -> Result<Vec<u8>, CryptoError> {
+    let Some(alg) = sa.suite.map(|s| s.hash) else {
+        return Err(CryptoError::Length { what: "agreed suite", got: 0, want: 1 });
+    };
+    let (i, r) = (&sa.icookie, &sa.rcookie);
+    match of {
+        Role::Initiator => keymat::hash_i(alg, skeyid, &x.g_xi, &x.g_xr, i, r, &x.sa_i, id_b),
+        Role::Responder => keymat::hash_r(alg, skeyid, &x.g_xr, &x.g_xi, r, i, &x.sa_i, id_b),
+    }
+}
+
+/// No key for the two ends.
+pub(crate) fn no_psk(c: &Connection, him: &Id) -> String {
+    format!(
+        "Can't authenticate: no preshared key found for `{}' and `{him}'.  Attribute OAKLEY_AUTHENTICATION_METHOD",
+        c.our_id()
+    )
+}
+
+impl Endpoint {
+    /// What SKEYID may be derived with, all that fit equally well: pre-shared keys for the methods that have one.
+    pub(crate) fn psk_candidates(&self, sa: &IkeSa, c: &Connection) -> Vec<SecretBytes> {
+        match sa.auth.proof(sa.role) {
+            Proof::Psk => secrets_for(c, sa.remote.ip(), &*self.secrets),
+            Proof::Signature | Proof::Later => Vec::new(),
+        }
+    }
+
+    /// Adds our proof over our identity `id_b` to a message: HASH.
+    pub(crate) fn add_proof(
+        &self,
+        w: &mut MessageWriter,
+        sa: &IkeSa,
+        x: &Exchanged,
+        skeyid: &SecretBytes,
+        id_b: &[u8],
+    ) -> Result<(), Fail> {
+        let hash = auth_hash(sa, sa.role, x, skeyid, id_b)?;
+        w.payload(Kind::Hash, &hash);
+        Ok(())
+    }
+
+    /// Checks the peer's proof over its identity `id_b`: whether the message's HASH is the one it must be.
+    pub(crate) fn check_proof(
+        &self,
+        chain: &Chain<'_>,
+        sa: &IkeSa,
+        x: &Exchanged,
+        skeyid: &SecretBytes,
+        id_b: &[u8],
+    ) -> Result<bool, Fail> {
+        let want = auth_hash(sa, other(sa.role), x, skeyid, id_b)?;
+        Ok(chain.first(Kind::Hash).is_some_and(|h| same(&want, h)))
+    }
+}
