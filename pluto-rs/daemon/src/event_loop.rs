@@ -34,12 +34,13 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// How long updown scripts may take at the end.
 const LAST_SCRIPTS: Duration = Duration::from_secs(10);
 
-struct OsEntropy;
+#[derive(Default)]
+struct OsEntropy(ipsec_netio::OsEntropy);
 
 impl EntropySource for OsEntropy {
     #[expect(clippy::expect_used, reason = "keys without randomness are worse than no daemon")]
     fn fill(&mut self, out: &mut [u8]) {
-        ipsec_netio::entropy::OsEntropy.fill(out).expect("the operating system gives no random octets");
+        self.0.fill(out).expect("the operating system gives no random octets");
     }
 }
 
@@ -70,6 +71,7 @@ pub(crate) async fn run(options: &Options, ready: Option<Ready>) -> Result<(), S
     let mut log = Log::open(options.stderrlog, options.log_time);
     match start(options, &mut log) {
         Ok(parts) => {
+            log.flush();
             if let Some(ready) = ready {
                 ready.tell(0).map_err(|e| format!("/dev/null: {e}"))?;
             } else {
@@ -129,7 +131,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         vendor_id: vendor_id().into_bytes(),
         kernel_name: kernel.name(),
         updown_always: ipsec_updown::Settings::new(&[]).is_ok_and(|s| !s.are_empty()),
-        entropy: Box::new(OsEntropy),
+        entropy: Box::new(OsEntropy::default()),
         secrets: Box::new(secrets::Secrets::default()),
     });
     let listeners = Listeners::new(options.listen, options.ikeport, encapsulate, send_datagram);
@@ -151,6 +153,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
     };
     shell.drain();
     while !shell.exit {
+        shell.log.flush();
         let wait = shell.engine.poll_timeout().map(|(at, _)| at.since(clock::now().mono));
         let timer = async {
             match wait {
@@ -193,6 +196,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
             }
         }
     }
+    shell.log.flush();
     // The last replies are still to be read by their clients.
     let farewell = async {
         while !shell.clients.is_empty() {

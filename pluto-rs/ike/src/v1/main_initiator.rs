@@ -171,7 +171,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// `--> HDR*, IDii, HASH_I`, from port 4500 if there is a NAT (RFC 3947 §4).
+    /// `--> HDR*, IDii, HASH_I [, N(INITIAL-CONTACT)]`, from port 4500 if there is a NAT (RFC 3947 §4).
     pub(crate) fn main_send_i3(
         &mut self,
         serial: Serial,
