@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ike::{
-    ClientId, Endpoint, EndpointConfig, EntropySource, Input, Interface, Keyring, Limits, Output, PskLookup,
-    Updown, UpdownEnd, UpdownResult, run_crypto,
+    ClientId, CryptoJob, Endpoint, EndpointConfig, EntropySource, Input, Interface, KeyExchange, Keyring,
+    Limits, Output, PasswordVerdict, PskLookup, Updown, UpdownEnd, UpdownResult, run_crypto,
 };
 use ipsec_crypto::Certificate;
 use ipsec_kernel::KernelBackend;
@@ -18,6 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::net::Datagram;
+use crate::spy::Secrets;
 
 /// Seeded randomness.
 #[derive(Clone, Debug)]
@@ -92,8 +93,14 @@ pub struct Host {
     pub scripts: Vec<Updown>,
     /// What they exit with.
     pub script_status: i32,
+    /// Users whom XAUTH lets in, and their passwords.
+    pub users: Vec<(String, SecretBytes)>,
+    /// Passwords that were checked.
+    pub checks: usize,
     /// Conns that were added; the engine has no others when nothing is under way.
     pub conns: usize,
+    /// What its workers have computed, for somebody on the path who knows everything.
+    pub shared: Secrets,
     /// How long workers and the kernel take at most.
     pub busy: Duration,
     pending: BTreeMap<(Instant, u64), Input>,
@@ -117,8 +124,7 @@ impl Host {
         kernel.start_spis_at(0x1000_0000 + 0x0100_0000 * u32::try_from(number & 0x7f).unwrap_or(0));
         let (ring, certs) = (keys.ring.clone(), keys.certs.clone());
         let mut engine = Endpoint::new(EndpointConfig {
-            limits,
-            setup,
+            setup: SetupSpec { limits, ..setup },
             vendor_id: b"OEsimulated1".to_vec(),
             kernel_name: "noklips",
             updown_always: false,
@@ -137,7 +143,10 @@ impl Host {
             replies: Vec::new(),
             scripts: Vec::new(),
             script_status: 0,
+            users: Vec::new(),
+            checks: 0,
             conns: conns.len(),
+            shared: Secrets::new(),
             busy: Duration::ZERO,
             pending: BTreeMap::new(),
             submitted: 0,
@@ -204,11 +213,23 @@ impl Host {
             }
             Output::Crypto(token, job) => {
                 let result = run_crypto(&job);
+                if let (CryptoJob::KeyExchange(KeyExchange { peer: Some(peer), .. }), Ok(done)) =
+                    (&job, &result)
+                {
+                    self.shared.push((peer.clone(), done.shared.clone()));
+                }
                 self.later(now, Input::CryptoDone(token, result));
             }
             Output::Kernel(token, request) => {
                 self.kernel.submit(token, request);
                 self.collect_kernel(now);
+            }
+            Output::CheckPassword(token, check) => {
+                let right = self.users.contains(&(check.user.clone(), check.password.clone()));
+                self.checks += 1;
+                let verdict =
+                    PasswordVerdict { right, lines: vec![format!("checking user({})", check.user)] };
+                self.later(now, Input::PasswordChecked(token, verdict));
             }
             Output::Log(record) => self.log.push(record.text),
             Output::Whack(_, line) => self.replies.push(line),

@@ -148,10 +148,6 @@ fn a_conn_that_needs_what_is_not_there_is_refused_with_its_reason() {
     let mut pair = Pair::new(PairConfig::default());
     let good = ConnSpec { name: "odd".into(), ..server_conn(DhGroup::Ecp256) };
     let cases = [
-        (
-            ConnSpec { aggressive: true, authby: AuthBy::default(), ..good.clone() },
-            "Aggressive Mode is served with authby=secret only",
-        ),
         (ConnSpec { authby: AuthBy::NONE, ..good.clone() }, "authby= allows no way"),
         (
             ConnSpec { phase2: ipsec_types::conn::Phase2::AhEsp, ..good.clone() },

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Limits, Output};
+use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Output};
 use ipnet::IpNet;
 use ipsec_conf::diag::Severity;
 use ipsec_kernel::KernelBackend;
@@ -21,6 +21,7 @@ use crate::keys::Keys;
 use crate::listen::{Datagram, Listeners};
 use crate::logging::Log;
 use crate::options::{Options, VERSION};
+use crate::passwords::Passwords;
 use crate::signals::{Signal, Signals};
 use crate::updown::Scripts;
 use crate::workers::{Done, Workers};
@@ -36,12 +37,13 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// How long updown scripts may take at the end.
 const LAST_SCRIPTS: Duration = Duration::from_secs(10);
 
-struct OsEntropy;
+#[derive(Default)]
+struct OsEntropy(ipsec_netio::OsEntropy);
 
 impl EntropySource for OsEntropy {
     #[expect(clippy::expect_used, reason = "keys without randomness are worse than no daemon")]
     fn fill(&mut self, out: &mut [u8]) {
-        ipsec_netio::entropy::OsEntropy.fill(out).expect("the operating system gives no random octets");
+        self.0.fill(out).expect("the operating system gives no random octets");
     }
 }
 
@@ -54,6 +56,7 @@ struct Shell {
     scripts: Scripts,
     keys: Keys,
     fetcher: Fetcher,
+    passwords: Passwords,
     log: Log,
     options: Options,
     exit: bool,
@@ -73,6 +76,7 @@ pub(crate) async fn run(options: &Options, ready: Option<Ready>) -> Result<(), S
     let mut log = Log::open(options.stderrlog, options.log_time);
     match start(options, &mut log) {
         Ok(parts) => {
+            log.flush();
             if let Some(ready) = ready {
                 ready.tell(0).map_err(|e| format!("/dev/null: {e}"))?;
             } else {
@@ -132,17 +136,18 @@ async fn serve(options: Options, log: Log, parts: Parts) {
     let encapsulate = kernel.event_fd().is_some();
     let news = kernel.event_fd().and_then(|fd| readiness::watch(fd).ok());
     let engine = Endpoint::new(EndpointConfig {
-        limits: Limits::default(),
         setup: options.setup.clone(),
         vendor_id: vendor_id().into_bytes(),
         kernel_name: kernel.name(),
         updown_always: ipsec_updown::Settings::new(&[]).is_ok_and(|s| !s.are_empty()),
-        entropy: Box::new(OsEntropy),
-        secrets: Box::new(secrets::Secrets(Vec::new())),
+        entropy: Box::new(OsEntropy::default()),
+        secrets: Box::new(secrets::Secrets::default()),
     });
     let listeners = Listeners::new(options.listen, options.ikeport, encapsulate, send_datagram);
     let (send_ended, mut ended) = unbounded_channel();
     let scripts = Scripts::new(send_ended);
+    let (send_checked, mut checked) = unbounded_channel();
+    let passwords = Passwords::new(options.ipsecdir.join("passwd"), send_checked);
     let mut shell = Shell {
         engine,
         kernel,
@@ -152,6 +157,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         scripts,
         keys: Keys::new(options.ipsecdir.clone()),
         fetcher,
+        passwords,
         log,
         options,
         exit: false,
@@ -162,6 +168,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
     shell.hand_keys();
     shell.drain();
     while !shell.exit {
+        shell.log.flush();
         let wait = shell.engine.poll_timeout().map(|(at, _)| at.since(clock::now().mono));
         let timer = async {
             match wait {
@@ -193,6 +200,9 @@ async fn serve(options: Options, log: Log, parts: Parts) {
                 shell.scripts.ended(queue);
                 shell.handle(Input::UpdownDone(token, result));
             }
+            Some((token, verdict)) = checked.recv() => {
+                shell.handle(Input::PasswordChecked(token, verdict));
+            }
             Some((local, remote, data)) = datagrams.recv() => {
                 shell.handle(Input::Datagram { local, remote, data });
                 for _ in 1..BUDGET {
@@ -202,6 +212,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
             }
         }
     }
+    shell.log.flush();
     // The last replies are still to be read by their clients.
     let farewell = async {
         while !shell.clients.is_empty() {
@@ -286,6 +297,7 @@ impl Shell {
                     }
                 }
                 Output::Updown(token, script) => self.scripts.submit(token, script),
+                Output::CheckPassword(token, check) => self.passwords.submit(token, check),
                 Output::Whack(client, line) => self.clients.reply(client, &line),
                 Output::WhackDone(client) => self.clients.done(client),
                 Output::Log(record) => self.log.record(&record),
@@ -441,7 +453,7 @@ impl Shell {
         let mut remarks = Vec::new();
         self.keys.take_secrets(&fresh, &mut remarks);
         self.tell_all(client, remarks);
-        self.engine.set_secrets(Box::new(secrets::psks(&fresh)));
+        self.engine.set_secrets(Box::new(secrets::Secrets::from(fresh)));
         self.hand_keys();
     }
 }

@@ -20,16 +20,19 @@ mod guard;
 mod install;
 mod io;
 mod keyring;
+mod limits;
 mod lists;
 mod log;
 mod matching;
 mod moved;
+mod pools;
 mod reload;
 mod route;
 mod sa;
 mod show;
 mod spd;
 mod status;
+mod table;
 mod timer;
 mod updown;
 mod v1;
@@ -37,10 +40,12 @@ mod whack;
 pub mod wire;
 
 pub use claim::{Claim, Proved, SentCert, Verdict};
-pub use endpoint::{Endpoint, EndpointConfig, Limits};
+pub use endpoint::{Endpoint, EndpointConfig};
 pub use io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, KeyExchange, Output,
-    Protected, PskLookup, Record, Updown, UpdownEnd, UpdownResult, UpdownToken, run_crypto,
+    PasswordCheck, PasswordToken, PasswordVerdict, Protected, PskLookup, Record, Updown, UpdownEnd,
+    UpdownResult, UpdownToken, run_crypto,
 };
+pub use ipsec_types::Limits;
 pub use keyring::{Keyring, OwnKey};
 pub use timer::TimerKind;

@@ -4,7 +4,7 @@ use ipsec_types::conn::{ConnSpec, ConnType, HostSpec, Phase2};
 use ipsec_types::whack::{Request, rc};
 
 use crate::Endpoint;
-use crate::conn::{ConnId, ConnKind};
+use crate::conn::{ConnId, ConnKind, Credentials, Given};
 use crate::io::{ClientId, Interface, Output, Protected};
 use crate::sa::Serial;
 
@@ -33,11 +33,15 @@ impl Endpoint {
                     return;
                 }
             }
-            Request::InitiateAs { name, asynchronous, user: _, password: _ } => {
-                let text = "XAUTH is not done by this daemon: --xauthname and --xauthpass are not used";
-                self.log_plain(Some(client), rc::LOG_SERIOUS, text);
+            Request::InitiateAs { name, asynchronous, user, password } => {
+                for id in self.conns.named_or_alias(&name) {
+                    if let Some(c) = self.conns.get_mut(id) {
+                        c.credentials = Credentials { user: user.clone(), password: password.clone() };
+                    }
+                }
                 return self.on_whack(client, Request::Initiate { name, asynchronous });
             }
+            Request::Answer { serial, text } => self.on_answer(Serial(serial), text),
             Request::Reread(what) => return self.out.push_back(Output::Reread(client, what)),
             Request::PublicKey { .. } => {
                 self.reply(client, rc::NOKEY, "public keys are not used by this daemon; key not loaded");
@@ -61,7 +65,7 @@ impl Endpoint {
             Request::MyId(id) => self.my_id = id,
             Request::Debug { name, words } => self.whack_debug(client, name, words),
             Request::TrafficStatus => return self.traffic_status(client),
-            Request::Setup(setup) => self.setup = setup,
+            Request::Setup(setup) => self.set_setup(client, setup),
             Request::Shutdown => self.shutdown(Some(client)),
         }
         self.out.push_back(Output::WhackDone(client));
@@ -163,6 +167,7 @@ impl Endpoint {
         // Instances vanish with their last state; templates and permanent conns are taken out here.
         if self.conns.get(id).is_some() {
             self.log_conn(id, client, rc::LOG, "deleting connection");
+            self.release_lease(id);
             self.conns.remove(id);
         }
     }
@@ -242,6 +247,11 @@ impl Endpoint {
         }
     }
 
+    /// Another takes the place of a conn's peer: its SAs go, and it is not brought up again.
+    pub(crate) fn release_conn(&mut self, id: ConnId) {
+        self.terminate_conn(id, None);
+    }
+
     /// Deletes the SAs of one conn or instance, telling the peer: Child SAs first.
     fn terminate_conn(&mut self, id: ConnId, client: Option<ClientId>) {
         let Some(c) = self.conns.get_mut(id) else { return };
@@ -252,9 +262,7 @@ impl Endpoint {
         if refs == 0 {
             return;
         }
-        let children: Vec<Serial> =
-            self.children.iter().filter(|(_, c)| c.conn == id).map(|(s, _)| *s).collect();
-        let ikes: Vec<Serial> = self.ikes.iter().filter(|(_, s)| s.conn == id).map(|(s, _)| *s).collect();
+        let (children, ikes) = (self.children.of_conn(id), self.ikes.of_conn(id));
         for s in children.into_iter().chain(ikes) {
             let text = format!("deleting state ({})", self.state_label(s));
             if self.ikes.contains_key(&s) || self.children.contains_key(&s) {
@@ -269,6 +277,9 @@ impl Endpoint {
             } else {
                 self.delete_child(s, true);
             }
+        }
+        if let Some(c) = self.conns.get_mut(id) {
+            (c.our_lease, c.given, c.credentials) = (None, Given::default(), Credentials::default());
         }
     }
 

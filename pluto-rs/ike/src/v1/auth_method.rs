@@ -5,7 +5,8 @@ use ipsec_crypto::PublicKey;
 use ipsec_crypto::ecdsa::Curve;
 use ipsec_types::algo::HashAlg;
 
-use crate::conn::Connection;
+use super::authenticate::other;
+use crate::conn::{Connection, End};
 use crate::sa::Role;
 
 /// What both ends agree on.
@@ -93,6 +94,19 @@ impl AuthMethod {
         }
     }
 
+    /// The end that is asked with XAUTH after phase 1.
+    pub(crate) fn asked(self) -> Option<Role> {
+        match self {
+            AuthMethod::XauthInitPsk | AuthMethod::XauthInitRsa | AuthMethod::HybridInitRsa => {
+                Some(Role::Initiator)
+            }
+            AuthMethod::XauthRespPsk | AuthMethod::XauthRespRsa | AuthMethod::HybridRespRsa => {
+                Some(Role::Responder)
+            }
+            _ => None,
+        }
+    }
+
     /// The word of a conn's policy that allows it.
     pub(crate) fn policy(self) -> &'static str {
         match (self.curve(), self.proof(Role::Initiator), self.proof(Role::Responder)) {
@@ -139,17 +153,23 @@ impl AuthMethod {
 }
 
 /// The methods `conn` allows, best first, while we are `role`.
-pub(crate) fn methods(conn: &Connection, _role: Role) -> Vec<AuthMethod> {
+pub(crate) fn methods(conn: &Connection, role: Role) -> Vec<AuthMethod> {
+    let asked = conn.asked_with_xauth().map(|end| if end == End::Us { role } else { other(role) });
+    let [rsa, psk] = match asked {
+        None => [AuthMethod::RsaSig, AuthMethod::Psk],
+        Some(Role::Initiator) => [AuthMethod::XauthInitRsa, AuthMethod::XauthInitPsk],
+        Some(Role::Responder) => [AuthMethod::XauthRespRsa, AuthMethod::XauthRespPsk],
+    };
     let by = conn.spec.authby;
     let mut list = Vec::new();
-    if by.ecdsa {
+    if by.ecdsa && asked.is_none() {
         list.extend([AuthMethod::Ecdsa256, AuthMethod::Ecdsa384, AuthMethod::Ecdsa521]);
     }
     if by.rsasig {
-        list.push(AuthMethod::RsaSig);
+        list.push(rsa);
     }
     if by.psk {
-        list.push(AuthMethod::Psk);
+        list.push(psk);
     }
     list
 }
@@ -175,5 +195,7 @@ mod tests {
         assert_eq!(AuthMethod::from_number(2), None);
         assert_eq!(AuthMethod::HybridInitRsa.proof(Role::Initiator), Proof::Later);
         assert_eq!(AuthMethod::HybridInitRsa.proof(Role::Responder), Proof::Signature);
+        assert_eq!(AuthMethod::XauthRespRsa.asked(), Some(Role::Responder));
+        assert_eq!(AuthMethod::Psk.asked(), None);
     }
 }

@@ -17,7 +17,7 @@ use crate::io::{ClientId, CryptoJob, CryptoResult, KeyExchange};
 use crate::sa::{Exchanged, IkeSa, MainI2, MainI3, Phase1, Phase1Keys, Role, Serial, StateName};
 use crate::wire::ident::{self, IdPayload};
 use crate::wire::notify::NotifyType;
-use crate::wire::payload::{Chain, Kind};
+use crate::wire::payload::Kind;
 use crate::wire::{Exchange, Header, MessageWriter, SaPayload};
 
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Endpoint {
         if h.encrypted() {
             return Err(Fail::ignore("packet rejected: should not have been encrypted"));
         }
-        let chain = Chain::parse(h.next, body)?;
+        let chain = self.chain(h.next, body)?;
         let sa_r = chain.first(Kind::Sa).ok_or_else(|| Fail::ignore("message is missing payload(s) SA"))?;
         let sa_r = SaPayload::parse(sa_r)?;
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
@@ -169,7 +169,7 @@ impl Endpoint {
         if h.encrypted() {
             return Err(Fail::ignore("packet rejected: should not have been encrypted"));
         }
-        let chain = Chain::parse(h.next, body)?;
+        let chain = self.chain(h.next, body)?;
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let Some(suite) = sa.suite else { return Ok(()) };
         let (g_xr, nr) = key_and_nonce(&chain, suite.group.public_len())?;
@@ -195,7 +195,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// `--> HDR*, IDii, HASH_I`, from port 4500 if there is a NAT (RFC 3947 §4).
+    /// `--> HDR*, IDii, HASH_I [, N(INITIAL-CONTACT)]`, from port 4500 if there is a NAT (RFC 3947 §4).
     pub(crate) fn main_send_i3(
         &mut self,
         serial: Serial,
@@ -273,7 +273,7 @@ impl Endpoint {
         let plain = open(body, suite, &i3.keys.cipher_key, &mut iv)?;
         let malformed =
             |text: String| Fail { text: vec![text, authenticate::doubt(sa)], notify: None, fatal: false };
-        let chain = Chain::parse(h.next, &plain).map_err(|e| malformed(e.to_string()))?;
+        let chain = self.chain(h.next, &plain).map_err(|e| malformed(e.to_string()))?;
         let by_signature = sa.auth.proof(Role::Responder) == Proof::Signature;
         let kind = if by_signature { Kind::Signature } else { Kind::Hash };
         let (Some(id_b), Some(proof)) = (chain.first(Kind::Id), chain.first(kind)) else {

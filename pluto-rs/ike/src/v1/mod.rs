@@ -14,6 +14,8 @@ mod info;
 mod main_initiator;
 mod main_responder;
 mod message;
+mod modecfg_client;
+mod modecfg_server;
 pub(crate) mod natt;
 mod phase1;
 pub(crate) mod phase2;
@@ -25,8 +27,11 @@ mod rekey;
 mod retransmit;
 mod select;
 pub(crate) mod signature;
-
+pub(crate) mod transaction;
+mod unique;
 mod vendor;
+mod xauth_client;
+mod xauth_server;
 
 pub(crate) use quick_initiator::flow_of_conn;
 pub(crate) use quick_responder::AfterQi1;

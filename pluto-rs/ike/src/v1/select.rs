@@ -119,9 +119,7 @@ impl Endpoint {
                     r.spec.name
                 );
                 self.log_conn(conn, None, rc::LOG, &text);
-                let old: Vec<Serial> =
-                    self.children.iter().filter(|(_, c)| c.conn == rival).map(|(s, _)| *s).collect();
-                old.into_iter().for_each(|s| self.delete_child(s, true));
+                self.children.of_conn(rival).into_iter().for_each(|s| self.delete_child(s, true));
                 continue;
             }
             if !virtual_net {
