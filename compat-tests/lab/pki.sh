@@ -4,10 +4,11 @@
 #   ca --- server          the server under test
 #    |---- peer            a peer, RSA
 #    |---- revoked         another, which crl.pem says is revoked
+#    |---- distant         the same, and its certificate says where the CRL is: at gw2
 #    `--- inter --- deep   a peer below an intermediate CA
 #   ecca -- ecserver, ecpeer    P-256
 #
-# NAME.key, NAME.pem, NAME.p12 (key, certificate and CAs; passphrase lab), NAME.raw (leftrsasigkey= of it), crl.pem.
+# NAME.key, NAME.pem (of deep with the intermediate behind it), NAME.p12 (key, certificate and CAs; passphrase lab), NAME.raw (leftrsasigkey= of it), crl.pem.
 set -euo pipefail
 dir=$1
 rm -rf "$dir"
@@ -27,9 +28,9 @@ authority() { # authority NAME rsa|ec [ISSUER]
   openssl req -new -key "$1.key" -subj "/C=CA/O=Lab/CN=$1" -out "$1.csr"
   sign "$1" "${3:-}"
 }
-end() { # end NAME rsa|ec ISSUER
+end() { # end NAME rsa|ec ISSUER [EXTENSION]
   new_key "$1" "$2"
-  printf 'basicConstraints=CA:FALSE\nkeyUsage=digitalSignature\nsubjectAltName=DNS:%s.lab.example\nauthorityKeyIdentifier=keyid\n' "$1" >"$1.ext"
+  printf 'basicConstraints=CA:FALSE\nkeyUsage=digitalSignature\nsubjectAltName=DNS:%s.lab.example\nauthorityKeyIdentifier=keyid\n%s\n' "$1" "${4:-}" >"$1.ext"
   openssl req -new -key "$1.key" -subj "/C=CA/O=Lab/OU=hosts/CN=$1/emailAddress=$1@lab.example" -out "$1.csr"
   sign "$1" "$3"
 }
@@ -55,14 +56,17 @@ authority ca rsa
 authority inter rsa ca
 authority ecca ec
 for n in server peer revoked; do end $n rsa ca; raw $n; p12 $n ca; done
+end distant rsa ca crlDistributionPoints=URI:http://203.0.113.30:8080/crl.der
+p12 distant ca
 end deep rsa inter
 p12 deep inter ca
+cat inter.pem >>deep.pem
 for n in ecserver ecpeer; do end $n ec ecca; p12 $n ecca; done
 
 printf '[ca]\ndefault_ca=d\n[d]\ndatabase=index\ncrlnumber=crlnumber\ndefault_md=sha256\ndefault_crl_days=3650\n' >ca.conf
 : >index
 echo 01 >crlnumber
-openssl ca -config ca.conf -keyfile ca.key -cert ca.pem -revoke revoked.pem -crl_reason keyCompromise
+for n in revoked distant; do openssl ca -config ca.conf -keyfile ca.key -cert ca.pem -revoke $n.pem -crl_reason keyCompromise; done
 openssl ca -config ca.conf -keyfile ca.key -cert ca.pem -gencrl -out crl.pem
 openssl crl -in crl.pem -outform DER -out crl.der
 touch .done

@@ -16,7 +16,7 @@ keys() {
   for n; do
     case $n in
     crl) cp "$PKI/$n.pem" "$e/crls/" ;;
-    *ca) cp "$PKI/$n.pem" "$e/cacerts/" ;;
+    *ca | inter) cp "$PKI/$n.pem" "$e/cacerts/" ;;
     *) cp "$PKI/$n.pem" "$e/certs/" ;;
     esac
   done
@@ -137,33 +137,63 @@ certificates() {
         fail "--listall lacks a certificate"; }
   sig_end "$node"
 }
-sc_x509_libreswan() { SCENARIO=x509-libreswan; certificates publ server peer OAKLEY_RSA_SIG ca; }
+# each end has an intermediate CA above it in turn, which the other must be told of
+sc_x509_libreswan() { SCENARIO=x509-libreswan; certificates publ deep peer OAKLEY_RSA_SIG ca; }
 sc_x509_strongswan() { SCENARIO=x509-strongswan; certificates pub server deep OAKLEY_RSA_SIG ca inter; }
 sc_ecdsa_strongswan() { SCENARIO=ecdsa-strongswan; certificates pub ecserver ecpeer OAKLEY_ECDSA_P256 ecca; }
 
-# A peer whose certificate the CA has revoked is let in until the list is read, and not after that.
-sc_crl_revoked() {
-  SCENARIO=crl-revoked
-  local node=publ PEER_ADDR=${ADDR[publ]}
+# revocation PEER: a peer on publ with a certificate that the CA has revoked
+revocation_setup() {
+  PEER_ADDR=${ADDR[publ]}
   keys server server ca
-  keys $node revoked ca
-  sig_conn authby=rsasig leftcert=server.pem rightid="\"C=CA, O=Lab, OU=*, CN=revoked, E=*\"" rightrsasigkey=%cert >"$OUT/ours.conf"
-  sig_conn ikev2=no authby=rsasig leftid=%fromcert leftrsasigkey=%cert rightcert=revoked rightid=%fromcert rightsendcert=always \
-    keyingtries=1 >"$OUT/theirs.conf"
-  sig_setup $node '' ': RSA server.key' && crl_revoked $node
-  sig_end $node
+  keys publ "$1" ca
+  sig_conn authby=rsasig leftcert=server.pem rightid="\"C=CA, O=Lab, OU=*, CN=$1, E=*\"" rightrsasigkey=%cert >"$OUT/ours.conf"
+  sig_conn ikev2=no authby=rsasig leftid=%fromcert leftrsasigkey=%cert "rightcert=$1" rightid=%fromcert rightsendcert=always \
+    >"$OUT/theirs.conf"
+  sig_setup publ '' ': RSA server.key'
 }
-crl_revoked() {
-  mark server
-  nx server timeout 15 ipsec auto --up s1 >"$OUT/up.log" 2>&1 || { fail "refused before the CRL is known: $(tail -1 "$OUT/up.log")"; return; }
+let_in() { # let_in WORDS: nothing is known of the revocation, and the log says so
+  nx server timeout 15 ipsec auto --up s1 >"$OUT/up.log" 2>&1 || { fail "refused: $(tail -1 "$OUT/up.log")"; return; }
   logged server 'no crl from issuer "C=CA, O=Lab, CN=ca" found .strict=no.' || { fail "the missing CRL is not told of"; return; }
   nx server timeout 5 ipsec auto --down s1 >>"$OUT/up.log" 2>&1
-  cp "$PKI/crl.pem" /n/server/etc/ipsec.d/crls/
-  nx server timeout 5 ipsec auto --rereadcrls >"$OUT/rereadcrls.log" 2>&1
+  pause 0.3
+}
+kept_out() {
   nx server timeout 5 ipsec auto --listcrls >"$OUT/listcrls.log" 2>&1
-  grep -q 'revoked certs: 1' "$OUT/listcrls.log" || { fail "--listcrls says $(tail -1 "$OUT/listcrls.log")"; return; }
+  grep -q 'revoked certs: 2' "$OUT/listcrls.log" || { fail "--listcrls says $(tail -1 "$OUT/listcrls.log")"; return; }
   mark server
   nx server timeout 6 ipsec auto --up s1 >>"$OUT/up.log" 2>&1
   logged server 'certificate was revoked on .*, reason: key compromise' || { fail "the revoked certificate was taken"; return; }
   logged server 'X.509 certificate rejected' || fail "no word of the rejection"
+}
+# It is let in until the list is read, and not after that.
+sc_crl_revoked() {
+  SCENARIO=crl-revoked
+  local PEER_ADDR
+  mark server
+  revocation_setup revoked && let_in &&
+    { cp "$PKI/crl.pem" /n/server/etc/ipsec.d/crls/
+      nx server timeout 5 ipsec auto --rereadcrls >"$OUT/rereadcrls.log" 2>&1
+      kept_out; }
+  sig_end publ
+}
+# The list is on a web server that does not run, then it does.
+sc_crl_fetched() {
+  SCENARIO=crl-fetched
+  local PEER_ADDR
+  mark server
+  revocation_setup distant && let_in && crl_fetched
+  sig gw2 TERM python3
+  sig_end publ
+}
+crl_fetched() {
+  wait_for 10 logged server 'fetching crl from "http://203.0.113.30:8080/crl.der" failed: Connection refused' || { fail "no word of the web server"; return; }
+  mkdir -p /n/gw2/srv/crl
+  cp "$PKI/crl.der" /n/gw2/srv/crl/
+  nx gw2 python3 -m http.server 8080 --directory /srv/crl </dev/null >"$OUT/gw2-http.log" 2>&1 &
+  disown
+  pause 10
+  let_in || return
+  wait_for 10 logged server 'fetched crl from "http://203.0.113.30:8080/crl.der", revoked certs: 2' || { fail "nothing was fetched"; return; }
+  kept_out
 }

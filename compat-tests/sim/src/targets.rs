@@ -23,8 +23,11 @@ use crate::pair::{Pair, PairConfig};
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders and programs.
-pub const ALL: [(&str, Target); 20] = [
+pub const ALL: [(&str, Target); 24] = [
+    ("certificate", certificate),
     ("cfg_payload", cfg_payload),
+    ("crl", crl),
+    ("dn", dn),
     ("feed_endpoint", feed_endpoint),
     ("hdlc", hdlc),
     ("ipsec_conf", ipsec_conf),
@@ -34,6 +37,7 @@ pub const ALL: [(&str, Target); 20] = [
     ("l2tp_feed_endpoint", l2tp_feed_endpoint),
     ("l2tp_message", l2tp_message),
     ("l2tp_secrets", l2tp_secrets),
+    ("pkcs7", pkcs7),
     ("policy_group", policy_group),
     ("ppp_database", ppp_database),
     ("ppp_secrets", ppp_secrets),
@@ -45,6 +49,45 @@ pub const ALL: [(&str, Target); 20] = [
     ("xl2tpd_conf", xl2tpd_conf),
     ("xl2tpd_control", xl2tpd_control),
 ];
+
+/// A certificate as a peer sends it: all that is read out of it, and the judgement on it.
+pub fn certificate(data: &[u8]) {
+    use ipsec_crypto::Certificate;
+    use ipsec_crypto::trust::Trust;
+    let Ok(certs) = Certificate::from_file(data) else { return };
+    let trust = Trust { authorities: certs.clone(), ..Trust::default() };
+    for cert in &certs {
+        let _ =
+            (cert.serial(), cert.crl_uris(), cert.ocsp_uris(), cert.subject_key_id(), cert.check_purpose());
+        assert!(cert.names().iter().all(|n| n.to_string().chars().all(|c| !c.is_control())));
+        let _ = ipsec_types::dn::text(cert.subject());
+        let _ = trust.judge(cert, &certs, 1_700_000_000, ipsec_types::auth::StrictCrl::Yes);
+        let _ = ipsec_crypto::trust::path_to_send(cert, &certs);
+    }
+}
+
+/// Certificates wrapped as Windows does.
+pub fn pkcs7(data: &[u8]) {
+    let _ = ipsec_crypto::cert::from_pkcs7(data);
+}
+
+/// A revocation list of a file or a server.
+pub fn crl(data: &[u8]) {
+    if let Ok(crl) = ipsec_crypto::crl::Crl::from_file(data) {
+        let _ = (crl.this_update(), crl.next_update(), crl.revoked(), ipsec_types::dn::text(crl.issuer()));
+    }
+}
+
+/// A distinguished name, as text and as octets.
+pub fn dn(data: &[u8]) {
+    use ipsec_types::dn;
+    let text = dn::text(data);
+    assert!(text.chars().all(|c| !c.is_control()));
+    let _ = (dn::wildcards(data), dn::matches(data, &data[data.len() / 2..]));
+    if let Ok(der) = dn::parse(&String::from_utf8_lossy(data)) {
+        assert!(dn::is_dn(&der) && dn::matches(&der, &der), "{text}");
+    }
+}
 
 /// A public key as RFC 3110 writes it, which fits together again, and the same octets as the numbers of a private one.
 pub fn rsa_key(data: &[u8]) {

@@ -239,8 +239,13 @@ fn lists_are_openswans() {
     let now = pair.now;
     pair.hosts[0].whack(now, Request::List { what: List::All, utc: true });
     pair.run_for(Duration::from_millis(1));
+    pair.hosts[0].whack(now, Request::Status);
+    pair.run_for(Duration::from_millis(1));
     let said = pair.hosts[0].replies.join("\n");
     for line in [
+        "mycert=server.pem;\n",
+        ":   CAs: 'C=CA, O=Sim, OU=hosts, CN=ca, E=ca@sim.example'...'%any'\n",
+        "policy: RSASIG+ECDSA+",
         "000 List of Public Keys:\n",
         "000        ID_DER_ASN1_DN 'C=CA, O=Sim, OU=hosts, CN=client, E=client@sim.example'\n",
         "000        Issuer 'C=CA, O=Sim, OU=hosts, CN=ca, E=ca@sim.example'\n",

@@ -1,6 +1,6 @@
 //! `ca` sections, which strongSwan has: a certification authority and where to ask it.
 //!
-//! Every certificate in `/etc/ipsec.d/cacerts` is trusted anyway and nothing is fetched from a network, so a section matters
+//! Every certificate in `/etc/ipsec.d/cacerts` is trusted anyway and what is fetched is named in certificates, so a section matters
 //! only if its certificate lies elsewhere.
 
 use std::path::Path;
@@ -104,7 +104,7 @@ mod tests {
         let want = [
             (
                 Severity::Note,
-                "crluri= has no effect: nothing is fetched from a network; put certificates and CRLs into /etc/ipsec.d",
+                "crluri= has no effect: CRLs and OCSP answers are fetched from the addresses in certificates; put other CRLs into /etc/ipsec.d/crls",
             ),
             (Severity::Warning, "keyword 'left' is not valid in a ca (a)"),
             (Severity::Warning, "keyword auto, invalid value: maybe"),

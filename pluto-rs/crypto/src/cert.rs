@@ -144,12 +144,18 @@ impl Certificate {
         self.0.not_after
     }
 
-    /// Whether it says that its owner is `id`, as subject or as an alternative name.
+    /// Whether it says that its owner is `id`, as subject or as an alternative name. A `*` in a name of it is only that.
     pub fn names_id(&self, id: &Id) -> bool {
+        let same =
+            |mine: &[u8], der: &[u8]| mine == der || (dn::wildcards(mine) == 0 && dn::matches(mine, der));
         match id {
             Id::None => false,
-            Id::Dn(der) if dn::matches(&self.0.subject, der) => {
-                dn::wildcards(der) == 0 || self.0.subject == *der
+            Id::Dn(der) => {
+                let mut names = self.0.names.iter().filter_map(|n| match n {
+                    Id::Dn(name) => Some(name.as_slice()),
+                    _ => None,
+                });
+                same(&self.0.subject, der) || names.any(|n| same(n, der))
             }
             _ => self.0.names.iter().any(|n| *n != Id::None && n.matches(id)),
         }

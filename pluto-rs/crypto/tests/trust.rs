@@ -239,6 +239,8 @@ fn identities_are_subjects_and_alternative_names() {
     {
         assert!(cert.names_id(&id(ours)), "{ours}");
     }
+    let any = make("*", Some(&w.root), &plan(false)).cert();
+    assert!(any.names_id(&Id::Dn(any.subject().to_vec())) && !any.names_id(&id("O=Test, CN=x")));
     for not in ["@example", "@*", "192.0.2.2", "CN=x", "O=Test, CN=*", "@[x]", "%any"] {
         assert!(!cert.names_id(&id(not)), "{not}");
     }

@@ -56,6 +56,7 @@ struct Shell {
     scripts: Scripts,
     keys: Keys,
     fetcher: Fetcher,
+    crls_checked: tokio::time::Instant,
     passwords: Passwords,
     log: Log,
     options: Options,
@@ -157,6 +158,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         scripts,
         keys: Keys::new(options.ipsecdir.clone()),
         fetcher,
+        crls_checked: tokio::time::Instant::now(),
         passwords,
         log,
         options,
@@ -173,6 +175,12 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         let timer = async {
             match wait {
                 Some(d) => tokio::time::sleep(d).await,
+                None => std::future::pending().await,
+            }
+        };
+        let crl_check = async {
+            match shell.engine.crl_check_interval() {
+                Some(every) => tokio::time::sleep_until(shell.crls_checked + every).await,
                 None => std::future::pending().await,
             }
         };
@@ -196,6 +204,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
                 }
             }
             Some(news) = fetched.recv() => shell.on_news(news),
+            () = crl_check => shell.check_crls(),
             Some((queue, token, result)) = ended.recv() => {
                 shell.scripts.ended(queue);
                 shell.handle(Input::UpdownDone(token, result));
@@ -346,6 +355,10 @@ impl Shell {
         }
         self.tell_all(Some(client), remarks);
         self.hand_keys();
+        // `ipsec fetchcrls`: those that came from a network once are fetched anew.
+        if matches!(what, Reread::All | Reread::Crls) {
+            self.refetch(u64::MAX);
+        }
     }
 
     /// The files that a conn names in `leftcert=` are read before the engine sees it.
@@ -369,12 +382,27 @@ impl Shell {
         }
     }
 
+    /// `crlcheckinterval=`: lists that came from a network and will be old before the next look are fetched anew.
+    fn check_crls(&mut self) {
+        self.crls_checked = tokio::time::Instant::now();
+        let every = self.engine.crl_check_interval().unwrap_or_default().as_secs();
+        self.refetch(clock::now().wall.saturating_add(2 * every));
+    }
+
+    /// Fetches lists anew that will be old at second `then`.
+    fn refetch(&mut self, then: u64) {
+        let (trust, now) = (self.keys.trust(), clock::now().wall);
+        for wanted in self.keys.old_at(then) {
+            self.fetcher.submit(wanted, &trust, now);
+        }
+    }
+
     fn on_news(&mut self, news: News) {
         match news {
             News::Failed(text) => return self.log.record(&ike::Record { text, junk: true }),
-            News::Crl(crl, from) => {
+            News::Crl(crl, from, wanted) => {
                 self.log.line(&format!("fetched crl from \"{from}\", revoked certs: {}", crl.revoked()));
-                self.keys.add_crl(*crl, from);
+                self.keys.add_crl(*crl, from, *wanted);
             }
             News::Ocsp(answer) => {
                 self.log.line(&format!("ocsp responder says of a certificate: {}", answer.word()));

@@ -15,14 +15,14 @@ use crate::http::{Ask, fetch};
 /// Requests that may wait; more are dropped, as the next negotiation asks again.
 const QUEUE: usize = 64;
 /// The same is not asked for again for so long.
-const PAUSE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_secs(9);
 /// Addresses of one certificate that are tried.
 const TRIED: usize = 4;
 
 /// What has been fetched.
 pub(crate) enum News {
-    /// A list, and where it is from.
-    Crl(Box<Crl>, String),
+    /// A list, where it is from, and what it was wanted for.
+    Crl(Box<Crl>, String, Box<Wanted>),
     /// An answer.
     Ocsp(Box<Answer>),
     /// Nothing: a line for the log.
@@ -103,7 +103,7 @@ fn by_crl(job: &Job, failures: &mut Vec<String>) -> Option<News> {
             Err(e) => Err(e.to_string()),
         };
         match fetch(uri, Ask::Get, MAX_CRL).and_then(read) {
-            Ok(crl) => Some(News::Crl(Box::new(crl), uri.clone())),
+            Ok(crl) => Some(News::Crl(Box::new(crl), uri.clone(), Box::new(job.wanted.clone()))),
             Err(e) => {
                 failures.push(format!("fetching crl from \"{uri}\" failed: {e}"));
                 None

@@ -11,7 +11,7 @@ use ipsec_crypto::crl::{Crl, MAX_CRL};
 use ipsec_crypto::key::{Container, MAX_FILE, open_pkcs12};
 use ipsec_crypto::ocsp::Answer;
 use ipsec_crypto::rsa_key::RsaPrivate;
-use ipsec_crypto::trust::Trust;
+use ipsec_crypto::trust::{Trust, Wanted};
 use ipsec_crypto::{Certificate, CryptoError, PrivateKey};
 use ipsec_types::SecretBytes;
 use ipsec_types::auth::{KeyFileKind, Passphrase, Secret, SecretRecord};
@@ -35,8 +35,8 @@ pub(crate) struct Keys {
     attribute_authorities: Vec<Certificate>,
     ocsp_signers: Vec<Certificate>,
     crls: Vec<(Crl, String)>,
-    /// From a network, with the address.
-    fetched: Vec<(Crl, String)>,
+    /// From a network, with the address, and what they were wanted for.
+    fetched: Vec<(Crl, String, Wanted)>,
     answers: Vec<Arc<Answer>>,
 }
 
@@ -83,7 +83,12 @@ impl Keys {
         Trust {
             authorities: self.authorities.clone(),
             ocsp_signers: self.ocsp_signers.clone(),
-            crls: self.crls.iter().chain(&self.fetched).cloned().collect(),
+            crls: self
+                .crls
+                .iter()
+                .cloned()
+                .chain(self.fetched.iter().map(|f| (f.0.clone(), f.1.clone())))
+                .collect(),
             ocsp: self.answers.clone(),
         }
     }
@@ -184,12 +189,18 @@ impl Keys {
     }
 
     /// A list from a network; an older one from there goes.
-    pub(crate) fn add_crl(&mut self, crl: Crl, from: String) {
-        self.fetched.retain(|(_, f)| *f != from);
+    pub(crate) fn add_crl(&mut self, crl: Crl, from: String, wanted: Wanted) {
+        self.fetched.retain(|f| f.1 != from);
         if self.fetched.len() >= MAX_FETCHED {
             self.fetched.remove(0);
         }
-        self.fetched.push((crl, from));
+        self.fetched.push((crl, from, wanted));
+    }
+
+    /// What those lists that came from a network were wanted for, which will be old at second `then`.
+    pub(crate) fn old_at(&self, then: u64) -> Vec<Wanted> {
+        let old = |t: Option<i64>| t.is_some_and(|t| t < i64::try_from(then).unwrap_or(i64::MAX));
+        self.fetched.iter().filter(|f| old(f.0.next_update())).map(|f| f.2.clone()).collect()
     }
 
     /// An answer about a certificate; an older one about it goes.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use ipsec_types::auth::StrictCrl;
 use ipsec_types::whack::{CTL_PATH, SetupSpec};
 
 /// The version `--version` prints.
@@ -50,7 +51,7 @@ impl Options {
 }
 
 /// Flags that mean what is always so here, or nothing.
-const IGNORED_FLAGS: [&str; 19] = [
+const IGNORED_FLAGS: [&str; 17] = [
     "use-auto",
     "use-netkey",
     "usenetkey",
@@ -60,8 +61,6 @@ const IGNORED_FLAGS: [&str; 19] = [
     "use-mastklips",
     "use-bsdkame",
     "force_busy",
-    "nocrsend",
-    "strictcrlpolicy",
     "perpeerlog",
     "noretransmits",
     "disable_port_floating",
@@ -72,15 +71,8 @@ const IGNORED_FLAGS: [&str; 19] = [
     "use-native",
 ];
 /// Options with a value that have no use here.
-const IGNORED_VALUES: [&str; 7] = [
-    "crlcheckinterval",
-    "ocspuri",
-    "ocsprequestcert",
-    "interface",
-    "perpeerlogbase",
-    "coredir",
-    "secctx_attr_value",
-];
+const IGNORED_VALUES: [&str; 6] =
+    ["ocspuri", "ocsprequestcert", "interface", "perpeerlogbase", "coredir", "secctx_attr_value"];
 
 /// How many files of options are read.
 const MAX_FILES: usize = 16;
@@ -126,7 +118,12 @@ pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
     }
     opts.optmulti("", "ctlbase", "control socket and pid file are BASE.ctl and BASE.pid", "BASE");
     opts.optmulti("", "secretsfile", "pre-shared keys", "FILE");
-    opts.optmulti("", "ipsecdir", "folder with policies/, the networks of policy groups", "DIR");
+    opts.optmulti(
+        "",
+        "ipsecdir",
+        "folder with private/, certs/, cacerts/, crls/, policies/ and so on",
+        "DIR",
+    );
     for name in ["ipsec_dir", "foodgroupsdir"] {
         opts.optmulti("", name, "the same", "DIR");
     }
@@ -137,6 +134,9 @@ pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
     opts.optmulti("", "virtual_private", "networks that %priv stands for", "LIST");
     opts.optmulti("", "keep_alive", "seconds between NAT keep-alives", "S");
     opts.optflagmulti("", "force_keepalive", "keep-alives even without a NAT before us");
+    opts.optflagmulti("", "nocrsend", "do not ask for certificates");
+    opts.optflagmulti("", "strictcrlpolicy", "refuse peers whose revocation is not known");
+    opts.optmulti("", "crlcheckinterval", "seconds between looks at fetched CRLs, 0 is never", "S");
     opts.optflagmulti("", "uniqueids", "one connection per identity");
     for name in IGNORED_FLAGS {
         opts.optflagmulti("", name, "accepted for old scripts");
@@ -194,6 +194,9 @@ pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
             keep_alive: number("keep_alive")?.unwrap_or(20),
             force_keepalive: m.opt_present("force_keepalive"),
             uniqueids: m.opt_present("uniqueids"),
+            no_cr_send: m.opt_present("nocrsend"),
+            strict_crl: if m.opt_present("strictcrlpolicy") { StrictCrl::Yes } else { StrictCrl::No },
+            crl_check_interval: number("crlcheckinterval")?.unwrap_or(0),
             ..SetupSpec::default()
         },
     })))
@@ -224,9 +227,13 @@ mod tests {
             "--nhelpers",
             "-1",
             "--uniqueids",
+            "--strictcrlpolicy",
+            "--crlcheckinterval",
+            "600",
             "--ctlbase",
             "/run/x/pluto",
         ]);
+        assert!(o.setup.strict_crl == StrictCrl::Yes && o.setup.crl_check_interval == 600);
         assert!(o.nofork && o.setup.uniqueids && o.helpers.is_none());
         assert_eq!(o.setup.virtual_private.allowed.len(), 1);
         assert_eq!(o.setup.virtual_private.disallowed.len(), 1);

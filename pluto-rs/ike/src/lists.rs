@@ -2,11 +2,13 @@
 
 use ipsec_crypto::trust::date;
 use ipsec_crypto::{Certificate, PublicKey};
-use ipsec_types::auth::PublicKeySpec;
+use ipsec_types::auth::{CaSpec, PublicKeySpec};
+use ipsec_types::conn::EndSpec;
 use ipsec_types::whack::{List, rc};
 use ipsec_types::{Id, dn};
 
 use crate::Endpoint;
+use crate::conn::Connection;
 use crate::io::ClientId;
 use crate::v1::signature::written_keys;
 
@@ -41,7 +43,28 @@ fn expiry(until: i64, now: u64) -> String {
     }
 }
 
+/// ` mycert=F; hiscert=F;` of the status, empty without certificates.
+pub(crate) fn cert_words(c: &Connection) -> String {
+    let word = |who: &str, name: &Option<String>| {
+        name.as_ref().map_or_else(String::new, |n| format!(" {who}cert={n};"))
+    };
+    word("my", &c.this().cert) + &word("his", &c.that().cert)
+}
+
 impl Endpoint {
+    /// `'DN'...'DN'` of the status: the CAs of both ends, `%any` for none; nothing if there are none.
+    pub(crate) fn authorities(&self, c: &Connection) -> Option<String> {
+        let issuer = |end: &EndSpec| self.cert_of(end).map(|cert| dn::text(cert.issuer()));
+        let name = |end: &EndSpec, other: &EndSpec| match &end.ca {
+            CaSpec::Dn(name) => Some(dn::text(name)),
+            CaSpec::Same => issuer(end).or_else(|| issuer(other)),
+            CaSpec::Any => issuer(end),
+        };
+        let (ours, theirs) = (name(c.this(), c.that()), name(c.that(), c.this()));
+        let text = |name: &Option<String>| name.as_deref().unwrap_or("%any").to_string();
+        (ours.is_some() || theirs.is_some()).then(|| format!("'{}'...'{}'", text(&ours), text(&theirs)))
+    }
+
     /// Remembers a peer's certificate for the list.
     pub(crate) fn learn(&mut self, id: &Id, cert: Certificate) {
         self.learned.retain(|l| l.id != *id);

@@ -11,6 +11,7 @@ use ipsec_types::whack::rc;
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind, Connection};
 use crate::io::{ClientId, Output};
+use crate::lists::cert_words;
 use crate::sa::{ChildSa, Serial};
 use crate::timer::TimerKind;
 
@@ -32,6 +33,7 @@ pub(crate) fn policy_words(spec: &ConnSpec, up: bool) -> String {
     };
     add(spec.authby.psk, "PSK");
     add(spec.authby.rsasig, "RSASIG");
+    add(spec.authby.ecdsa, "ECDSA");
     let never = matches!(spec.conn_type, ConnType::Passthrough | ConnType::Drop | ConnType::Reject);
     let hosts = [&spec.left.host, &spec.right.host];
     let group = hosts.iter().any(|h| matches!(h, HostSpec::Group | HostSpec::OpportunisticGroup));
@@ -163,7 +165,8 @@ impl Endpoint {
         lines.push(format!("{x}: {}; {routing}; eroute owner: {owner}", topology(c)));
         let ip = |a: Option<std::net::IpAddr>| a.map_or("unset".into(), |a| a.to_string());
         let (mine, his) = (c.this().source_ip.or(c.our_lease), c.that().source_ip.or(c.their_lease));
-        lines.push(format!("{x}:     myip={}; hisip={};", ip(mine), ip(his)));
+        let certs = cert_words(c);
+        lines.push(format!("{x}:     myip={}; hisip={};{certs}", ip(mine), ip(his)));
         let user = |who: &str, name: Option<&String>| {
             name.map_or_else(String::new, |n| format!("{who}xauthuser={n}; "))
         };
@@ -172,6 +175,7 @@ impl Endpoint {
         if !info.is_empty() {
             lines.push(format!("{x}:     xauth info: {info}"));
         }
+        lines.extend(self.authorities(c).map(|cas| format!("{x}:   CAs: {cas}")));
         lines.push(format!(
             "{x}:   ike_life: {}s; ipsec_life: {}s; rekey_margin: {}s; rekey_fuzz: {}%; keyingtries: {forever}",
             s.ike_lifetime, s.sa_lifetime, s.rekey_margin, s.rekey_fuzz

@@ -486,6 +486,18 @@ mod tests {
         assert!(!is_dn(&[&good[..], &[0]].concat()));
     }
 
+    /// CVE-2013-2052, CVE-2013-2053, CVE-2013-2054, CVE-2010-2628: names longer than any buffer, in text and in DER.
+    #[test]
+    fn cve_2013_2052_cve_2013_2053_cve_2013_2054_cve_2010_2628_long_names_have_a_limit() {
+        let long = "x".repeat(MAX_DER);
+        for bad in [format!("CN={long}"), format!("{long}=x"), format!("/CN={long}"), "O=\"".repeat(5000)] {
+            assert!(parse(&bad).is_err());
+        }
+        let fits = format!("CN={}", "x".repeat(4000));
+        assert_eq!(text(&parse(&fits).unwrap()), fits);
+        assert!(text(&vec![0x30; 3 * MAX_DER]).starts_with("@~0x3030"));
+    }
+
     #[test]
     fn control_characters_do_not_reach_the_log() {
         assert_eq!(text(&parse("CN=a\nb").unwrap()), "CN=a\\012b");

@@ -110,7 +110,9 @@ impl Builder<'_> {
             let lower = word.to_ascii_lowercase();
             match lower.as_str() {
                 "secret" | "psk" => by.psk = true,
-                "rsasig" | "rsa" | "pubkey" | "default" | "any" => by.rsasig = true,
+                "rsasig" | "rsa" | "default" => by.rsasig = true,
+                // Whatever kind of key there is.
+                "pubkey" | "any" => (by.rsasig, by.ecdsa) = (true, true),
                 "xauthpsk" => (by.psk, found.xauth) = (true, true),
                 "xauthrsasig" => (by.rsasig, found.xauth) = (true, true),
                 "hybrid" => (by.rsasig, by.hybrid) = (true, true),
