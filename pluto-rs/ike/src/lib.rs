@@ -27,6 +27,7 @@ mod route;
 mod sa;
 mod show;
 mod spd;
+mod state_name;
 mod status;
 mod timer;
 mod updown;
