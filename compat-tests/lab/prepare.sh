@@ -9,7 +9,7 @@ set -euo pipefail
 LAB=$(cd "$(dirname "$0")" && pwd)
 TOP=$(cd "$LAB/../.." && pwd)
 
-HOST_PACKAGES=(user-mode-linux xl2tpd ppp iptables iproute2 iputils-ping tcpdump util-linux kmod procps perl python3)
+HOST_PACKAGES=(user-mode-linux xl2tpd ppp iperf3 iptables iproute2 iputils-ping tcpdump util-linux kmod procps perl python3)
 LIBRESWAN=(libreswan dns-root-data libfstrm0 libjemalloc2 liblmdb0 libmaxminddb0 libprotobuf-c1 bind9-libs bind9-host
   libnss3 libnss3-tools libnspr4 libldns3 libevent-2.1-7 libevent-core-2.1-7 libevent-pthreads-2.1-7 libunbound8
   libseccomp2 libcap-ng0)

@@ -16,6 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::net::Datagram;
+use crate::spy::Secrets;
 
 /// Seeded randomness.
 #[derive(Clone, Debug)]
@@ -80,6 +81,8 @@ pub struct Host {
     pub checks: usize,
     /// Conns that were added; the engine has no others when nothing is under way.
     pub conns: usize,
+    /// What its workers have computed, for somebody on the path who knows everything.
+    pub shared: Secrets,
     /// How long workers and the kernel take at most.
     pub busy: Duration,
     pending: BTreeMap<(Instant, u64), Input>,
@@ -102,8 +105,7 @@ impl Host {
         // As real kernels draw SPIs at random, two hosts must not give out the same.
         kernel.start_spis_at(0x1000_0000 + 0x0100_0000 * u32::try_from(number & 0x7f).unwrap_or(0));
         let engine = Endpoint::new(EndpointConfig {
-            limits,
-            setup,
+            setup: SetupSpec { limits, ..setup },
             vendor_id: b"OEsimulated1".to_vec(),
             kernel_name: "noklips",
             updown_always: false,
@@ -121,6 +123,7 @@ impl Host {
             users: Vec::new(),
             checks: 0,
             conns: conns.len(),
+            shared: Secrets::new(),
             busy: Duration::ZERO,
             pending: BTreeMap::new(),
             submitted: 0,
@@ -187,6 +190,9 @@ impl Host {
             }
             Output::Crypto(token, job) => {
                 let result = run_crypto(&job);
+                if let (Some(peer), Ok(done)) = (&job.peer, &result) {
+                    self.shared.push((peer.clone(), done.shared.clone()));
+                }
                 self.later(now, Input::CryptoDone(token, result));
             }
             Output::Kernel(token, request) => {

@@ -1,7 +1,8 @@
 //! The control FIFO: commands in, answers to a file the command names. It never blocks, whoever holds the other end.
 //!
 //! A command ends at a newline or with the write that brought it: xl2tpd took one read for one command, and its tools
-//! send no newline. `@PATH COMMAND` asks for the answer to be written to PATH, which is removed afterwards.
+//! send no newline. `@PATH COMMAND` asks for the answer to be written to PATH, which is removed afterwards. Two such tools
+//! at once may have written before we read: where the next of their answer files is named, the next command begins.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -30,10 +31,32 @@ pub struct Request {
 pub fn parse(bytes: &[u8]) -> Vec<Option<Request>> {
     String::from_utf8_lossy(bytes)
         .split(['\n', '\0'])
+        .flat_map(one_writer_each)
         .map(|l| l.trim_end_matches('\r'))
         .filter(|l| !l.trim().is_empty())
         .map(request)
         .collect()
+}
+
+/// What `xl2tpd-control` names its answer files, up to its process id.
+const ANSWER_FILE: &str = "/xl2tpd-control-";
+
+/// Cuts before each `@DIR/xl2tpd-control-PID.out `.
+fn one_writer_each(mut line: &str) -> Vec<&str> {
+    let mut out = Vec::new();
+    let begins = |at: usize| {
+        let word = line[at + 1..].split(' ').next().unwrap_or("");
+        word.starts_with('/') && word.contains(ANSWER_FILE) && word.ends_with(".out") && !word.contains('@')
+    };
+    let mut cuts: Vec<usize> =
+        line.match_indices('@').map(|(at, _)| at).filter(|at| *at > 0 && begins(*at)).collect();
+    while let Some(at) = cuts.pop() {
+        out.push(&line[at..]);
+        line = &line[..at];
+    }
+    out.push(line);
+    out.reverse();
+    out
 }
 
 /// One command; `None` when an answer is asked for without saying where, or nothing follows.
@@ -147,6 +170,19 @@ mod tests {
         };
         assert_eq!(r, [want(Some("/run/x"), 'd', "myvpn"), want(None, 'h', "4711"), want(None, 's', "")]);
         assert_eq!(parse(b"@nocommand"), [None]);
+    }
+
+    #[test]
+    fn commands_of_two_tools_that_wrote_at_once_are_two() {
+        let (a, b) = ("/var/run/xl2tpd/xl2tpd-control-12.out", "/run/xl2tpd/xl2tpd-control-7.out");
+        let r = parse(format!("@{a} c isp me@home p@/ss@{b} x (null)").as_bytes());
+        let want = |reply: &str, command, argument: &str| {
+            Some(Request { reply: Some(reply.into()), command, argument: argument.into() })
+        };
+        assert_eq!(r, [want(a, 'c', "isp me@home p@/ss"), want(b, 'x', "(null)")]);
+        // A name that only looks like it, and one alone.
+        assert_eq!(parse(b"c isp u @/xl2tpd-control-1.outer").len(), 1);
+        assert_eq!(parse(format!("@{a} s").as_bytes()).len(), 1);
     }
 
     #[test]

@@ -86,10 +86,19 @@ pub struct Daemon {
     send_error_told: Option<Instant>,
 }
 
-fn os_random(out: &mut [u8]) {
-    // Ids and challenges must not be guessable: without randomness there is nothing to go on with.
-    if getrandom::fill(out).is_err() {
-        std::process::abort();
+/// Randomness from the kernel, fetched for many ids at once and forgotten as it is used.
+fn os_random() -> impl FnMut(&mut [u8]) {
+    let mut pool = zeroize::Zeroizing::new([0u8; 512]);
+    let mut left = 0;
+    move |out: &mut [u8]| {
+        for b in out {
+            // Ids and challenges must not be guessable: without randomness there is nothing to go on with.
+            if left == 0 && getrandom::fill(&mut pool[..]).is_err() {
+                std::process::abort();
+            }
+            left = if left == 0 { pool.len() - 1 } else { left - 1 };
+            *b = std::mem::take(&mut pool[left]);
+        }
     }
 }
 
@@ -136,7 +145,8 @@ impl Daemon {
         }
         let listen =
             p.udp.local().unwrap_or(SocketAddrV4::new(p.conf.global.listen_addr, p.conf.global.port));
-        let mut engine = Endpoint::new(p.conf.endpoint(&p.hostname), Default::default(), Box::new(os_random));
+        let mut engine =
+            Endpoint::new(p.conf.endpoint(&p.hostname), Default::default(), Box::new(os_random()));
         let addresses = Addresses::new(&args.control, &mut engine, &p.log, now());
         let starts = Starts::new(p.conf.global.force_userspace);
         p.log.info(match (p.conf.global.force_userspace, starts.use_kernel) {
@@ -178,9 +188,11 @@ impl Daemon {
     pub fn run(mut self) -> io::Result<()> {
         let mut events = vec![EpollEvent::empty(); 64];
         let start = now();
+        self.log.gather();
         self.engine.handle(start, Input::Autodial);
         self.settle(start);
         loop {
+            self.log.catch_up();
             let n = match self.epoll.wait(&mut events, self.timeout()) {
                 Ok(n) => n,
                 Err(nix::errno::Errno::EINTR) => 0,
@@ -335,7 +347,6 @@ impl Daemon {
     }
 
     fn timers(&mut self, now: Instant) {
-        self.log.catch_up();
         if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
             self.engine.handle(now, Input::Timeout);
         }

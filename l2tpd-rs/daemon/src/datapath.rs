@@ -1,7 +1,7 @@
 //! Where the PPP frames of a call go.
 //!
-//! [`DataPath`] is all the loop knows of it. The one here is a pppd on a pty; the kernel's L2TP is another
-//! ([`crate::kernel`]), and a PPP engine in this process would be a third.
+//! [`DataPath`] is all the loop knows of it. The ones here are a pppd on a pty and nothing at all; the kernel's L2TP is
+//! another ([`crate::kernel`]), and a PPP engine in this process would be a fourth.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -195,6 +195,37 @@ impl DataPath for PtyPath {
         self.dropped
     }
 
+    fn traffic(&self) -> Option<Traffic> {
+        None
+    }
+}
+
+/// No PPP: what the peer sends is thrown away, and it hears nothing. For measuring the rest.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NullPath;
+
+impl DataPath for NullPath {
+    fn kind(&self) -> &'static str {
+        "null"
+    }
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+    fn deliver(&mut self, _frame: &[u8]) {}
+    fn flush(&mut self) {}
+    fn wants_write(&self) -> bool {
+        false
+    }
+    fn collect(&mut self, _budget: usize, _sink: &mut dyn FnMut(&[u8])) -> bool {
+        true
+    }
+    fn wants_collect(&self) -> bool {
+        false
+    }
+    fn open_gate(&mut self) {}
+    fn dropped(&self) -> u64 {
+        0
+    }
     fn traffic(&self) -> Option<Traffic> {
         None
     }

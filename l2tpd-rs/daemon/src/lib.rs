@@ -26,6 +26,7 @@ pub mod sa_watch;
 pub mod secrets;
 pub mod show;
 pub mod signals;
+mod spawn;
 pub mod status;
 pub mod time;
 pub mod udp;

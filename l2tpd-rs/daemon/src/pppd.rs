@@ -1,13 +1,12 @@
 //! pppd's command line and its start.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 
 use l2tp_proto::{CallStart, Role, SecretBytes};
+
+use crate::spawn::spawn;
 
 /// How pppd reaches the call.
 #[derive(Debug)]
@@ -104,7 +103,7 @@ pub struct Started {
     pub words: File,
 }
 
-fn pipe() -> io::Result<(File, File)> {
+pub(crate) fn pipe() -> io::Result<(File, File)> {
     let mut fds = [0; 2];
     // SAFETY: the array has room for the two descriptors.
     if unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
@@ -133,53 +132,21 @@ pub fn start(program: &str, args: &[String], link: Link, c: &CallStart) -> io::R
     // Neither end waits: a pppd whose words nobody has read yet loses some, and goes on.
     nix::fcntl::fcntl(&stderr, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
     nix::fcntl::fcntl(&words, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
-    let mut command = Command::new(program);
-    command.args(args.iter().map(OsString::from)).stderr(stderr);
-    let session = match link {
-        Link::Tty(_, tty) => {
-            let tty = File::from(tty);
-            command.stdin(tty.try_clone()?).stdout(tty);
-            None
-        }
-        Link::Kernel(session) => {
-            command.stdin(Stdio::null()).stdout(Stdio::null());
-            Some(session)
-        }
-    };
+    let nowhere = File::options().read(true).write(true).open("/dev/null");
     let password = c.credentials.password.as_ref().map(password_pipe).transpose()?;
-    if let Some(n) = &c.calling_number {
-        command.env("CALLER_ID", n);
-    }
-    let parent = std::process::id();
-    let from = [session.as_ref().map(AsRawFd::as_raw_fd), password.as_ref().map(AsRawFd::as_raw_fd)];
-    let before_exec = move || {
-        // SAFETY: plain system calls, all allowed between fork and exec.
-        unsafe {
-            // Out of the way of the two numbers first; dup2 clears close-on-exec.
-            let mut high = [-1; 2];
-            for (h, fd) in high.iter_mut().zip(from) {
-                if let Some(fd) = fd {
-                    *h = libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 10);
-                }
+    let mut fds = vec![(stderr.as_fd(), 2)];
+    match &link {
+        Link::Tty(_, tty) => fds.extend([(tty.as_fd(), 0), (tty.as_fd(), 1)]),
+        Link::Kernel(session) => {
+            if let Ok(n) = &nowhere {
+                fds.extend([(n.as_fd(), 0), (n.as_fd(), 1)]);
             }
-            for (h, to) in high.into_iter().zip([SESSION_FD, PASSWORD_FD]) {
-                if h >= 0 && libc::dup2(h, to) < 0 {
-                    return Err(io::Error::last_os_error());
-                }
-            }
-            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            // The daemon may have died before the line above.
-            if u32::try_from(libc::getppid()) != Ok(parent) {
-                return Err(io::Error::from_raw_os_error(libc::ESRCH));
-            }
+            fds.push((session.as_fd(), SESSION_FD));
         }
-        Ok(())
-    };
-    // SAFETY: the closure allocates nothing and takes no lock.
-    unsafe { command.pre_exec(before_exec) };
-    Ok(Started { pid: command.spawn()?.id(), words })
+    }
+    fds.extend(password.as_ref().map(|p| (p.as_fd(), PASSWORD_FD)));
+    let caller = c.calling_number.as_deref().map(|n| ("CALLER_ID", n));
+    Ok(Started { pid: spawn(program, args, caller, &fds)?, words })
 }
 
 /// Longest line of a pppd that is kept, and lines a pppd may say.

@@ -9,12 +9,13 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::windows::Windows;
 use common::{config, lns};
 use l2tp_proto::header::{self, Packet};
 use l2tp_proto::message::{Message, MessageType};
 use l2tp_proto::{
     CallEnd, CallId, Endpoint, EndpointConfig, Event, Input, Instant, LacConfig, LacState, LnsAddress,
-    LnsConfig, Output, Path, SecretTable,
+    LnsConfig, Output, Path, SecretBytes, SecretTable,
 };
 
 const S: Duration = Duration::from_secs(1);
@@ -68,6 +69,8 @@ struct Net {
     delay: u64,
     sent: u64,
     kinds: Vec<u16>,
+    windows: Windows,
+    secret: SecretBytes,
 }
 
 const LNS: usize = 0;
@@ -120,6 +123,8 @@ impl Net {
             delay: 20,
             sent: 0,
             kinds: Vec::new(),
+            windows: Windows::default(),
+            secret: SecretBytes::from(&b"swordfish"[..]),
         }
     }
 
@@ -158,6 +163,7 @@ impl Net {
     fn send(&mut self, from: SocketAddrV4, to: SocketAddrV4, data: Vec<u8>) {
         if let Ok(Packet::Control(c)) = header::parse(&data) {
             self.kinds.push(Message::decode(c.body, None).kind.map_or(0, |k| k.0));
+            self.windows.leaves(from, to, &c, &self.secret);
         }
         if self.random.percent(self.loss) {
             return;
@@ -187,6 +193,9 @@ impl Net {
             0 => {
                 let (_, _, from, to, data) = self.wire.remove(i);
                 let Some(h) = self.hosts.iter().position(|h| h.addr == to) else { return true };
+                if let Ok(Packet::Control(c)) = header::parse(&data) {
+                    self.windows.arrives(to, from, &c);
+                }
                 let path = Path { local: *to.ip(), peer: from, mark: 0 };
                 self.give(h, Input::Datagram { path, refuse_clear: false, data: &data });
             }
@@ -519,7 +528,7 @@ fn without_tie_breakers_both_tunnels_stand() {
 }
 
 /// One life of two ends on a bad network: dial, hang up from a random side in a random way, and silence.
-fn life(seed: u64) {
+fn life(seed: u64) -> usize {
     let mut r = Random::new(seed ^ 0x5bd1);
     let mut l = lac();
     (l.redial, l.redial_timeout) = (r.percent(50), S * (1 + (r.next() % 20) as u32));
@@ -586,11 +595,13 @@ fn life(seed: u64) {
         let down = h.events.iter().filter(|e| matches!(e, Event::CallDown { .. })).count();
         assert_eq!((h.started, h.stopped), (down, down), "seed {seed}");
     }
+    n.windows.together
 }
 
 #[test]
 fn lives_of_many_seeds_end_clean() {
-    (0..10_000).for_each(life);
+    let together: usize = (0..10_000).map(life).sum();
+    assert!(together > 1000, "windows were hardly used: {together}");
 }
 
 #[test]

@@ -5,7 +5,8 @@ mod common;
 use common::*;
 use l2tp_proto::avp::{self, attr};
 use l2tp_proto::header;
-use l2tp_proto::message::{Body, MessageType};
+use l2tp_proto::message::{Body, Message, MessageType};
+use l2tp_proto::{EndpointConfig, Input, LacConfig, LnsAddress};
 use proptest::prelude::*;
 
 /// One thing a hostile peer with a tunnel may do.
@@ -31,6 +32,61 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+/// Does it; `other` is at the far end of the engine's tunnel, whose call has `session`.
+fn perform(act: Act, w: &mut World, other: &mut Lac, session: u16) {
+    let session = |s: u8| [0, session, 9][usize::from(s)];
+    match act {
+        Act::Raw(d) => w.datagram(other.path, &d),
+        Act::Wait(s) => w.pass(std::time::Duration::from_secs(s.into())),
+        Act::Data { session: s, payload } => {
+            let mut d = Vec::new();
+            header::put_data(&mut d, other.lns_tid, session(s), false, None, &payload);
+            w.datagram(other.path, &d);
+        }
+        Act::Control { kind, session: s, ns, nr, avps } => {
+            let mut b = Body::new(MessageType(kind)).must(attr::ASSIGNED_SESSION_ID, &[0, 78]).done();
+            for (m, a, v) in &avps {
+                avp::put(&mut b, *m, 0, *a, v);
+            }
+            let (ns16, nr16) =
+                (other.ns.wrapping_add_signed(ns.into()), other.nr.wrapping_add_signed(nr.into()));
+            w.datagram(other.path, &header::control(other.lns_tid, session(s), ns16, nr16, &b));
+            if ns == 0 {
+                other.ns = other.ns.wrapping_add(1);
+            }
+        }
+    }
+}
+
+/// A LAC with a call at a server that is `Lac` only by its type: it has answered all that was asked.
+fn dialled() -> (World, Lac, u16) {
+    let lac = LacConfig {
+        name: "isp".into(),
+        lns: vec![LnsAddress { host: "203.0.113.10".into(), port: 1701 }],
+        redial: true,
+        max_redials: Some(2),
+        accept_outgoing: true,
+        ..LacConfig::default()
+    };
+    let mut w = World::new(EndpointConfig { lac: vec![lac.into()], ..EndpointConfig::default() });
+    w.give(Input::Dial { lac: "isp", number: None, credentials: Default::default() });
+    let (path, sccrq) = w.take().remove(0);
+    let Ok(header::Packet::Control(c)) = header::parse(&sccrq) else { panic!("no SCCRQ") };
+    let mut server = Lac::new(path, 5);
+    (server.lns_tid, server.nr) = (Message::decode(c.body, None).assigned_tunnel.unwrap(), 1);
+    let sccrp = Body::new(MessageType::SCCRP)
+        .must(attr::PROTOCOL_VERSION, &[1, 0])
+        .must(attr::FRAMING_CAPABILITIES, &[0, 0, 0, 3])
+        .must(attr::HOST_NAME, b"server")
+        .must(attr::ASSIGNED_TUNNEL_ID, &[0, 5]);
+    let said = server.say(&mut w, 0, sccrp);
+    let session = said.iter().find_map(|(_, m)| m.assigned_session).expect("ICRQ");
+    server.say(&mut w, session, Body::new(MessageType::ICRP).must(attr::ASSIGNED_SESSION_ID, &[0, 77]));
+    let call = w.started.last().expect("StartCall").call;
+    w.give(Input::CallStarted { call, pid: 4711 });
+    (w, server, session)
+}
+
 proptest! {
     #[test]
     fn arbitrary_datagrams_leave_no_state(list in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 0..30)) {
@@ -46,30 +102,30 @@ proptest! {
         let mut lac = Lac::open(&mut w, path(10, 1701, 0), 1);
         let session = lac.call(&mut w, 77);
         for a in acts {
-            match a {
-                Act::Raw(d) => w.datagram(lac.path, &d),
-                Act::Wait(s) => w.pass(std::time::Duration::from_secs(s.into())),
-                Act::Data { session: s, payload } => {
-                    let mut d = Vec::new();
-                    header::put_data(&mut d, lac.lns_tid, [0, session, 9][usize::from(s)], false, None, &payload);
-                    w.datagram(lac.path, &d);
-                }
-                Act::Control { kind, session: s, ns, nr, avps } => {
-                    let mut b = Body::new(MessageType(kind)).must(attr::ASSIGNED_SESSION_ID, &[0, 78]).done();
-                    for (m, a, v) in &avps { avp::put(&mut b, *m, 0, *a, v); }
-                    let (ns16, nr16) = (lac.ns.wrapping_add_signed(ns.into()), lac.nr.wrapping_add_signed(nr.into()));
-                    w.datagram(lac.path, &header::control(lac.lns_tid, [0, session, 9][usize::from(s)], ns16, nr16, &b));
-                    if ns == 0 { lac.ns = lac.ns.wrapping_add(1); }
-                }
-            }
+            perform(a, &mut w, &mut lac, session);
             let calls: usize = w.engine.status().iter().map(|t| t.calls.len()).sum();
             prop_assert_eq!(w.engine.leased(), calls, "one address a call");
+            prop_assert!(w.engine.status().is_empty() || w.engine.poll_timeout().is_some(), "nobody waits for it");
             w.take();
         }
         // The peer falls silent: everything goes, and every PPP that was started was stopped.
         w.pass(std::time::Duration::from_secs(600));
         prop_assert!(w.engine.status().is_empty() && w.engine.poll_timeout().is_none());
         prop_assert_eq!(w.engine.leased(), 0);
+        prop_assert_eq!(w.started.len(), w.stopped.len());
+    }
+
+    #[test]
+    fn any_answers_to_a_dial_end_clean(acts in proptest::collection::vec(act(), 0..60)) {
+        let (mut w, mut server, session) = dialled();
+        for a in acts {
+            perform(a, &mut w, &mut server, session);
+            prop_assert!(w.engine.status().is_empty() || w.engine.poll_timeout().is_some(), "nobody waits for it");
+            w.take();
+        }
+        // The server falls silent, and so do those that are dialled after it.
+        w.pass(std::time::Duration::from_secs(3600));
+        prop_assert!(w.engine.status().is_empty() && w.engine.poll_timeout().is_none());
         prop_assert_eq!(w.started.len(), w.stopped.len());
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Limits, Output};
+use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Output};
 use ipnet::IpNet;
 use ipsec_conf::diag::Severity;
 use ipsec_kernel::KernelBackend;
@@ -125,7 +125,6 @@ async fn serve(options: Options, log: Log, parts: Parts) {
     let encapsulate = kernel.event_fd().is_some();
     let news = kernel.event_fd().and_then(|fd| readiness::watch(fd).ok());
     let engine = Endpoint::new(EndpointConfig {
-        limits: Limits::default(),
         setup: options.setup.clone(),
         vendor_id: vendor_id().into_bytes(),
         kernel_name: kernel.name(),

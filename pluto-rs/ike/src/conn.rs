@@ -1,6 +1,6 @@
 //! Connections: what was added, the instances made of templates, and which end is us.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -97,9 +97,9 @@ pub(crate) struct Connection {
     pub leased_from: Option<AddressPool>,
     /// As client: the address we have of the server, and what else it gave.
     pub our_lease: Option<IpAddr>,
-    pub given: Given,
+    pub given: Option<Box<Given>>,
     /// As client: what whack gave to answer XAUTH with.
-    pub credentials: Credentials,
+    pub credentials: Option<Box<Credentials>>,
     /// States that use it.
     pub refs: usize,
 }
@@ -136,6 +136,14 @@ impl Connection {
         match (&self.that().id, &self.that().host) {
             (Id::None, HostSpec::Addr(a)) => Id::Addr(*a),
             (id, _) => id.clone(),
+        }
+    }
+
+    /// The peer's identity, proved or required.
+    pub(crate) fn name_of_peer(&self) -> Id {
+        match &self.peer_id {
+            Id::None => self.wanted_id(),
+            id => id.clone(),
         }
     }
 
@@ -207,6 +215,13 @@ pub(crate) struct ConnTable {
     conns: BTreeMap<ConnId, Connection>,
     by_name: HashMap<String, Vec<ConnId>>,
     by_alias: HashMap<String, Vec<ConnId>>,
+    /// Conns whose peer is known, and among them those that are no instances.
+    by_peer: BTreeSet<(IpAddr, ConnId)>,
+    by_named_peer: BTreeSet<(IpAddr, ConnId)>,
+    /// By the peer's identity, where it is a name. The peer may choose it: std's keyed hasher.
+    by_peer_id: HashMap<Id, BTreeSet<ConnId>>,
+    /// Conns for any peer, and those for whoever it concerns.
+    for_anybody: BTreeSet<ConnId>,
     next: u64,
     instances: HashMap<ConnId, u32>,
 }
@@ -231,8 +246,76 @@ impl ConnTable {
         for alias in &c.spec.aliases {
             self.by_alias.entry(alias.clone()).or_default().push(id);
         }
+        self.index(id, &c);
         self.conns.insert(id, c);
         id
+    }
+
+    fn index(&mut self, id: ConnId, c: &Connection) {
+        let name = c.name_of_peer();
+        if is_name(&name) && c.kind != ConnKind::Template {
+            self.by_peer_id.entry(name).or_default().insert(id);
+        }
+        let instance = matches!(c.kind, ConnKind::Instance(_));
+        if let Some(peer) = c.peer {
+            self.by_peer.insert((peer, id));
+            if !instance {
+                self.by_named_peer.insert((peer, id));
+            }
+        }
+        if !instance && (matches!(c.that().host, HostSpec::Any) || c.is_opportunistic()) {
+            self.for_anybody.insert(id);
+        }
+    }
+
+    fn unindex(&mut self, id: ConnId, c: &Connection) {
+        let name = c.name_of_peer();
+        if let Some(ids) = self.by_peer_id.get_mut(&name) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_peer_id.remove(&name);
+            }
+        }
+        if let Some(peer) = c.peer {
+            self.by_peer.remove(&(peer, id));
+            self.by_named_peer.remove(&(peer, id));
+        }
+        self.for_anybody.remove(&id);
+    }
+
+    /// An instance's peer has moved.
+    pub(crate) fn set_peer(&mut self, id: ConnId, peer: IpAddr) {
+        if let Some(c) = self.conns.get_mut(&id)
+            && let Some(old) = c.peer.replace(peer)
+        {
+            self.by_peer.remove(&(old, id));
+            self.by_peer.insert((peer, id));
+        }
+    }
+
+    /// An instance's peer has said who it is.
+    pub(crate) fn set_peer_id(&mut self, id: ConnId, peer_id: Id) {
+        if let Some(mut c) = self.conns.remove(&id) {
+            self.unindex(id, &c);
+            c.peer_id = peer_id;
+            self.index(id, &c);
+            self.conns.insert(id, c);
+        }
+    }
+
+    /// Permanent conns and instances whose peer has this name.
+    pub(crate) fn with_peer_id(&self, name: &Id) -> Vec<ConnId> {
+        self.by_peer_id.get(name).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// Every conn with this peer, instances too.
+    pub(crate) fn with_peer(&self, peer: IpAddr) -> Vec<ConnId> {
+        self.by_peer.range(whole(peer)).map(|(_, id)| *id).collect()
+    }
+
+    /// Whether a conn was made for this peer in particular.
+    pub(crate) fn names_peer(&self, peer: IpAddr) -> bool {
+        self.by_named_peer.range(whole(peer)).next().is_some()
     }
 
     /// Adds a conn; the caller has removed one of the same name.
@@ -267,8 +350,8 @@ impl ConnTable {
             their_lease: None,
             leased_from: None,
             our_lease: None,
-            given: Given::default(),
-            credentials: Credentials::default(),
+            given: None,
+            credentials: None,
             refs: 0,
         };
         place(&mut c, interfaces);
@@ -277,9 +360,13 @@ impl ConnTable {
 
     /// Looks at every conn again after the interfaces changed. Instances keep what their SAs were made with.
     pub(crate) fn reorient(&mut self, interfaces: &[Interface]) {
-        for c in self.conns.values_mut().filter(|c| !matches!(c.kind, ConnKind::Instance(_))) {
+        let mut conns = std::mem::take(&mut self.conns);
+        for (id, c) in conns.iter_mut().filter(|(_, c)| !matches!(c.kind, ConnKind::Instance(_))) {
+            self.unindex(*id, c);
             place(c, interfaces);
+            self.index(*id, c);
         }
+        self.conns = conns;
     }
 
     /// Makes an instance of a template for a peer.
@@ -307,6 +394,7 @@ impl ConnTable {
     /// Removes one connection.
     pub(crate) fn remove(&mut self, id: ConnId) -> Option<Connection> {
         let c = self.conns.remove(&id)?;
+        self.unindex(id, &c);
         self.instances.remove(&id);
         forget(&mut self.by_name, &c.spec.name, id);
         for alias in &c.spec.aliases {
@@ -330,43 +418,45 @@ impl ConnTable {
     /// warriors, those before whom it may concern (the narrowest network first), and within each the latest added
     /// first (Openswan's order).
     pub(crate) fn for_peer(&self, local: IpAddr, remote: IpAddr) -> Vec<ConnId> {
-        let fits = |c: &Connection| {
-            c.our_addr() == Some(local) && !matches!(c.kind, ConnKind::Instance(_)) && !c.never_negotiates()
-        };
-        let exact = self.iter().rev().filter(|(_, c)| fits(c) && c.peer == Some(remote)).map(|(id, _)| id);
-        let any = self
-            .iter()
-            .rev()
-            .filter(|(_, c)| fits(c) && matches!(c.that().host, HostSpec::Any))
-            .map(|(id, _)| id);
-        let mut others: Vec<(u8, ConnId)> = self
-            .iter()
-            .rev()
-            .filter(|(_, c)| fits(c))
-            .filter_map(|(id, c)| Some((groups::covers(c, remote)?, id)))
-            .collect();
+        let fits =
+            |id: ConnId| self.conns.get(&id).filter(|c| c.our_addr() == Some(local) && !c.never_negotiates());
+        let exact = self.by_named_peer.range(whole(remote)).rev().map(|(_, id)| *id);
+        let exact = exact.filter(|id| fits(*id).is_some());
+        let anybody = || self.for_anybody.iter().rev().filter_map(|id| Some((*id, fits(*id)?)));
+        let any = anybody().filter(|(_, c)| matches!(c.that().host, HostSpec::Any)).map(|(id, _)| id);
+        let mut others: Vec<(u8, ConnId)> =
+            anybody().filter_map(|(id, c)| Some((groups::covers(c, remote)?, id))).collect();
         others.sort_by_key(|(bits, _)| std::cmp::Reverse(*bits));
         exact.chain(any).chain(others.into_iter().map(|x| x.1)).collect()
     }
 
     /// An instance of `template` for this peer and identity, other than `not`.
     pub(crate) fn instance_of(&self, template: ConnId, peer: IpAddr, id: &Id, not: ConnId) -> Option<ConnId> {
-        let name = &self.conns.get(&template)?.spec.name;
-        self.named(name).into_iter().find(|x| {
+        self.by_peer.range(whole(peer)).map(|(_, x)| *x).find(|x| {
             *x != not
                 && self.conns.get(x).is_some_and(|c| {
-                    c.template == Some(template)
-                        && c.peer == Some(peer)
-                        && c.peer_id != Id::None
-                        && c.peer_id == *id
+                    c.template == Some(template) && c.peer_id != Id::None && c.peer_id == *id
                 })
         })
     }
 }
 
+/// Whether an identity says who somebody is, wherever he comes from.
+pub(crate) fn is_name(id: &Id) -> bool {
+    !matches!(id, Id::None | Id::Addr(_))
+}
+
+/// The part of an index that is about this peer.
+fn whole(peer: IpAddr) -> std::ops::RangeInclusive<(IpAddr, ConnId)> {
+    (peer, ConnId(0))..=(peer, ConnId(u64::MAX))
+}
+
 fn forget(index: &mut HashMap<String, Vec<ConnId>>, key: &str, id: ConnId) {
     if let Some(ids) = index.get_mut(key) {
-        ids.retain(|x| *x != id);
+        // Numbers only grow, so the list is in order.
+        if let Ok(at) = ids.binary_search(&id) {
+            ids.remove(at);
+        }
         if ids.is_empty() {
             index.remove(key);
         }

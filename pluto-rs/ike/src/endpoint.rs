@@ -17,59 +17,20 @@ use crate::io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, PasswordToken,
     Protected, PskLookup, UpdownToken,
 };
+use crate::limits::{Counters, HalfOpen};
 use crate::pools::Pools;
-use crate::sa::{ChildSa, IkeSa, Role, Serial};
+use crate::sa::{ChildSa, Phase1, Phase2, Role, Serial};
 use crate::spd::Spd;
+use crate::table::{ChildTable, IkeTable};
 use crate::timer::{TimerKind, TimerQueue};
 use crate::updown::Script;
 use crate::v1::Continuation;
 use crate::v1::fragment::Reassemblies;
 use crate::wire::Cookie;
 
-/// Bounds on what strangers can make us hold.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Half-open IKE SAs from one address.
-    pub half_open_per_peer: usize,
-    /// Half-open IKE SAs in all.
-    pub half_open: usize,
-    /// Life of a half-open responder.
-    pub half_open_life: Duration,
-    /// Quick Modes under way in one IKE SA.
-    pub exchanges: usize,
-    /// Answers to repetitions of one message.
-    pub duplicates: u32,
-    /// `PAYLOAD_MALFORMED` notifications of one IKE SA.
-    pub malformed: u32,
-    /// Fragments of one message.
-    pub fragments: usize,
-    /// Octets of all fragments of one message.
-    pub fragment_octets: usize,
-    /// Octets of the fragments of all unfinished messages.
-    pub fragment_octets_all: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            half_open_per_peer: 10,
-            half_open: 1000,
-            half_open_life: Duration::from_secs(30),
-            exchanges: 16,
-            duplicates: 8,
-            malformed: 16,
-            fragments: 64,
-            fragment_octets: 65_536,
-            fragment_octets_all: 4 << 20,
-        }
-    }
-}
-
 /// What an engine is made with.
 pub struct EndpointConfig {
-    /// Bounds.
-    pub limits: Limits,
-    /// `config setup`.
+    /// `config setup`, the limits too.
     pub setup: SetupSpec,
     /// Our vendor ID.
     pub vendor_id: Vec<u8>,
@@ -94,7 +55,6 @@ pub(crate) enum KernelWait {
 
 /// The engine. See the crate's documentation for how it is driven.
 pub struct Endpoint {
-    pub(crate) limits: Limits,
     pub(crate) setup: SetupSpec,
     pub(crate) vendor_id: Vec<u8>,
     pub(crate) kernel_name: &'static str,
@@ -111,8 +71,8 @@ pub struct Endpoint {
     pub(crate) listening: bool,
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) conns: ConnTable,
-    pub(crate) ikes: BTreeMap<Serial, IkeSa>,
-    pub(crate) children: BTreeMap<Serial, ChildSa>,
+    pub(crate) ikes: IkeTable,
+    pub(crate) children: ChildTable,
     // Half of the key is the peer's choice: std's keyed hasher, as for every map here.
     pub(crate) by_cookies: HashMap<(Cookie, Cookie), Serial>,
     // First messages of responders under way, so that a repeated one makes no second SA. The peer chooses the key.
@@ -125,8 +85,8 @@ pub struct Endpoint {
     pub(crate) by_spi_out: HashMap<(IpAddr, u32), Serial>,
     // Children by exchange. The peer may choose the message ID.
     pub(crate) by_msgid: HashMap<(Serial, u32), Serial>,
-    pub(crate) half_open: HashMap<IpAddr, usize>,
-    pub(crate) half_open_all: usize,
+    pub(crate) half_open: HalfOpen,
+    pub(crate) refused: Counters,
     pub(crate) timers: TimerQueue,
     pub(crate) spd: Spd,
     /// Networks of the policy group files, by the group's name.
@@ -140,7 +100,6 @@ pub struct Endpoint {
     /// Passwords that are being checked.
     pub(crate) checks: HashMap<PasswordToken, (Serial, String)>,
     pub(crate) fragments: Reassemblies,
-    pub(crate) refused_fragments: u64,
     waits: HashMap<ReqToken, KernelWait>,
     jobs: HashMap<CryptoToken, (Serial, Continuation)>,
     next_serial: u32,
@@ -154,7 +113,6 @@ impl Endpoint {
         let mut first_slot = [0; 2];
         cfg.entropy.fill(&mut first_slot);
         let mut e = Endpoint {
-            limits: cfg.limits,
             setup: cfg.setup,
             vendor_id: cfg.vendor_id,
             kernel_name: cfg.kernel_name,
@@ -169,16 +127,16 @@ impl Endpoint {
             listening: false,
             interfaces: Vec::new(),
             conns: ConnTable::default(),
-            ikes: BTreeMap::new(),
-            children: BTreeMap::new(),
+            ikes: IkeTable::default(),
+            children: ChildTable::default(),
             by_cookies: HashMap::new(),
             by_first: HashMap::new(),
             by_icookie: HashMap::new(),
             by_spi_in: HashMap::new(),
             by_spi_out: HashMap::new(),
             by_msgid: HashMap::new(),
-            half_open: HashMap::new(),
-            half_open_all: 0,
+            half_open: HalfOpen::default(),
+            refused: Counters::default(),
             timers: TimerQueue::default(),
             groups: BTreeMap::new(),
             bare_shunts: BareShunts::default(),
@@ -190,7 +148,6 @@ impl Endpoint {
             pools: Pools::default(),
             checks: HashMap::new(),
             fragments: Reassemblies::default(),
-            refused_fragments: 0,
             waits: HashMap::new(),
             jobs: HashMap::new(),
             next_serial: 1,
@@ -248,6 +205,16 @@ impl Endpoint {
             self.conns.iter().count(),
             self.waits.len() + self.jobs.len() + self.checks.len(),
         ]
+    }
+
+    /// SAs that no timer will ever wake, and for which no worker or kernel is at work: there is never one.
+    pub fn untimed(&self) -> Vec<u32> {
+        let ikes =
+            self.ikes.iter().filter(|(_, s)| !matches!(s.state, Phase1::Suspended(_))).map(|(s, _)| *s);
+        let busy = |c: &ChildSa| matches!(c.state, Phase2::Suspended(_));
+        let children = self.children.iter().filter(|(s, c)| !busy(c) && !self.installs.contains_key(s));
+        let all = ikes.chain(children.map(|(s, _)| *s));
+        all.filter(|s| !self.timers.has(*s)).map(|s| s.0).collect()
     }
 
     // ---- services for the other modules ----
@@ -360,6 +327,7 @@ impl Endpoint {
                 }
                 TimerKind::Discard => {
                     if self.ikes.contains_key(&serial) {
+                        self.refused.timed_out += 1;
                         self.log_sa(serial, rc::LOG, "half-open ISAKMP SA timed out: the peer went silent");
                     }
                     self.drop_state(serial);
@@ -376,28 +344,6 @@ impl Endpoint {
     }
 
     // ---- life and death of states ----
-
-    /// Adds a half-open responder to the counts; false if there are too many.
-    pub(crate) fn admit_half_open(&mut self, peer: IpAddr) -> bool {
-        let n = self.half_open.get(&peer).copied().unwrap_or(0);
-        if n >= self.limits.half_open_per_peer || self.half_open_all >= self.limits.half_open {
-            return false;
-        }
-        self.half_open.insert(peer, n + 1);
-        self.half_open_all += 1;
-        true
-    }
-
-    /// Takes a responder out of the counts: it is established or gone.
-    pub(crate) fn leave_half_open(&mut self, peer: IpAddr) {
-        if let Some(n) = self.half_open.get_mut(&peer) {
-            *n = n.saturating_sub(1);
-            if *n == 0 {
-                self.half_open.remove(&peer);
-            }
-            self.half_open_all = self.half_open_all.saturating_sub(1);
-        }
-    }
 
     /// Forgets a state of either kind without telling the peer.
     pub(crate) fn drop_state(&mut self, serial: Serial) {
@@ -422,6 +368,7 @@ impl Endpoint {
         self.release_whack(serial);
         self.timers.clear_all(serial);
         self.forget_first(serial);
+        self.half_open.proved(serial);
         let Some(sa) = self.ikes.remove(&serial) else { return };
         self.by_cookies.remove(&(sa.icookie, sa.rcookie));
         self.by_icookie.remove(&sa.icookie);
@@ -436,6 +383,7 @@ impl Endpoint {
 
     /// A responder is no longer half-open.
     pub(crate) fn opened(&mut self, serial: Serial) {
+        self.half_open.proved(serial);
         if let Some(peer) = self.ikes.get_mut(&serial).and_then(|s| s.half_open.take()) {
             self.leave_half_open(peer);
         }

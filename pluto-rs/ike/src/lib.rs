@@ -18,6 +18,7 @@ mod groups;
 mod guard;
 mod install;
 mod io;
+mod limits;
 mod log;
 mod matching;
 mod moved;
@@ -29,16 +30,18 @@ mod show;
 mod spd;
 mod state_name;
 mod status;
+mod table;
 mod timer;
 mod updown;
 mod v1;
 mod whack;
 pub mod wire;
 
-pub use endpoint::{Endpoint, EndpointConfig, Limits};
+pub use endpoint::{Endpoint, EndpointConfig};
 pub use io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, PasswordCheck,
     PasswordToken, PasswordVerdict, Protected, PskLookup, Record, Updown, UpdownEnd, UpdownResult,
     UpdownToken, run_crypto,
 };
+pub use ipsec_types::Limits;
 pub use timer::TimerKind;

@@ -9,6 +9,9 @@ use crate::conn::{ConnId, ConnKind};
 use crate::io::{ClientId, Output, Record};
 use crate::sa::{Serial, StateName};
 
+/// Half-open SAs up to which each one is logged in full.
+const CALM: usize = 100;
+
 impl Endpoint {
     /// `"conn"[N] PEER`.
     pub(crate) fn conn_label(&self, conn: ConnId, port: u16) -> String {
@@ -38,7 +41,9 @@ impl Endpoint {
         if let Some(client) = whack {
             self.reply(client, code, &text);
         }
-        self.out.push_back(Output::Log(Record { text, junk: false }));
+        // Under attack, first messages are junk like any other.
+        let junk = self.half_open.len() > CALM && self.half_open.is_unproved(serial);
+        self.out.push_back(Output::Log(Record { text, junk }));
     }
 
     /// `transition from state A to state B`.

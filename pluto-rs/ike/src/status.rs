@@ -96,11 +96,7 @@ impl Endpoint {
             id => format!("%myid = {id}"),
         });
         lines.push(format!("debug {}", debug_words(&self.debug)));
-        lines.push(format!(
-            "IKE fragments: {} octets held, {} refused",
-            self.fragments.octets(),
-            self.refused_fragments
-        ));
+        lines.extend(self.limit_lines());
         lines.push(String::new());
         self.virtual_private_lines(&mut lines);
         lines.push(String::new());
@@ -171,7 +167,8 @@ impl Endpoint {
         let user = |who: &str, name: Option<&String>| {
             name.map_or_else(String::new, |n| format!("{who}xauthuser={n}; "))
         };
-        let mine = c.credentials.user.as_ref().or(c.this().xauth_username.as_ref());
+        let said = c.credentials.as_ref().and_then(|s| s.user.as_ref());
+        let mine = said.or(c.this().xauth_username.as_ref());
         let info = user("my", mine) + &user("his", c.xauth_user.as_ref());
         if !info.is_empty() {
             lines.push(format!("{x}:     xauth info: {info}"));
@@ -273,7 +270,7 @@ impl Endpoint {
     }
 
     pub(crate) fn brief_status(&mut self, client: ClientId) {
-        let half = self.half_open_all;
+        let half = self.half_open.len();
         let up = self.ikes.values().filter(|s| s.up().is_some()).count();
         let children = self.children.values().filter(|c| c.is_up()).count();
         for line in [

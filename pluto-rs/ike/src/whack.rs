@@ -5,7 +5,7 @@ use ipsec_types::conn::{ConnSpec, ConnType, HostSpec, Phase2};
 use ipsec_types::whack::{Request, Reread, rc};
 
 use crate::Endpoint;
-use crate::conn::{ConnId, ConnKind, Credentials, Given};
+use crate::conn::{ConnId, ConnKind, Credentials};
 use crate::io::{ClientId, Interface, Output, Protected};
 use crate::sa::Serial;
 
@@ -37,7 +37,8 @@ impl Endpoint {
             Request::InitiateAs { name, asynchronous, user, password } => {
                 for id in self.conns.named_or_alias(&name) {
                     if let Some(c) = self.conns.get_mut(id) {
-                        c.credentials = Credentials { user: user.clone(), password: password.clone() };
+                        let (user, password) = (user.clone(), password.clone());
+                        c.credentials = Some(Box::new(Credentials { user, password }));
                     }
                 }
                 return self.on_whack(client, Request::Initiate { name, asynchronous });
@@ -67,7 +68,7 @@ impl Endpoint {
             Request::MyId(id) => self.my_id = id,
             Request::Debug { name, words } => self.whack_debug(client, name, words),
             Request::TrafficStatus => return self.traffic_status(client),
-            Request::Setup(setup) => self.setup = setup,
+            Request::Setup(setup) => self.set_setup(client, setup),
             Request::Shutdown => self.shutdown(Some(client)),
         }
         self.out.push_back(Output::WhackDone(client));
@@ -257,9 +258,7 @@ impl Endpoint {
         if refs == 0 {
             return;
         }
-        let children: Vec<Serial> =
-            self.children.iter().filter(|(_, c)| c.conn == id).map(|(s, _)| *s).collect();
-        let ikes: Vec<Serial> = self.ikes.iter().filter(|(_, s)| s.conn == id).map(|(s, _)| *s).collect();
+        let (children, ikes) = (self.children.of_conn(id), self.ikes.of_conn(id));
         for s in children.into_iter().chain(ikes) {
             let text = format!("deleting state ({})", self.state_label(s));
             if self.ikes.contains_key(&s) || self.children.contains_key(&s) {
@@ -276,7 +275,7 @@ impl Endpoint {
             }
         }
         if let Some(c) = self.conns.get_mut(id) {
-            (c.our_lease, c.given, c.credentials) = (None, Given::default(), Credentials::default());
+            (c.our_lease, c.given, c.credentials) = (None, None, None);
         }
     }
 

@@ -13,6 +13,7 @@ pub mod auth;
 pub mod conn;
 pub mod id;
 pub mod kernel;
+pub mod limits;
 pub mod modecfg;
 pub mod secret;
 pub mod time;
@@ -20,5 +21,6 @@ pub mod whack;
 
 pub use conn::{ConnSpec, EndSpec, HostSpec, Port, ProtoPort};
 pub use id::Id;
+pub use limits::Limits;
 pub use secret::SecretBytes;
 pub use time::{Instant, Now};

@@ -309,6 +309,9 @@ pub struct SetupSpec {
     pub no_cr_send: bool,
     /// `packetdefault=` is `yes`, and policy groups are loaded (`oe=yes`).
     pub opportunistic: bool,
+    /// `max-halfopen-ike=` and its like.
+    #[serde(default)]
+    pub limits: crate::Limits,
 }
 
 /// The exit status that reply lines ask for: the code of the last line that is neither 000 nor 002; 004 and 006

@@ -20,6 +20,7 @@ mod settings;
 
 use std::collections::HashMap;
 
+pub use netlink::{Found, lookup};
 pub use settings::{BadOption, Settings};
 
 /// The variables of a call.

@@ -128,24 +128,56 @@ fn towards(hop: IpAddr, r: &Route) -> io::Result<(Option<IpAddr>, u32)> {
         let index = index(&r.interface).map_err(io::Error::other)?;
         return Ok((Some(hop), index));
     }
+    let found = find(hop)?;
+    Ok((Some(found.0.unwrap_or(hop)), found.1))
+}
+
+/// How the kernel sends to an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The address of ours that it takes.
+    pub source: Option<IpAddr>,
+    /// `None` where the address is on a network of ours.
+    pub gateway: Option<IpAddr>,
+    /// Where packets leave.
+    pub interface: String,
+}
+
+/// Asks the kernel how it sends to `to`.
+///
+/// # Errors
+/// What the kernel answers, `ENETUNREACH` where there is no route.
+pub fn lookup(to: IpAddr) -> io::Result<Found> {
+    let (gateway, index, source) = find(to)?;
+    let interface = ifaces::name(index).unwrap_or_default();
+    Ok(Found { source, gateway, interface })
+}
+
+/// Gateway, number of the interface, and source address towards `to`.
+fn find(to: IpAddr) -> io::Result<(Option<IpAddr>, u32, Option<IpAddr>)> {
     let mut m = RouteMessage::default();
-    m.header.address_family = family(hop);
-    m.header.destination_prefix_length = IpNet::from(hop).prefix_len();
-    m.attributes.push(RouteAttribute::Destination(of(hop)));
-    let mut found = (None, None);
+    m.header.address_family = family(to);
+    m.header.destination_prefix_length = IpNet::from(to).prefix_len();
+    m.attributes.push(RouteAttribute::Destination(of(to)));
+    let (mut gateway, mut index, mut source) = (None, None, None);
+    let ip = |a| match a {
+        RouteAddress::Inet(a) => Some(IpAddr::V4(a)),
+        RouteAddress::Inet6(a) => Some(IpAddr::V6(a)),
+        _ => None,
+    };
     ask(RouteNetlinkMessage::GetRoute(m), 0, |answer| {
         let RouteNetlinkMessage::NewRoute(m) = answer else { return };
         for a in m.attributes {
             match a {
-                RouteAttribute::Gateway(RouteAddress::Inet(g)) => found.0 = Some(g.into()),
-                RouteAttribute::Gateway(RouteAddress::Inet6(g)) => found.0 = Some(g.into()),
-                RouteAttribute::Oif(index) => found.1 = Some(index),
+                RouteAttribute::Gateway(a) => gateway = ip(a),
+                RouteAttribute::PrefSource(a) => source = ip(a),
+                RouteAttribute::Oif(n) => index = Some(n),
                 _ => {}
             }
         }
     })?;
     let unreachable = || io::Error::from_raw_os_error(libc::ENETUNREACH);
-    Ok((Some(found.0.unwrap_or(hop)), found.1.ok_or_else(unreachable)?))
+    Ok((gateway, index.ok_or_else(unreachable)?, source))
 }
 
 fn address(a: &Address, index: u32) -> AddressMessage {

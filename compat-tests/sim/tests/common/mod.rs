@@ -12,6 +12,7 @@ use ike::wire::{Chain, Exchange, Header, MessageWriter};
 use ipsec_crypto::keymat::{self, PhaseOneKeys};
 use ipsec_crypto::{cipher, dh, hmac};
 use ipsec_types::algo::{DhGroup, HashAlg, IkeCipher};
+use ipsec_types::whack::{Request, Show};
 use ipsec_types::{Id, SecretBytes};
 use sim::{PSK, Pair, SERVER};
 
@@ -50,6 +51,19 @@ pub(crate) fn ike_attrs_of(group: u32, method: u32) -> Vec<u8> {
         attr::emit(kind, value, &mut a);
     }
     a
+}
+
+/// A limit as `ipsec auto --status --json` tells it: the bound, what is held, how often it was met.
+pub(crate) fn limit(pair: &mut Pair, keyword: &str) -> (u64, Option<u64>, u64) {
+    let now = pair.now;
+    let server = pair.server();
+    server.replies.clear();
+    server.whack(now, Request::Show { what: Show::Global, name: None, json: true });
+    pair.drain();
+    let line = pair.server().replies.iter().find_map(|l| l.strip_prefix("000 {").map(|l| format!("{{{l}")));
+    let all: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+    let row = &all["daemon"]["limits"][keyword];
+    (row["limit"].as_u64().unwrap(), row["held"].as_u64(), row["refused"].as_u64().unwrap())
 }
 
 /// What the server has sent to an address so far.

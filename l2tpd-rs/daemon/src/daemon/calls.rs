@@ -30,7 +30,8 @@ const OPTION_ERROR: i32 = 2;
 
 pub(super) struct Running {
     pub(super) start: CallStart,
-    pub(super) pid: u32,
+    /// pppd; `None` where the path needs none.
+    pub(super) pid: Option<u32>,
     pub(super) path: Box<dyn DataPath>,
     /// What epoll watches for; `None` after a hang-up of the tty, and where there is none.
     pub(super) watched: Option<EpollFlags>,
@@ -39,7 +40,7 @@ pub(super) struct Running {
     /// Something was delivered in this wake-up.
     pub(super) dirty: bool,
     /// pppd's standard error.
-    pub(super) words: Words,
+    pub(super) words: Option<Words>,
     pub(super) since: Instant,
 }
 
@@ -82,7 +83,7 @@ impl Calls {
 
     pub(super) fn insert(&mut self, r: Running) {
         let call = r.start.call;
-        self.by_pid.insert(r.pid, call);
+        self.by_pid.extend(r.pid.map(|pid| (pid, call)));
         if let Some(at) = r.gate {
             self.gates.insert((at, call.generation));
         }
@@ -231,7 +232,10 @@ impl Daemon {
         self.cancel_start(call.generation);
         let Some(r) = self.calls.running.get_mut(&call.generation) else { return };
         r.path.open_gate();
-        let pid = r.pid;
+        let Some(pid) = r.pid else {
+            self.calls.remove(call.generation);
+            return self.engine.handle(now, Input::CallEnded { call, end: CallEnd::Exit(0) });
+        };
         match self.ending {
             None => self.calls.end_by(pid, now + GRACE, Signal::SIGTERM),
             Some(_) => self.calls.terminate(now, pid, Signal::SIGTERM, &self.log),
@@ -268,8 +272,9 @@ impl Daemon {
             if let Some(fd) = r.path.fd() {
                 let _ = self.epoll.delete(fd);
             }
-            let pid = r.pid;
-            self.calls.end_by(pid, crate::time::now() + PATIENCE, Signal::SIGTERM);
+            if let Some(pid) = r.pid {
+                self.calls.end_by(pid, crate::time::now() + PATIENCE, Signal::SIGTERM);
+            }
         }
     }
 
@@ -292,7 +297,7 @@ impl Daemon {
                 self.engine.handle(now, Input::CallEnded { call, end });
                 continue;
             };
-            for line in r.words.take(true) {
+            for line in r.words.as_mut().map(|w| w.take(true)).unwrap_or_default() {
                 self.log.line(Level::Notice, &format!("pppd[{pid}]: {line}"));
             }
             if r.path.kind() == "kernel" {

@@ -7,7 +7,7 @@ use nix::sys::epoll::{EpollEvent, EpollFlags};
 
 use super::calls::{GATE, Running};
 use super::{Daemon, TOKEN_CALLS, TOKEN_TUNNELS};
-use crate::datapath::{DataPath, PtyPath};
+use crate::datapath::{DataPath, NullPath, PtyPath};
 use crate::kernel::KernelTunnels;
 use crate::optfile::OptFile;
 use crate::pppd::{Link, Words};
@@ -17,6 +17,9 @@ use crate::{kernel, mtu, pppd, pty};
 const STARTS: usize = 8;
 /// Calls that wait for their pppd; the engine's limits are lower, so this bounds mistakes only.
 const WAITING: usize = 20_000;
+
+/// The word for no pppd at all.
+const NO_PPPD: &str = "none";
 
 /// Calls that wait for their pppd, and the kernel's tunnels.
 pub(super) struct Starts {
@@ -60,9 +63,29 @@ impl Daemon {
     pub(super) fn run_starts(&mut self, now: Instant) {
         for _ in 0..STARTS {
             let Some(start) = self.starts.waiting.pop_front() else { return };
+            if self.conf.global.pppd == NO_PPPD {
+                self.start_without(now, start);
+                continue;
+            }
             let why_not = self.why_no_kernel(&start);
             self.start_now(now, start, why_not.is_none(), why_not);
         }
+    }
+
+    /// A call without PPP.
+    fn start_without(&mut self, now: Instant, start: CallStart) {
+        let call = start.call;
+        self.calls.insert(Running {
+            pid: None,
+            path: Box::new(NullPath),
+            watched: None,
+            gate: None,
+            dirty: false,
+            words: None,
+            since: now,
+            start,
+        });
+        self.engine.handle(now, Input::CallStarted { call, pid: 0 });
     }
 
     /// Why a call cannot go through the kernel, when it could otherwise.
@@ -141,12 +164,12 @@ impl Daemon {
         let on_pty = path.fd().is_some();
         let gate = on_pty.then(|| now + GATE);
         self.calls.insert(Running {
-            pid: started.pid,
+            pid: Some(started.pid),
             path,
             watched: on_pty.then_some(EpollFlags::EPOLLIN),
             gate,
             dirty: false,
-            words: Words::new(started.words),
+            words: Some(Words::new(started.words)),
             since: now,
             start,
         });

@@ -7,6 +7,8 @@
 )]
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod windows;
+
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;

@@ -16,7 +16,7 @@ use crate::io::{ClientId, CryptoJob, CryptoResult};
 use crate::sa::{AggrI1, Exchanged, IkeSa, Phase1, Role, Serial, StateName};
 use crate::wire::ident::{self, IdPayload};
 use crate::wire::notify::NotifyType;
-use crate::wire::payload::{Chain, Kind};
+use crate::wire::payload::Kind;
 use crate::wire::{Exchange, Header, MessageWriter, SaPayload};
 
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl Endpoint {
         if h.encrypted() {
             return Err(Fail::ignore("packet rejected: should not have been encrypted"));
         }
-        let chain = Chain::parse(h.next, body)?;
+        let chain = self.chain(h.next, body)?;
         let sa_r = chain.first(Kind::Sa).ok_or_else(|| Fail::ignore("message is missing payload(s) SA"))?;
         let sa_r = SaPayload::parse(sa_r)?;
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
@@ -164,7 +164,7 @@ impl Endpoint {
         done: CryptoResult,
     ) -> Result<(), Fail> {
         let AfterAr1 { i1, next, body, g_xr, nr } = was;
-        let chain = Chain::parse(next, &body)?;
+        let chain = self.chain(next, &body)?;
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         let (Some(suite), Some(c)) = (sa.suite, self.conns.get(sa.conn)) else { return Ok(()) };
         let Some(psk) = self.psk_candidates(sa, c).into_iter().next() else {

@@ -77,7 +77,7 @@ impl Endpoint {
         if h.encrypted() {
             return self.log_packet(remote, "initial Aggressive Mode message is encrypted; ignored");
         }
-        let chain = match Chain::parse(h.next, body) {
+        let chain = match self.chain(h.next, body) {
             Ok(c) => c,
             Err(e) => return self.log_packet(remote, &format!("{e}; malformed payload in packet")),
         };
@@ -107,6 +107,7 @@ impl Endpoint {
         self.by_cookies.insert((sa.icookie, sa.rcookie), serial);
         self.by_first.insert((sa.icookie, remote), serial);
         self.ikes.insert(serial, sa);
+        self.half_open.came(serial);
         self.conn_ref(conn);
         self.note_vendor_ids(serial, &chain);
         self.log_peer_id(serial, &first.id);
@@ -115,7 +116,7 @@ impl Endpoint {
             false => format!("responding to Aggressive Mode from unknown peer {remote}"),
         };
         self.log_sa(serial, rc::LOG, &text);
-        let until = self.after(self.limits.half_open_life);
+        let until = self.after(self.setup.limits.half_open_life);
         self.timers.set(serial, TimerKind::Discard, until);
         if let Err(fail) = self.aggr_choose(serial, &chain, first) {
             self.failed(serial, fail);
@@ -228,7 +229,7 @@ impl Endpoint {
             fatal: false,
         }
         };
-        let chain = Chain::parse(h.next, &plain).map_err(|e| mismatch(e.to_string()))?;
+        let chain = self.chain(h.next, &plain).map_err(|e| mismatch(e.to_string()))?;
         if !self.check_proof(&chain, sa, &r1.x, &r1.keys.skeyid, &r1.id_b)? {
             return Err(mismatch("received Hash Payload does not match computed value".into()));
         }

@@ -106,10 +106,11 @@ impl Endpoint {
 
     /// MI1 or AI1 again: MR1 or AR1 again, if it is the very same.
     fn on_repeated_first(&mut self, serial: Serial, digest: &[u8]) {
-        let limit = self.limits.duplicates;
-        let Some(sa) = self.ikes.get_mut(&serial) else { return };
+        let Some(sa) = self.ikes.get(&serial) else { return };
+        let n = sa.answered_duplicates;
         let first = matches!(sa.state, Phase1::MainR1 { .. } | Phase1::AggrR1(_));
-        if first && sa.last_received.as_deref() == Some(digest) && sa.answered_duplicates < limit {
+        if first && sa.last_received.as_deref() == Some(digest) && self.answers_duplicate(n) {
+            let Some(sa) = self.ikes.get_mut(&serial) else { return };
             sa.answered_duplicates += 1;
             let (again, n) = (sa.last_sent.clone(), sa.answered_duplicates);
             self.transmit_again(serial, &again, n);
@@ -126,8 +127,7 @@ impl Endpoint {
         body: &[u8],
         digest: Vec<u8>,
     ) {
-        let limit = self.limits.duplicates;
-        let Some(sa) = self.ikes.get_mut(&serial) else { return };
+        let Some(sa) = self.ikes.get(&serial) else { return };
         let name = sa.name().label();
         if sa.aggressive != (h.exchange == Exchange::Aggressive) {
             return self
@@ -144,9 +144,11 @@ impl Endpoint {
                 Phase1::Up(_) => return,
                 _ => sa.last_sent.clone(),
             };
-            if sa.answered_duplicates >= limit {
+            let n = sa.answered_duplicates;
+            if !self.answers_duplicate(n) {
                 return;
             }
+            let Some(sa) = self.ikes.get_mut(&serial) else { return };
             sa.answered_duplicates += 1;
             let n = sa.answered_duplicates;
             self.transmit_again(serial, &again, n);
@@ -199,10 +201,11 @@ impl Endpoint {
 
     fn notify_failure(&mut self, serial: Serial, kind: NotifyType) {
         let ike = self.children.get(&serial).map_or(serial, |c| c.ike);
-        let limit = self.limits.malformed;
+        let limit = self.setup.limits.malformed;
         let Some(sa) = self.ikes.get_mut(&ike) else { return };
         if kind == NotifyType::PayloadMalformed {
             if sa.malformed_sent >= limit {
+                self.refused.malformed += 1;
                 return;
             }
             sa.malformed_sent += 1;

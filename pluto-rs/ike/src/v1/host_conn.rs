@@ -148,8 +148,8 @@ impl Endpoint {
         if made != chosen && made != conn {
             self.reap_unused(made);
         }
-        if let Some(c) = self.conns.get_mut(chosen).filter(|c| c.template.is_some()) {
-            c.peer_id = id.clone();
+        if self.conns.get(chosen).is_some_and(|c| c.template.is_some()) {
+            self.conns.set_peer_id(chosen, id.clone());
         }
         self.switch_conn(serial, chosen);
         Ok(chosen)
@@ -160,9 +160,7 @@ impl Endpoint {
         let Some(from) = self.ikes.get(&serial).map(|s| s.conn).filter(|from| *from != to) else { return };
         let text = format!("switched from {} to {}", self.conn_label(from, 0), self.conn_label(to, 0));
         self.log_sa(serial, rc::LOG, &text);
-        if let Some(sa) = self.ikes.get_mut(&serial) {
-            sa.conn = to;
-        }
+        self.ikes.set_conn(serial, to);
         if let Some(c) = self.conns.get_mut(from).filter(|c| c.newest_ike == Some(serial)) {
             c.newest_ike = None;
             if let Some(c) = self.conns.get_mut(to) {

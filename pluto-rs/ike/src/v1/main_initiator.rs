@@ -16,7 +16,7 @@ use crate::io::{ClientId, CryptoJob, CryptoResult};
 use crate::sa::{Exchanged, IkeSa, MainI2, MainI3, Phase1, Role, Serial, StateName};
 use crate::wire::ident::{self, IdPayload};
 use crate::wire::notify::NotifyType;
-use crate::wire::payload::{Chain, Kind};
+use crate::wire::payload::Kind;
 use crate::wire::{Exchange, Header, MessageWriter, SaPayload};
 
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Endpoint {
         if h.encrypted() {
             return Err(Fail::ignore("packet rejected: should not have been encrypted"));
         }
-        let chain = Chain::parse(h.next, body)?;
+        let chain = self.chain(h.next, body)?;
         let sa_r = chain.first(Kind::Sa).ok_or_else(|| Fail::ignore("message is missing payload(s) SA"))?;
         let sa_r = SaPayload::parse(sa_r)?;
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
@@ -146,7 +146,7 @@ impl Endpoint {
         if h.encrypted() {
             return Err(Fail::ignore("packet rejected: should not have been encrypted"));
         }
-        let chain = Chain::parse(h.next, body)?;
+        let chain = self.chain(h.next, body)?;
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let Some(suite) = sa.suite else { return Ok(()) };
         let (g_xr, nr) = key_and_nonce(&chain, suite.group.public_len())?;
@@ -234,7 +234,7 @@ impl Endpoint {
             fatal: false,
         }
         };
-        let chain = Chain::parse(h.next, &plain).map_err(|e| malformed(e.to_string()))?;
+        let chain = self.chain(h.next, &plain).map_err(|e| malformed(e.to_string()))?;
         let (Some(id_b), Some(_)) = (chain.first(Kind::Id), chain.first(Kind::Hash)) else {
             return Err(malformed("message is missing payload(s) ID or HASH".into()));
         };

@@ -45,7 +45,7 @@ impl Endpoint {
         body: &[u8],
         digest: Vec<u8>,
     ) {
-        let chain = match Chain::parse(h.next, body) {
+        let chain = match self.chain(h.next, body) {
             Ok(c) => c,
             Err(e) => return self.log_packet(remote, &format!("{e}; malformed payload in packet")),
         };
@@ -83,6 +83,7 @@ impl Endpoint {
         self.by_cookies.insert((state.icookie, state.rcookie), serial);
         self.by_first.insert((state.icookie, remote), serial);
         self.ikes.insert(serial, state);
+        self.half_open.came(serial);
         self.conn_ref(conn);
         self.note_vendor_ids(serial, &chain);
         let text = if known {
@@ -135,7 +136,7 @@ impl Endpoint {
         self.log_transition(serial, StateName::MainR0, StateName::MainR1);
         self.send_phase1(serial, w.finish());
         self.log_state(serial, StateName::MainR1, "");
-        let until = self.after(self.limits.half_open_life);
+        let until = self.after(self.setup.limits.half_open_life);
         self.timers.set(serial, TimerKind::Discard, until);
         Ok(())
     }
@@ -145,7 +146,7 @@ impl Endpoint {
         if h.encrypted() {
             return Err(Fail::ignore("packet rejected: should not have been encrypted"));
         }
-        let chain = Chain::parse(h.next, body)?;
+        let chain = self.chain(h.next, body)?;
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let Some(suite) = sa.suite else { return Ok(()) };
         let (g_xi, ni) = key_and_nonce(&chain, suite.group.public_len())?;
@@ -157,6 +158,7 @@ impl Endpoint {
         else {
             return Ok(());
         };
+        self.half_open.proved(serial);
         if let Some(text) = text {
             self.log_sa(serial, rc::LOG_SERIOUS, &text);
         }
@@ -194,7 +196,7 @@ impl Endpoint {
         self.log_transition(serial, StateName::MainR1, StateName::MainR2);
         self.send_phase1(serial, w.finish());
         self.log_state(serial, StateName::MainR2, "");
-        let until = self.after(self.limits.half_open_life);
+        let until = self.after(self.setup.limits.half_open_life);
         self.timers.set(serial, TimerKind::Discard, until);
         Ok(())
     }
@@ -282,7 +284,7 @@ impl Endpoint {
         let text = |f: Fail| f.text.join("; ");
         let mut keys = authenticate::derive_keys(sa, x, Some(psk)).map_err(|e| e.to_string())?;
         let plain = open(body, suite, &keys.cipher_key, &mut keys.iv).map_err(text)?;
-        let chain = Chain::parse(h.next, &plain).map_err(|e| e.to_string())?;
+        let chain = self.chain(h.next, &plain).map_err(|e| e.to_string())?;
         let (Some(id_b), Some(_)) = (chain.first(Kind::Id), chain.first(Kind::Hash)) else {
             return Err("message is missing the ID or HASH payload".into());
         };

@@ -20,7 +20,7 @@ use crate::route::mode_of;
 use crate::sa::{Phase2, QuickI1, Role, Serial, StateName, WaitingForSpi};
 use crate::spd::Flow;
 use crate::wire::ident;
-use crate::wire::payload::{Chain, Kind};
+use crate::wire::payload::Kind;
 use crate::wire::{Exchange, Header, SaPayload};
 
 #[derive(Debug)]
@@ -184,7 +184,7 @@ impl Endpoint {
         };
         let mut iv = c.iv.clone();
         let plain = open(body, suite, &up.cipher_key, &mut iv)?;
-        let chain = Chain::parse(h.next, &plain)?;
+        let chain = self.chain(h.next, &plain)?;
         let want =
             hmac(suite.hash, up.keys.a.expose(), &[&c.msgid.to_be_bytes(), &i1.ni, chain.behind_first()])?;
         check_hash(&chain, &want)?;

@@ -74,6 +74,7 @@ impl Endpoint {
     /// Phase 2 may begin: the Quick Modes that waited for it.
     pub(super) fn begin_pending(&mut self, ike: Serial) {
         self.timers.clear(ike, TimerKind::Discard);
+        self.ikes.settled(ike);
         let Some(sa) = self.ikes.get_mut(&ike) else { return };
         let (pending, tries) = (std::mem::take(&mut sa.pending), sa.tries);
         let mut whack = sa.whack.take();
@@ -147,11 +148,12 @@ impl Endpoint {
     ) -> bool {
         // A Main Mode with this peer may be under way, for this conn or for another. A renewal waits for it even where an
         // IKE SA is still up: a peer may end with an IKE SA the Child SAs that were made under it (strongSwan does).
-        let under_way = self
-            .ikes
-            .iter()
-            .find(|(_, s)| s.role == Role::Initiator && !s.is_ready() && self.same_ends(s.conn, conn));
-        let under_way = under_way.map(|(serial, _)| *serial).filter(|_| whack.is_none());
+        let calls =
+            self.conns.get(conn).and_then(|c| c.peer).map(|p| self.ikes.calling(p)).unwrap_or_default();
+        let under_way = calls
+            .into_iter()
+            .find(|s| self.ikes.get(s).is_some_and(|s| !s.is_ready() && self.same_ends(s.conn, conn)));
+        let under_way = under_way.filter(|_| whack.is_none());
         if let Some(ike) = self.ike_for(conn).filter(|_| replaces.is_none() || under_way.is_none()) {
             return self.quick_start(ike, conn, whack, 1, replaces).is_some();
         }
@@ -171,8 +173,9 @@ impl Endpoint {
         let up = |s: &Serial| self.ikes.get(s).is_some_and(IkeSa::is_ready);
         let own = self.conns.get(conn)?.newest_ike.filter(up);
         own.or_else(|| {
-            let others = self.conns.iter().filter(|(id, _)| *id != conn && self.same_ends(*id, conn));
-            others.filter_map(|(_, c)| c.newest_ike).find(up)
+            let others = self.conns.with_peer(self.conns.get(conn)?.peer?).into_iter();
+            let others = others.filter(|id| *id != conn && self.same_ends(*id, conn));
+            others.filter_map(|id| self.conns.get(id)?.newest_ike).find(up)
         })
     }
 

@@ -18,7 +18,7 @@ use super::auth_method::methods;
 use super::{Fail, phase1};
 use crate::Endpoint;
 use crate::conn::{ConnId, Connection, secrets_for};
-use crate::sa::{Role, Serial};
+use crate::sa::Role;
 use crate::spd::Flow;
 use crate::wire::SaPayload;
 use crate::wire::notify::NotifyType;
@@ -112,9 +112,7 @@ impl Endpoint {
                     r.spec.name
                 );
                 self.log_conn(conn, None, rc::LOG, &text);
-                let old: Vec<Serial> =
-                    self.children.iter().filter(|(_, c)| c.conn == rival).map(|(s, _)| *s).collect();
-                old.into_iter().for_each(|s| self.delete_child(s, true));
+                self.children.of_conn(rival).into_iter().for_each(|s| self.delete_child(s, true));
                 continue;
             }
             if !virtual_net {

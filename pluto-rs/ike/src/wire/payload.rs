@@ -144,14 +144,20 @@ pub struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
-    /// Parses the chain that starts with type `next`. Octets behind the last payload are padding.
+    /// Parses the chain that starts with type `next`, of at most [`MAX_PAYLOADS`]. Octets behind the last payload are
+    /// padding.
     pub fn parse(next: u8, bytes: &'a [u8]) -> Result<Chain<'a>, DecodeError> {
+        Self::parse_within(next, bytes, MAX_PAYLOADS)
+    }
+
+    /// The same, of at most `limit` payloads.
+    pub fn parse_within(next: u8, bytes: &'a [u8], limit: usize) -> Result<Chain<'a>, DecodeError> {
         let mut payloads = Vec::new();
         let (mut next, mut what) = (next, "ISAKMP Message");
         let mut r = Reader::new(bytes, what);
         while next != 0 {
-            if payloads.len() == MAX_PAYLOADS {
-                return Err(DecodeError::TooMany { what: "payloads", limit: MAX_PAYLOADS });
+            if payloads.len() == limit {
+                return Err(DecodeError::TooMany { what: "payloads", limit });
             }
             let kind = Kind::from_number(next).ok_or(DecodeError::PayloadType { what, value: next })?;
             what = kind.name();

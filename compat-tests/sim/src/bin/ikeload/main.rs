@@ -9,7 +9,6 @@
 #![forbid(unsafe_code)]
 
 mod handshake;
-mod meter;
 
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -21,7 +20,7 @@ use ipsec_types::algo::DhGroup;
 use lexopt::ValueExt;
 
 use handshake::Dialler;
-use meter::Meter;
+use sim::meter::Meter;
 
 const USAGE: &str = "usage: ikeload [OPTIONS] SERVER
   --count N        handshakes that count (1000)

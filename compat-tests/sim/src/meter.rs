@@ -1,4 +1,4 @@
-//! What a process has used, out of `/proc` (proc(5)).
+//! What a process has used, out of `/proc` (proc(5)); for the load tools.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ const TICK_MS: f64 = 10.0;
 
 /// A process's use of CPU and memory, all threads, dead ones too.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Meter {
+pub struct Meter {
     /// In user mode.
     pub user_ms: f64,
     /// In the kernel.
@@ -19,7 +19,11 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn read(pid: u32) -> Result<Meter, String> {
+    /// Reads what process `pid` has used so far.
+    ///
+    /// # Errors
+    /// Words: there is no such process, or it cannot be read.
+    pub fn read(pid: u32) -> Result<Meter, String> {
         let read = |name: &str| {
             let path = format!("/proc/{pid}/{name}");
             fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))
@@ -27,7 +31,9 @@ impl Meter {
         parse(&read("stat")?, &read("status")?).ok_or_else(|| format!("/proc/{pid}: unreadable"))
     }
 
-    pub(crate) fn since(&self, before: &Meter) -> Meter {
+    /// What was used since `before`.
+    #[must_use]
+    pub fn since(&self, before: &Meter) -> Meter {
         Meter {
             user_ms: self.user_ms - before.user_ms,
             system_ms: self.system_ms - before.system_ms,

@@ -1,0 +1,170 @@
+# bench-l2tp-guest.sh - runs inside the guest: our L2TP daemon on `server`, Debian's on `gw2`, both up all the time, the
+# client on `pub` with a call to each; they take turns.  A line of /out/results: NAME SERVER VALUE, one for each round.
+. /lab/lib/node.sh
+. /lab/lib/net.sh
+. /lab/lib/server.sh
+. /lab/lib/client.sh
+. /lab/lib/judge.sh
+. /lab/scenarios/l2tp.sh
+GW2_LAYER=libreswan
+topology cygnet || exit 1
+RC=0
+declare -A WHERE=([cygnet]=192.0.2.1 [xl2tpd]=203.0.113.30) NODE=([cygnet]=server [xl2tpd]=gw2) INSIDE=([cygnet]=10.20.30 [xl2tpd]=10.20.31)
+result() { echo "$1 $NAME $2" >>"$OUT/results"; say "$NAME $1 $2"; }
+trouble() { say "$NAME: $*"; RC=1; }
+
+cpu() { # cpu NODE NAME: REPLY = CPU time of that process in microseconds
+  procs "$1" "$2" || return 1
+  local f
+  read -r -a f <"/n/$1/proc/${REPLY%% *}/schedstat" && REPLY=$((f[0] / 1000))
+}
+ends() { # ends up|down: FROM, TO and the address of TO, for the call of $NAME
+  local n=${NODE[$NAME]}
+  if [ "$1" = up ]; then FROM=pub TO=$n AT=${INSIDE[$NAME]}.1; else FROM=$n TO=pub AT=${CALLER[$NAME]}; fi
+}
+udp() { # udp up|down SIZE RATE: PACKETS and REPLY = Mbit/s that arrive
+  local log=$OUT/udp.log pid
+  ends "$1"
+  nsenter --net="/run/netns/$TO" "$L2TPLOAD" --receive --port 5001 --size "$2" --time 5000 >"$log" 2>&1 &
+  pid=$!
+  wait_for 5 grep -q ':1389 ' "/n/$TO/proc/net/udp" || pause 0.3
+  nsenter --net="/run/netns/$FROM" "$L2TPLOAD" --send --port 5001 --size "$2" --rate "$3" --time 2000 "$AT" >/dev/null 2>&1
+  wait $pid
+  read -r PACKETS _ REPLY _ <"$log"
+  [ "${PACKETS:-0}" -gt 2 ] || { trouble "udp $*: $(<"$log")"; return 1; }
+}
+tcp() { # tcp up|down [MSS]: REPLY = Mbit/s
+  local log=$OUT/$NAME-tcp-$1.log
+  ends "$1"
+  nx "$TO" iperf3 -s -1 -D >/dev/null 2>&1
+  wait_for 5 grep -q ':1451 .* 0A ' "/n/$TO/proc/net/tcp6" "/n/$TO/proc/net/tcp" || pause 0.3
+  nx "$FROM" timeout 20 iperf3 -c "$AT" -t 2 -f m ${2:+-M "$2"} >"$log" 2>&1
+  REPLY=$(grep -o '[0-9.]* Mbits/sec *receiver' "$log")
+  REPLY=${REPLY%% *}
+  [ -n "$REPLY" ] || { trouble "tcp $*: $(tail -1 "$log")"; sig "$TO" TERM iperf3; return 1; }
+}
+old_words() { sed -i '/^listen-plain/d;/^max/d' "/n/$1/etc/xl2tpd/xl2tpd.conf"; }
+start() { # start GLOBAL: both daemons, with these lines in [global]
+  for NAME in cygnet xl2tpd; do
+    local n=${NODE[$NAME]}
+    L2TP_NET=${INSIDE[$NAME]} lns_files "$n" "$1" auth require-chap novj
+    [ "$NAME" = cygnet ] || old_words "$n"
+    sed -i '/^ppp debug/d' "/n/$n/etc/xl2tpd/xl2tpd.conf"
+    sed -i '/^debug/d' "/n/$n/etc/ppp/options.lns"
+    l2tp_start "$n" || { trouble "does not start"; return 1; }
+  done
+}
+declare -A CALLER
+calls() { # one call to each
+  lac_files pub 192.0.2.1 alice secret-a noccp novj
+  sed '/^\[lac/,$!d;s/^\[lac.*/[lac other]/;s/192.0.2.1/203.0.113.30/' /n/pub/etc/xl2tpd/xl2tpd.conf >/n/pub/etc/other
+  cat /n/pub/etc/other >>/n/pub/etc/xl2tpd/xl2tpd.conf
+  l2tp_start pub || { trouble "client does not start"; return 1; }
+  for NAME in cygnet xl2tpd; do
+    local lac=vpn
+    [ $NAME = cygnet ] || lac=other
+    mark pub
+    echo "c $lac" >/n/pub/run/xl2tpd/l2tp-control
+    wait_for 20 logged pub "local  IP address ${INSIDE[$NAME]}" || { trouble "no ppp"; return 1; }
+    [[ $TEXT =~ 'local  IP address '(${INSIDE[$NAME]}.[0-9]+) ]] && CALLER[$NAME]=${BASH_REMATCH[1]}
+    wait_for 5 nx pub ping -n -c1 -W1 "${INSIDE[$NAME]}.1" || { trouble "no ping"; return 1; }
+  done
+}
+stop() { l2tp_end pub server gw2; }
+
+pty() {
+  local r s d before
+  start 'force userspace = yes' && calls || return
+  for ((r = 1; r <= ROUNDS; r++)); do
+    for s in 64 576 1400; do
+      for d in up down; do
+        for NAME in cygnet xl2tpd; do
+          udp $d $s 0 && result "pty-$d-$s-mbit/s" "$REPLY"
+          cpu "${NODE[$NAME]}" xl2tpd; before=$REPLY
+          udp $d $s 600 && cpu "${NODE[$NAME]}" xl2tpd && result "pty-$d-$s-cpu-us/packet" $(((REPLY - before) / PACKETS))
+        done
+      done
+    done
+    for d in up down; do
+      for NAME in cygnet xl2tpd; do
+        tcp $d && result "pty-$d-tcp-mbit/s" "$REPLY"
+      done
+    done
+  done
+  stop
+}
+kernel() {
+  local r d
+  start '' && calls || return
+  for ((r = 1; r <= ROUNDS; r++)); do
+    for d in up down; do
+      for NAME in cygnet xl2tpd; do tcp $d && result "kernel-$d-tcp-mbit/s" "$REPLY"; done
+    done
+  done
+  stop
+}
+load() { # load OPTION...: the load tool against the server of $NAME; TEXT = its figures
+  local n=${NODE[$NAME]} log=$OUT/$NAME.load pid= p c
+  # the process id outside of the node
+  for p in $(ip netns pids "$n"); do
+    read -r c <"/proc/$p/comm"
+    [ "$c" != xl2tpd ] || pid=$p
+  done
+  nsenter --net=/run/netns/pub "$L2TPLOAD" --pid "$pid" "$@" "${WHERE[$NAME]}" >"$log" 2>&1 || trouble "load $*: $(head -1 "$log")"
+  slurp "$log"
+}
+figure() { # figure KEY NAME
+  [[ $TEXT =~ \"$1\":([0-9.]+) ]] && printf -v REPLY '%.1f' "${BASH_REMATCH[1]}" && result "$2" "$REPLY"
+}
+servers() { # servers GLOBAL: both daemons with a large pool and nobody calling
+  start "$1" || return
+  for n in server gw2; do
+    sig $n KILL xl2tpd
+    wait_for 5 gone $n xl2tpd
+    rm -f "/n/$n/run/xl2tpd.pid"
+    sed -i "s/^ip range.*/ip range = 10.64.0.1-10.64.255.254/" "/n/$n/etc/xl2tpd/xl2tpd.conf"
+    l2tp_start $n || return
+  done
+}
+end() { # without a farewell
+  local n
+  for n in server gw2; do
+    sig $n KILL xl2tpd; sig $n KILL pppd
+    wait_for 20 gone $n xl2tpd pppd
+    rm -f "/n/$n/run/xl2tpd.pid"
+  done
+}
+MANY=$'force userspace = yes\nmax half open per peer = 30000\nmax half open = 30000\nmax tunnels = 30000\nmax calls = 30000'
+setup() {
+  local r n
+  # a pppd that only waits: what starting one costs is the same for both
+  for n in server gw2; do mount --bind "$L2TPLOAD" "/n/$n/usr/sbin/pppd" || return; done
+  for ((r = 1; r <= ROUNDS; r++)); do
+    servers "$MANY" || return
+    for NAME in cygnet xl2tpd; do
+      load --count "$CALLS" --in-flight 8
+      figure per_second calls-with-pppd/s; figure cpu_us_per_call call-with-pppd-cpu-us
+    done
+    end
+  done
+  for n in server gw2; do umount "/n/$n/usr/sbin/pppd"; done
+  # asked for and answered: pppd is not in it
+  for ((r = 1; r <= ROUNDS; r++)); do
+    servers "$MANY" || return
+    for NAME in cygnet xl2tpd; do
+      load --count 1000 --in-flight 8 --no-connect
+      figure per_second calls/s; figure cpu_us_per_call call-cpu-us
+    done
+    end
+  done
+}
+scale() {
+  NAME=cygnet
+  servers "$MANY"$'\npppd = none' || return
+  load --count 10000 --in-flight 16 --stay 30
+  figure per_second 10000-tunnels-calls/s; figure cpu_us_per_call 10000-tunnels-call-cpu-us
+  figure rss_bytes_per_call 10000-tunnels-octets/call; figure idle_cpu_percent 10000-tunnels-idle-cpu-percent
+  end
+}
+for part in ${PARTS//,/ }; do $part || trouble "$part was not measured"; done
+exit $RC

@@ -1,0 +1,287 @@
+//! `l2tpload`: many callers dial one LNS at once, through one real socket.
+//!
+//! Every caller is a tunnel with one call, from the SCCRQ to the acknowledgement of the ICCN; there is no PPP behind it.
+//! Prints what came of it in one line for people and one of JSON, with the server's CPU time and memory if told its
+//! process. Called as `pppd` it is one that only waits for its end, for servers that cannot be told to do without.
+//! With `--send` and `--receive` it measures what goes through a call that stands.
+
+#![forbid(unsafe_code)]
+
+mod caller;
+mod flow;
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use l2tp_proto::header::{self, Packet};
+use lexopt::ValueExt;
+use sim::meter::Meter;
+use socket2::{Domain, Socket, Type};
+
+use caller::{Caller, State};
+use flow::Flow;
+
+const USAGE: &str = "usage: l2tpload [OPTIONS] SERVER
+       l2tpload --send [--size N] [--rate N] [--time MS] [--port N] ADDRESS
+       l2tpload --receive [--size N] [--time MS] [--port N]
+  --count N        callers (1000, at most 65000)
+  --in-flight N    at once (8)
+  --no-connect     calls are asked for and answered, and not connected: no pppd starts
+  --stay SECS      stay that long when all are up, and tell the server's CPU time meanwhile (0)
+  --port N         the server's port (1701)
+  --pid PID        the server's process, for its CPU time and memory
+  --size N         octets of an IP packet (576)
+  --rate N         packets a second; 0 is as fast as it goes (0)
+  --time MS        how long to send, or to wait for the first (2000)";
+
+/// How long one caller may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Options {
+    server: SocketAddr,
+    count: u16,
+    in_flight: usize,
+    connect: bool,
+    stay: Duration,
+    pid: Option<u32>,
+}
+
+enum Task {
+    Load(Options),
+    Send(SocketAddrV4, Flow),
+    Receive(u16, Flow),
+}
+
+fn parse() -> Result<Task, lexopt::Error> {
+    use lexopt::Arg::{Long, Value};
+    let mut o = Options {
+        server: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1701).into(),
+        count: 1000,
+        in_flight: 8,
+        connect: true,
+        stay: Duration::ZERO,
+        pid: None,
+    };
+    let (mut server, mut port, mut send, mut receive) = (None, 1701, false, false);
+    let mut flow = Flow { size: 576, rate: 0, time: Duration::from_secs(2) };
+    let mut args = lexopt::Parser::from_env();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("count") => o.count = args.value()?.parse()?,
+            Long("in-flight") => o.in_flight = args.value()?.parse()?,
+            Long("no-connect") => o.connect = false,
+            Long("stay") => o.stay = Duration::from_secs(args.value()?.parse()?),
+            Long("port") => port = args.value()?.parse()?,
+            Long("pid") => o.pid = Some(args.value()?.parse()?),
+            Long("send") => send = true,
+            Long("receive") => receive = true,
+            Long("size") => flow.size = args.value()?.parse()?,
+            Long("rate") => flow.rate = args.value()?.parse()?,
+            Long("time") => flow.time = Duration::from_millis(args.value()?.parse()?),
+            Value(v) if server.is_none() => server = Some(v.parse::<Ipv4Addr>()?),
+            _ => return Err(arg.unexpected()),
+        }
+    }
+    if receive {
+        return Ok(Task::Receive(port, flow));
+    }
+    let server = SocketAddrV4::new(server.ok_or("the server's address is missing")?, port);
+    if send {
+        return Ok(Task::Send(server, flow));
+    }
+    o.server = server.into();
+    if !(1..=65_000).contains(&o.count) {
+        return Err("--count is from 1 to 65000".into());
+    }
+    Ok(Task::Load(o))
+}
+
+/// The callers and their socket.
+struct Load {
+    socket: UdpSocket,
+    callers: Vec<Caller>,
+    /// Those that are neither up nor failed, by index.
+    busy: VecDeque<usize>,
+    out: Vec<Vec<u8>>,
+    slowest: Duration,
+}
+
+impl Load {
+    fn new(server: SocketAddr) -> std::io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+        // Best effort: the system's limit holds.
+        let _ = socket.set_recv_buffer_size(1 << 22);
+        let socket: UdpSocket = socket.into();
+        socket.connect(server)?;
+        socket.set_read_timeout(Some(Duration::from_millis(5)))?;
+        Ok(Load {
+            socket,
+            callers: Vec::new(),
+            busy: VecDeque::new(),
+            out: Vec::new(),
+            slowest: Duration::ZERO,
+        })
+    }
+
+    fn send(&mut self) {
+        for d in self.out.drain(..) {
+            // What the kernel does not take is said again in a second.
+            let _ = self.socket.send(&d);
+        }
+    }
+
+    /// Takes what comes for at most a few milliseconds.
+    fn receive(&mut self) -> Result<(), String> {
+        let mut buffer = [0; 2048];
+        loop {
+            let n = match self.socket.recv(&mut buffer) {
+                Ok(n) => n,
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(()),
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) => return Err(format!("the server does not listen: {e}")),
+            };
+            let now = Instant::now();
+            let Ok(Packet::Control(c)) = header::parse(&buffer[..n]) else { continue };
+            let Some(caller) = usize::from(c.tunnel).checked_sub(1).and_then(|i| self.callers.get_mut(i))
+            else {
+                continue;
+            };
+            let before = caller.state;
+            caller.hear(c, now, &mut self.out);
+            if caller.state == State::Up && before != State::Up {
+                self.slowest = self.slowest.max(now - caller.began);
+            }
+            let settled = caller.state != before && matches!(caller.state, State::Up | State::Failed(_));
+            self.send();
+            if settled {
+                return Ok(());
+            }
+        }
+    }
+
+    fn dial(&mut self, o: &Options) -> Result<(), String> {
+        let mut next = 0;
+        while next < o.count || !self.busy.is_empty() {
+            let now = Instant::now();
+            while next < o.count && self.busy.len() < o.in_flight {
+                self.busy.push_back(self.callers.len());
+                next += 1;
+                self.callers.push(Caller::new(next, o.connect, now, &mut self.out));
+            }
+            self.send();
+            self.receive()?;
+            let now = Instant::now();
+            let (callers, out) = (&mut self.callers, &mut self.out);
+            self.busy.retain(|&i| {
+                let Some(c) = callers.get_mut(i) else { return false };
+                c.tick(now, out);
+                if now - c.began > PATIENCE {
+                    c.state = State::Failed("too slow");
+                }
+                !matches!(c.state, State::Up | State::Failed(_))
+            });
+        }
+        Ok(())
+    }
+
+    fn stay(&mut self, time: Duration) -> Result<(), String> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.receive()?;
+        }
+        Ok(())
+    }
+
+    fn farewell(&mut self) -> Result<(), String> {
+        let now = Instant::now();
+        for i in 0..self.callers.len() {
+            self.callers[i].farewell(now, &mut self.out);
+            self.send();
+            if i % 64 == 63 {
+                self.receive()?;
+            }
+        }
+        self.stay(Duration::from_millis(200))
+    }
+}
+
+/// One percent of the time is 10 ms in a second.
+fn percent(m: Meter, time: Duration) -> f64 {
+    (m.user_ms + m.system_ms) / time.as_secs_f64() / 10.0
+}
+
+fn run(o: &Options) -> Result<ExitCode, String> {
+    let mut load = Load::new(o.server).map_err(|e| format!("socket: {e}"))?;
+    let read = || o.pid.map(Meter::read).transpose();
+    let (before, start) = (read()?, Instant::now());
+    load.dial(o)?;
+    let took = start.elapsed().as_secs_f64();
+    let after = read()?;
+    let mut idle = None;
+    if !o.stay.is_zero() {
+        load.stay(o.stay)?;
+        idle = read()?.zip(after).map(|(end, begin)| percent(end.since(&begin), o.stay));
+    }
+    load.farewell()?;
+    let up = load.callers.iter().filter(|c| c.state == State::Up).count();
+    let failed: Vec<&str> = load
+        .callers
+        .iter()
+        .filter_map(|c| if let State::Failed(w) = c.state { Some(w) } else { None })
+        .collect();
+    let rate = up as f64 / took;
+    let mut json = serde_json::json!({
+        "calls": up, "failures": failed.len(), "seconds": took, "per_second": rate,
+        "slowest_ms": load.slowest.as_secs_f64() * 1e3,
+    });
+    let mut text = format!("{up} of {} calls in {took:.2} s: {rate:.0}/s", o.count);
+    if let (Some(a), Some(b), true) = (before, after, up > 0) {
+        let m = b.since(&a);
+        let cpu = (m.user_ms + m.system_ms) / up as f64;
+        let memory = m.rss_bytes / up as f64;
+        json["cpu_us_per_call"] = (cpu * 1e3).into();
+        json["rss_bytes_per_call"] = memory.into();
+        text += &format!("; server: {:.0} us CPU and {memory:.0} octets each", cpu * 1e3);
+    }
+    if let Some(p) = idle {
+        json["idle_cpu_percent"] = p.into();
+        text += &format!("; {p:.2} % CPU in {} s after", o.stay.as_secs());
+    }
+    for why in failed.iter().take(3) {
+        eprintln!("l2tpload: a call failed: {why}");
+    }
+    println!("{json}");
+    println!("{text}");
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn main() -> ExitCode {
+    if std::env::args().next().is_some_and(|n| n.ends_with("pppd")) {
+        loop {
+            std::thread::park();
+        }
+    }
+    let result = match parse() {
+        Ok(Task::Load(o)) => run(&o),
+        Ok(Task::Send(to, f)) => flow::send(to, f).map_err(|e| e.to_string()).map(|n| {
+            println!("{n} packets sent");
+            ExitCode::SUCCESS
+        }),
+        Ok(Task::Receive(port, f)) => {
+            flow::count(port, f.time).map_err(|e| e.to_string()).map(|(n, took)| {
+                // The first packet opens the time and is not in it.
+                let bits = n.saturating_sub(1) as f64 * f.size as f64 * 8.0;
+                println!("{n} packets {:.2} Mbit/s", bits / took.as_secs_f64().max(1e-6) / 1e6);
+                ExitCode::SUCCESS
+            })
+        }
+        Err(e) => Err(format!("{e}\n{USAGE}")),
+    };
+    result.unwrap_or_else(|e| {
+        eprintln!("l2tpload: {e}");
+        ExitCode::from(2)
+    })
+}
