@@ -19,6 +19,9 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::net::Datagram;
 use crate::spy::Secrets;
 
+/// The one user whose password for XAUTH every host has.
+pub(crate) const PASSWORD_USER: &str = "impaired";
+
 /// Seeded randomness.
 #[derive(Clone, Debug)]
 pub struct Entropy(ChaCha8Rng);
@@ -67,6 +70,10 @@ impl Keys {
 impl PskLookup for Keys {
     fn lookup(&self, _: &Id, _: &Id) -> Vec<SecretBytes> {
         self.psks.clone()
+    }
+
+    fn xauth(&self, user: &str) -> Option<SecretBytes> {
+        (user == PASSWORD_USER).then(|| SecretBytes::from(&b"secret"[..]))
     }
 }
 
