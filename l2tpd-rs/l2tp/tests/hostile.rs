@@ -1,5 +1,7 @@
 //! Whatever is sent, the engine neither panics nor keeps more than its limits allow.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers")]
+
 mod common;
 
 use common::*;
