@@ -23,6 +23,7 @@ mod look;
 mod old;
 mod paths;
 mod policy;
+mod prompt;
 mod ranbits;
 mod readwriteconf;
 mod reload;

@@ -8,9 +8,11 @@
 mod ctl;
 mod event_loop;
 mod groups;
+mod keys;
 mod listen;
 mod logging;
 mod options;
+mod passwords;
 mod protect;
 mod readiness;
 mod reload;

@@ -1,11 +1,10 @@
 //! Requests of the control socket.
 
-use ipsec_types::auth::AuthBy;
 use ipsec_types::conn::{ConnSpec, ConnType, HostSpec, Phase2};
 use ipsec_types::whack::{Request, Reread, rc};
 
 use crate::Endpoint;
-use crate::conn::{ConnId, ConnKind};
+use crate::conn::{ConnId, ConnKind, Credentials, Given};
 use crate::io::{ClientId, Interface, Output, Protected};
 use crate::sa::Serial;
 
@@ -34,11 +33,15 @@ impl Endpoint {
                     return;
                 }
             }
-            Request::InitiateAs { name, asynchronous, user: _, password: _ } => {
-                let text = "XAUTH is not done by this daemon: --xauthname and --xauthpass are not used";
-                self.log_plain(Some(client), rc::LOG_SERIOUS, text);
+            Request::InitiateAs { name, asynchronous, user, password } => {
+                for id in self.conns.named_or_alias(&name) {
+                    if let Some(c) = self.conns.get_mut(id) {
+                        c.credentials = Credentials { user: user.clone(), password: password.clone() };
+                    }
+                }
                 return self.on_whack(client, Request::Initiate { name, asynchronous });
             }
+            Request::Answer { serial, text } => self.on_answer(Serial(serial), text),
             Request::Reread(Reread::All) => return self.out.push_back(Output::RereadSecrets(client)),
             Request::Reread(_) => self.reply(client, rc::COMMENT, "this daemon uses no certificates"),
             Request::PublicKey { .. } => {
@@ -110,21 +113,26 @@ impl Endpoint {
             return refuse(self, rc::NOALGO, text);
         }
         let shunt = matches!(spec.conn_type, ConnType::Passthrough | ConnType::Reject | ConnType::Drop);
-        if !spec.authby.psk && !shunt {
-            return refuse(
-                self,
-                rc::NOKEY,
-                format!(
-                    "\"{name}\": only authby=secret is supported yet (RSA and certificates are not), conn not loaded"
-                ),
+        let by = spec.authby;
+        if !by.psk && !by.rsasig && !by.ecdsa && !shunt {
+            let text = format!("\"{name}\": authby= allows no way to prove who is who, conn not loaded");
+            return refuse(self, rc::NOKEY, text);
+        }
+        if spec.aggressive && !by.psk && !shunt {
+            let text = format!(
+                "\"{name}\": Aggressive Mode is served with authby=secret only; remove aggrmode=yes, conn not loaded"
             );
+            return refuse(self, rc::NOALGO, text);
+        }
+        for (side, end) in [("left", &spec.left), ("right", &spec.right)] {
+            self.check_written_keys(client, &name, side, end);
         }
         if spec.ike_lifetime > 86400 || spec.sa_lifetime > 86400 {
             let text = format!("\"{name}\": ikelifetime and salifetime must be less than 86400 seconds");
             return refuse(self, rc::LOG_SERIOUS, text);
         }
         let crypto_policy = spec.crypto_policy.or(Some(self.setup.crypto_policy));
-        let spec = ConnSpec { authby: AuthBy::PSK, crypto_policy, ..spec };
+        let spec = ConnSpec { crypto_policy, ..spec };
         let old = self.conns.named(&name);
         if origin == (Origin::File { keep_equal: true }) && self.keep_equal(client, &old, &spec) {
             return;
@@ -158,6 +166,7 @@ impl Endpoint {
         // Instances vanish with their last state; templates and permanent conns are taken out here.
         if self.conns.get(id).is_some() {
             self.log_conn(id, client, rc::LOG, "deleting connection");
+            self.release_lease(id);
             self.conns.remove(id);
         }
     }
@@ -237,6 +246,11 @@ impl Endpoint {
         }
     }
 
+    /// Another takes the place of a conn's peer: its SAs go, and it is not brought up again.
+    pub(crate) fn release_conn(&mut self, id: ConnId) {
+        self.terminate_conn(id, None);
+    }
+
     /// Deletes the SAs of one conn or instance, telling the peer: Child SAs first.
     fn terminate_conn(&mut self, id: ConnId, client: Option<ClientId>) {
         let Some(c) = self.conns.get_mut(id) else { return };
@@ -262,6 +276,9 @@ impl Endpoint {
             } else {
                 self.delete_child(s, true);
             }
+        }
+        if let Some(c) = self.conns.get_mut(id) {
+            (c.our_lease, c.given, c.credentials) = (None, Given::default(), Credentials::default());
         }
     }
 
