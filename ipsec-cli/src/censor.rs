@@ -153,7 +153,8 @@ impl Secrets {
         }
         // A comment may hold what was a record once.
         if let Some(comment) = body.strip_prefix('#') {
-            let quoted = comment.contains(['"', '\'', '`']) || comment.contains(':');
+            let has_kind = |w: &str| w.rsplit_once(':').is_some_and(|(_, k)| k.is_empty() || is_kind(k));
+            let quoted = comment.contains(['"', '\'', '`']) || comment.split_whitespace().any(has_kind);
             let masked =
                 if quoted { Secrets { value: true, file: false }.words(comment) } else { comment.into() };
             return format!("{}#{masked}", &text[..text.len() - body.len()]);
@@ -218,12 +219,10 @@ impl Secrets {
             _ if self.value => (String::new(), word),
             _ => return if is_data(word) { sum(word) } else { word.into() },
         };
-        let lower = kind.to_ascii_lowercase();
-        let is_kind = matches!(lower.as_str(), "psk" | "xauth" | "pin" | "eap" | "ntlm" | "bliss");
-        if !self.value || is_kind || FILES.contains(&lower.as_str()) {
+        let known = kind.is_empty() || is_kind(kind);
+        if !self.value || is_kind(kind) {
             self.value = true;
-            self.file = FILES.contains(&lower.as_str());
-            let known = kind.is_empty() || is_kind || self.file;
+            self.file = FILES.contains(&kind.to_ascii_lowercase().as_str());
             return if known { format!("{index}{kind}") } else { format!("{index}{}", sum(kind)) };
         }
         if std::mem::take(&mut self.file) && !is_data(word) {
@@ -234,6 +233,13 @@ impl Secrets {
         }
         sum(word)
     }
+}
+
+/// Whether a word says what kind of secret follows.
+fn is_kind(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    FILES.contains(&word.as_str())
+        || matches!(word.as_str(), "psk" | "xauth" | "pin" | "eap" | "ntlm" | "bliss")
 }
 
 /// Whether a word looks like data rather than a name.
@@ -300,6 +306,10 @@ mod tests {
             (": RSA key.pem %prompt", ": RSA key.pem %prompt"),
             ("include /etc/ipsec.d/*.secrets", "include /etc/ipsec.d/*.secrets"),
             ("# a comment", "# a comment"),
+            (
+                "\t# RSA 1024 bits   host   Sun Nov  1 13:05:09 2026",
+                "\t# RSA 1024 bits   host   Sun Nov  1 13:05:09 2026",
+            ),
             ("", ""),
         ] {
             assert_eq!(censored(Kind::Secrets, line.as_bytes()).trim_end_matches('\n'), want);

@@ -23,6 +23,7 @@ mod look;
 mod old;
 mod paths;
 mod policy;
+mod prompt;
 mod ranbits;
 mod readwriteconf;
 mod reload;
@@ -41,7 +42,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Built-in commands that get a link each in the library directory.
-const COMMANDS: [&str; 60] = [
+const COMMANDS: [&str; 62] = [
     "_copyright",
     "_include",
     "_keycensor",
@@ -52,6 +53,7 @@ const COMMANDS: [&str; 60] = [
     "_startklips",
     "_startnetkey",
     "_updown",
+    "_updown.bsdkame",
     "_updown.klips",
     "_updown.mast",
     "_updown.netkey",
@@ -69,6 +71,7 @@ const COMMANDS: [&str; 60] = [
     "ecdsasigkey",
     "eddsasigkey",
     "eroute",
+    "fipsstatus",
     "globalstatus",
     "ikeping",
     "initnss",
@@ -226,10 +229,13 @@ fn builtin(command: &str, args: &[String]) -> Option<i32> {
         "secrets" => whack::run(&["--rereadsecrets".into()]),
         "setup" => setup::run(args),
         "algparse" => algparse::run(args),
-        "showdefaults" => algparse::show_defaults(),
+        "showdefaults" => algparse::show_defaults(args),
+        "fipsstatus" => info::fips_status(),
         "status" | "briefstatus" | "connectionstatus" | "globalstatus" | "showstates" | "shuntstatus"
         | "trafficstatus" => show::run(command, args),
-        "_updown" | "_updown.klips" | "_updown.mast" | "_updown.netkey" => updown::run(args),
+        "_updown" | "_updown.bsdkame" | "_updown.klips" | "_updown.mast" | "_updown.netkey" => {
+            updown::run(args)
+        }
         "_copyright" | "_plutoload" | "_plutorun" | "_realsetup" | "_startklips" | "_startnetkey" => {
             old::run(command, args)
         }
@@ -262,6 +268,11 @@ mod tests {
 
     #[test]
     fn every_listed_command_is_built_in() {
+        let source = include_str!("main.rs");
+        for command in COMMANDS {
+            let named = source.matches(&format!("\"{command}\"")).count() > 1;
+            assert!(named || gone::POLITE.iter().any(|p| p.0 == command), "{command}");
+        }
         for (alias, to) in ALIASES {
             assert!(COMMANDS.contains(&to[0]) && !COMMANDS.contains(&alias), "{alias}");
         }

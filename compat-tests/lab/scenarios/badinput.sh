@@ -106,3 +106,27 @@ refused() {
   grep -q '/etc/ipsec.*conf:[0-9]' "$OUT/bad-config-$1.log" || fail "no place in: $(tail -1 "$OUT/bad-config-$1.log")" || return
   note "$1: exit $rc, $(grep -m1 -o '/etc/ipsec[^ ]*conf:[0-9:]*[^(]*' "$OUT/bad-config-$1.log")"
 }
+
+# A reload, by command and by signal: what is new comes, what is gone goes, and a client that is in does not notice; a file
+# that cannot be read changes nothing.
+sc_reload() {
+  local before more=/n/server/etc/ipsec.d/L2TP-more.conf
+  [ "$SERVER" = cygnet ] || { note "not for $SERVER"; return 0; }
+  client pub alice && connect pub || return
+  figures pub
+  before=$(spis)
+  printf 'conn more\n\tleft=%%defaultroute\n\tright=203.0.113.99\n\tauthby=secret\n\tauto=add\n' >"$more"
+  nx server timeout 20 ipsec setup reload >"$OUT/reload.log" 2>&1 || fail "reload exits $?" || return
+  nx server ipsec connectionstatus more >>"$OUT/reload.log" 2>&1 || fail "the new conn has not come" || return
+  cp /n/server/etc/ipsec.conf /n/server/tmp/ipsec.conf.good
+  rm -f /n/server/tmp/conn.good "$more"
+  printf 'left 192.0.2.1\n' >>/n/server/etc/ipsec.conf
+  refused reload || return
+  nx server ipsec connectionstatus more >>"$OUT/reload.log" 2>&1 || fail "a file that cannot be read changed something" || return
+  sig server HUP pluto
+  wait_for 10 no_conn more || fail "the conn that is gone has stayed" || return
+  [ "$(spis)" = "$before" ] || fail "the SAs of the client are not the same any more" || return
+  ping_lan pub || fail "the client is cut off"
+}
+spis() { ip -n server xfrm state | grep -o 'spi 0x[0-9a-f]*' | sort; }
+no_conn() { ! nx server ipsec connectionstatus "$1" >/dev/null 2>&1; }

@@ -340,6 +340,15 @@ sc_updown() {
     $text == *'-A OUTPUT -s 10.50.1.0/24 -d 10.60.1.0/24 -m policy --dir out --pol ipsec -j ACCEPT'* ]] ||
     { fail "the firewall is not open"; return; }
   nx server ping -n -c2 -i0.2 -W2 10.60.1.1 >"$OUT/updown-ping.log" 2>&1 || { fail "no ping from the source address"; return; }
+  # what the kernel has, in the form of KLIPS; and no key of it is shown
+  { nx server ipsec eroute; nx server ipsec spi; nx server ipsec spigrp; nx server ipsec policy --out; } >"$OUT/updown-klips.txt" 2>&1
+  text=$(<"$OUT/updown-klips.txt")
+  [[ $text =~ 10\.50\.1\.0/24\ +-\>\ 10\.60\.1\.0/24\ +=\>\ esp0x[0-9a-f]+@$PEER_ADDR && $text =~ esp0x[0-9a-f]+@192\.0\.2\.1\ ESP_ ]] ||
+    { fail "eroute and spi do not tell"; return; }
+  { nx server ipsec look; nx server ipsec barf --maxlines 200; } >"$OUT/updown-barf.txt" 2>&1
+  slurp "$OUT/updown-barf.txt"
+  [[ $TEXT == *'+ _________________________ plog'*'IPsec SA established'* && $TEXT == *'enc cbc(aes) [...]'* ]] || { fail "barf does not tell"; return; }
+  ! grep -qE '0x[0-9a-f]{32}|PSK "[^[]' "$OUT/updown-barf.txt" || { fail "barf shows a key"; return; }
   grep -q '^PLUTO_VERB=up-client$' /n/server/var/log/my-updown || { fail "the script was not told"; return; }
   for n in 1 2; do
     nx server timeout 5 ipsec auto --down t$n >>"$OUT/updown-t$n.log" 2>&1

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ike::{
-    ClientId, Endpoint, EndpointConfig, EntropySource, Input, Interface, Limits, Output, PskLookup, Updown,
-    UpdownEnd, UpdownResult, run_crypto,
+    ClientId, Endpoint, EndpointConfig, EntropySource, Input, Interface, Limits, Output, PasswordVerdict,
+    PskLookup, Updown, UpdownEnd, UpdownResult, run_crypto,
 };
 use ipsec_kernel::KernelBackend;
 use ipsec_kernel::noklips::NoKernel;
@@ -75,6 +75,10 @@ pub struct Host {
     pub scripts: Vec<Updown>,
     /// What they exit with.
     pub script_status: i32,
+    /// Users whom XAUTH lets in, and their passwords.
+    pub users: Vec<(String, SecretBytes)>,
+    /// Passwords that were checked.
+    pub checks: usize,
     /// Conns that were added; the engine has no others when nothing is under way.
     pub conns: usize,
     /// What its workers have computed, for somebody on the path who knows everything.
@@ -116,6 +120,8 @@ impl Host {
             replies: Vec::new(),
             scripts: Vec::new(),
             script_status: 0,
+            users: Vec::new(),
+            checks: 0,
             conns: conns.len(),
             shared: Secrets::new(),
             busy: Duration::ZERO,
@@ -192,6 +198,13 @@ impl Host {
             Output::Kernel(token, request) => {
                 self.kernel.submit(token, request);
                 self.collect_kernel(now);
+            }
+            Output::CheckPassword(token, check) => {
+                let right = self.users.contains(&(check.user.clone(), check.password.clone()));
+                self.checks += 1;
+                let verdict =
+                    PasswordVerdict { right, lines: vec![format!("checking user({})", check.user)] };
+                self.later(now, Input::PasswordChecked(token, verdict));
             }
             Output::Log(record) => self.log.push(record.text),
             Output::Whack(_, line) => self.replies.push(line),

@@ -47,7 +47,8 @@ pub(crate) const PLUTO: Log = Log {
     missing: "Unable to find Pluto messages, typically found in /var/log/secure or equivalent.",
 };
 
-fn directory() -> PathBuf {
+/// The directory of logs.
+pub(crate) fn directory() -> PathBuf {
     paths::env_path("LOGS", "/var/log")
 }
 
@@ -103,21 +104,43 @@ fn has(path: &Path, word: &str) -> bool {
 
 /// Copies the lines since the last start, the last `most` of them.
 pub(crate) fn copy(path: &Path, log: &Log, most: usize, to: &mut dyn Write) -> io::Result<()> {
+    let mut last = Last { kept: VecDeque::new(), most };
     let Some(mut from) = open(path) else { return Ok(()) };
-    let mut kept: VecDeque<String> = VecDeque::new();
     while let Some(text) = line(&mut from) {
         if text.contains(log.start) {
-            kept.clear();
+            last.kept.clear();
         }
         let lower = text.to_lowercase();
         if log.words.iter().any(|w| lower.contains(w)) {
-            if kept.len() == most {
-                kept.pop_front();
-            }
-            kept.push_back(text);
+            last.push(text);
         }
     }
-    kept.iter().try_for_each(|l| writeln!(to, "{l}"))
+    last.kept.iter().try_for_each(|l| writeln!(to, "{l}"))
+}
+
+/// Copies the last `most` lines.
+pub(crate) fn tail(path: &Path, most: usize, to: &mut dyn Write) -> io::Result<()> {
+    let mut last = Last { kept: VecDeque::new(), most };
+    let Some(mut from) = open(path) else { return Ok(()) };
+    while let Some(text) = line(&mut from) {
+        last.push(text);
+    }
+    last.kept.iter().try_for_each(|l| writeln!(to, "{l}"))
+}
+
+/// The last lines.
+struct Last {
+    kept: VecDeque<String>,
+    most: usize,
+}
+
+impl Last {
+    fn push(&mut self, line: String) {
+        if self.kept.len() == self.most {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(line);
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +160,9 @@ mod tests {
         };
         assert_eq!(copied(10), "x Starting Pluto (Openswan)\npluto[2]: one\npluto[2]: two\n");
         assert_eq!(copied(1), "pluto[2]: two\n");
+        let mut out = Vec::new();
+        tail(&path, 2, &mut out).unwrap();
+        assert_eq!(out, b"other\npluto[2]: two\n");
         assert!(has(&path, "Starting Pluto") && !has(&path, "klips") && !has(dir.path(), ""));
     }
 }

@@ -24,6 +24,8 @@ const MAX_LINES: usize = 10_000;
 const ROUTES: usize = 100;
 /// How long one program may take, and how much it may say.
 const LIMITS: Limits = Limits { time: Duration::from_secs(20), output: 32 << 20 };
+/// How long one may take that asks a name server: there may be none.
+const NAMES: Duration = Duration::from_secs(3);
 /// Octets of one file that are shown.
 const FILE: u64 = 4 << 20;
 
@@ -110,10 +112,11 @@ impl Barf<'_> {
         };
         writeln!(self.out, "+ {}", words.join(" "))?;
         let Some(path) = path else { return Ok(None) };
-        let text = match program::run(&path, args, b"", true, LIMITS) {
+        let time = if *name == "hostname" { NAMES } else { LIMITS.time };
+        let text = match program::run(&path, args, b"", true, Limits { time, ..LIMITS }) {
             Ok(ran) => match ran.status {
                 Some(_) => ran.text(),
-                None => format!("{}\n[took longer than {} s]", ran.text(), LIMITS.time.as_secs()),
+                None => format!("{}\n[took longer than {} s]", ran.text(), time.as_secs()),
             },
             Err(e) => format!("{name}: {e}"),
         };
@@ -283,10 +286,13 @@ impl Barf<'_> {
         }
         self.section("/proc/meminfo")?;
         self.file("/proc/meminfo")?;
+        self.section("/proc/net/ipsec-ls")?;
+        self.files("/proc/net/ipsec_*")?;
         self.section("usr/src/linux/.config")?;
         self.kernel_config(release.trim())?;
         self.section("etc/syslog.conf")?;
-        for path in ["/etc/rsyslog.conf", "/etc/syslog-ng/syslog-ng.conf", "/etc/syslog.conf"] {
+        self.section("etc/syslog-ng/syslog-ng.conf")?;
+        for path in ["/etc/syslog-ng/syslog-ng.conf", "/etc/syslog.conf", "/etc/rsyslog.conf"] {
             self.file(path)?;
         }
         self.section("etc/resolv.conf")?;
@@ -298,7 +304,9 @@ impl Barf<'_> {
         self.section("/proc/ksyms-netif_rx")?;
         let symbols = read(Path::new("/proc/kallsyms")).unwrap_or_default();
         let found: Vec<&str> = symbols.lines().filter(|l| l.contains("netif_rx")).collect();
-        self.text(&found.join("\n"), 20)
+        self.text(&found.join("\n"), 20)?;
+        // Of modules as files nothing is asked any more.
+        self.section("lib/modules-netif_rx")
     }
 
     fn kernel_config(&mut self, release: &str) -> io::Result<()> {
@@ -330,6 +338,8 @@ impl Barf<'_> {
 
     fn logs(&mut self) -> io::Result<()> {
         let most = self.lines.unwrap_or(MAX_LINES);
+        self.section("kern.debug")?;
+        logs::tail(&logs::directory().join("kern.debug"), 100, self.out)?;
         for (name, log) in [("klog", &logs::KERNEL), ("plog", &logs::PLUTO)] {
             self.section(name)?;
             match logs::find(log) {

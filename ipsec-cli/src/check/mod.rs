@@ -127,3 +127,142 @@ fn summary(findings: &[Finding], files: usize) -> String {
         s(files)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Words of the files, in no order.
+    fn text(words: &'static [&'static str]) -> impl Strategy<Value = String> {
+        let word = prop_oneof![8 => prop::sample::select(words).prop_map(str::to_string), 1 => ".{0,8}"];
+        prop::collection::vec(word, 0..30).prop_map(|w| w.concat())
+    }
+
+    const CONF: &[&str] = &[
+        "config setup\n",
+        "conn a\n",
+        "conn b\n",
+        "conn %default\n",
+        "\tleft=",
+        "\tright=",
+        "\tleftsubnet=",
+        "\trightsubnet=",
+        "\tleftprotoport=",
+        "\trightprotoport=",
+        "\tauto=",
+        "\tauthby=",
+        "\ttype=",
+        "\tmtu=",
+        "\tleftcert=",
+        "\tvirtual_private=",
+        "\tleftaddresspool=",
+        "%any",
+        "%defaultroute",
+        "%group",
+        "192.0.2.1",
+        "192.168.1.1",
+        "10.0.0.0/8",
+        "17/1701",
+        "17/%any",
+        "add",
+        "start",
+        "secret",
+        "transport",
+        "tunnel",
+        "1500",
+        "vhost:%priv",
+        "%v4:10.0.0.0/8",
+        "\n",
+        "\n",
+        "\n",
+    ];
+    const XL2TPD: &[&str] = &[
+        "[global]\n",
+        "[lns default]\n",
+        "[lns a]\n",
+        "[lac b]\n",
+        "port = ",
+        "listen-addr = ",
+        "ip range = ",
+        "local ip = ",
+        "local ip range = ",
+        "lac = ",
+        "lns = ",
+        "require chap = ",
+        "require authentication = ",
+        "name = ",
+        "pppoptfile = /etc/ppp/options",
+        "yes",
+        "no",
+        "1701",
+        "10.0.0.1",
+        "10.0.0.1-10.0.0.9",
+        "255.255.255.255",
+        "\n",
+        "\n",
+        "\n",
+    ];
+    const PPP: &[&str] = &[
+        "auth",
+        "noauth",
+        "require-chap",
+        "+mschap-v2",
+        "mtu",
+        "mru",
+        "mppe",
+        "noccp",
+        "name",
+        "file",
+        "/etc/ppp/options",
+        "1500",
+        "\"",
+        "\\",
+        "#",
+        " ",
+        " ",
+        "\n",
+        "\n",
+        "*",
+        "alice",
+        "vpn",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn any_files_can_be_checked(
+            conf in text(CONF), secrets in text(&["@a ", ": ", "PSK ", "RSA ", "\"x\" ", "%any ", "192.0.2.1 ", "\n", "{ "]),
+            xl2tpd in text(XL2TPD), options in text(PPP), chap in text(PPP),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let etc = dir.path().join("etc");
+            for sub in ["ppp", "xl2tpd"] {
+                fs::create_dir_all(etc.join(sub)).unwrap();
+            }
+            let conf = conf.replace("include", "x");
+            for (file, text) in [
+                ("ipsec.conf", &conf), ("ipsec.secrets", &secrets), ("xl2tpd/xl2tpd.conf", &xl2tpd),
+                ("ppp/options", &options), ("ppp/chap-secrets", &chap),
+            ] {
+                fs::write(etc.join(file), text).unwrap();
+            }
+            let given = Given { root: Some(dir.path().into()), ..Given::default() };
+            for host in [None, Some(HostView::given(vec!["192.168.1.1/24".parse().unwrap()], None))] {
+                let (site, mut findings) = Site::read(&given, host);
+                if let Some(site) = site {
+                    rules(&site, &mut findings);
+                }
+                finding::sort(&mut findings);
+                for f in &findings {
+                    prop_assert!(!f.message.is_empty() && !f.to_string().contains(dir.path().to_str().unwrap()), "{f}");
+                    prop_assert!(Path::new(&f.at.file).is_absolute(), "{f}");
+                }
+            }
+        }
+    }
+}

@@ -87,6 +87,15 @@ pub(crate) struct View<'a> {
 impl Site {
     /// Reads everything. Without a site `ipsec.conf` does not load, and the findings say why.
     pub(crate) fn read(given: &Given, host: Option<HostView>) -> (Option<Site>, Vec<Finding>) {
+        let (site, mut findings) = Site::read_all(given, host);
+        // The readers name files as they were opened.
+        if let Some(root) = given.root.as_ref().map(|r| r.display().to_string()).filter(|r| r.len() > 1) {
+            findings.iter_mut().for_each(|f| f.message = f.message.replace(&root, ""));
+        }
+        (site, findings)
+    }
+
+    fn read_all(given: &Given, host: Option<HostView>) -> (Option<Site>, Vec<Finding>) {
         let mut out = Vec::new();
         let below = |path: &Path| below(given.root.as_deref(), path);
         let roots: Vec<PathBuf> = given.root.iter().cloned().collect();

@@ -114,6 +114,8 @@ mod tests {
         fn arbitrary_text_never_panics(s in any::<String>(), t in "[\"'\\\\# \na1./-]{0,60}") {
             addresses(&s);
             addresses(&t);
+            users(&s);
+            users(&t);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Whatever is sent, the engine neither panics nor keeps more than its limits allow.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "test helpers")]
+
 mod common;
 
 use common::*;

@@ -18,6 +18,7 @@ use crate::ctl::{self, Clients, CtlEvent};
 use crate::listen::{Datagram, Listeners};
 use crate::logging::Log;
 use crate::options::{Options, VERSION};
+use crate::passwords::Passwords;
 use crate::signals::{Signal, Signals};
 use crate::updown::Scripts;
 use crate::workers::{Done, Workers};
@@ -50,6 +51,7 @@ struct Shell {
     workers: Workers,
     clients: Clients,
     scripts: Scripts,
+    passwords: Passwords,
     log: Log,
     options: Options,
     exit: bool,
@@ -130,11 +132,13 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         kernel_name: kernel.name(),
         updown_always: ipsec_updown::Settings::new(&[]).is_ok_and(|s| !s.are_empty()),
         entropy: Box::new(OsEntropy::default()),
-        secrets: Box::new(secrets::Secrets(Vec::new())),
+        secrets: Box::new(secrets::Secrets::default()),
     });
     let listeners = Listeners::new(options.listen, options.ikeport, encapsulate, send_datagram);
     let (send_ended, mut ended) = unbounded_channel();
     let scripts = Scripts::new(send_ended);
+    let (send_checked, mut checked) = unbounded_channel();
+    let passwords = Passwords::new(options.ipsecdir.join("passwd"), send_checked);
     let mut shell = Shell {
         engine,
         kernel,
@@ -142,6 +146,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         workers,
         clients: Clients::default(),
         scripts,
+        passwords,
         log,
         options,
         exit: false,
@@ -178,6 +183,9 @@ async fn serve(options: Options, log: Log, parts: Parts) {
             Some((queue, token, result)) = ended.recv() => {
                 shell.scripts.ended(queue);
                 shell.handle(Input::UpdownDone(token, result));
+            }
+            Some((token, verdict)) = checked.recv() => {
+                shell.handle(Input::PasswordChecked(token, verdict));
             }
             Some((local, remote, data)) = datagrams.recv() => {
                 shell.handle(Input::Datagram { local, remote, data });
@@ -272,6 +280,7 @@ impl Shell {
                     }
                 }
                 Output::Updown(token, script) => self.scripts.submit(token, script),
+                Output::CheckPassword(token, check) => self.passwords.submit(token, check),
                 Output::Whack(client, line) => self.clients.reply(client, &line),
                 Output::WhackDone(client) => self.clients.done(client),
                 Output::Log(record) => self.log.record(&record),
@@ -340,7 +349,7 @@ impl Shell {
             self.tell(client, code, &r.log_form());
         }
         // A file that cannot be read at all costs nothing that worked before.
-        if fresh.0.is_empty() && remarks.iter().any(|r| r.severity == Severity::Error) {
+        if fresh.is_empty() && remarks.iter().any(|r| r.severity == Severity::Error) {
             return self.tell(
                 client,
                 rc::LOG_SERIOUS,

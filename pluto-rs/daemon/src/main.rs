@@ -11,6 +11,7 @@ mod groups;
 mod listen;
 mod logging;
 mod options;
+mod passwords;
 mod protect;
 mod readiness;
 mod reload;

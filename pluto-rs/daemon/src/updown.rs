@@ -145,7 +145,10 @@ async fn run(script: &Updown, time: Duration) -> UpdownResult {
 /// The words after `ipsec _updown`, or after one of its other names; `None` for any other command.
 fn builtin(words: &[String]) -> Option<&[String]> {
     let [program, name, args @ ..] = words else { return None };
-    let is_ours = matches!(name.as_str(), "_updown" | "_updown.netkey" | "_updown.klips" | "_updown.mast");
+    let is_ours = matches!(
+        name.as_str(),
+        "_updown" | "_updown.netkey" | "_updown.klips" | "_updown.mast" | "_updown.bsdkame"
+    );
     (program.rsplit('/').next() == Some("ipsec") && is_ours).then_some(args)
 }
 

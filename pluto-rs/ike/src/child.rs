@@ -275,8 +275,12 @@ impl Endpoint {
             });
             let label = self.conn_label(c.conn, 0);
             let kind = if c.layers.proto == SaProto::Ah { "AH" } else { "ESP" };
+            let user = self.conns.get(c.conn).and_then(|x| x.xauth_user.clone());
+            let user = user.map_or_else(String::new, |u| format!(" username={u},"));
+            let lease = self.conns.get(c.conn).and_then(|x| x.their_lease.or(x.our_lease));
+            let lease = lease.map_or_else(String::new, |a| format!(", lease={}", ipnet::IpNet::from(a)));
             let text = format!(
-                "{child}: {label}, type={kind}, add_time={}, inBytes={}, outBytes={bytes}, id='{id}'",
+                "{child}: {label},{user} type={kind}, add_time={}, inBytes={}, outBytes={bytes}, id='{id}'{lease}",
                 c.since,
                 t.inbound.unwrap_or(0),
             );

@@ -1,11 +1,13 @@
 //! Connections: what was added, the instances made of templates, and which end is us.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
+use ipnet::IpNet;
 use ipsec_types::conn::{ClientSpec, ConnSpec, ConnType, EndSpec, FailureShunt, HostSpec, Port};
 use ipsec_types::kernel::PolicyId;
+use ipsec_types::modecfg::AddressPool;
 use ipsec_types::{Id, SecretBytes};
 
 use crate::groups;
@@ -26,6 +28,29 @@ pub(crate) enum ConnKind {
     Template,
     /// Number N of a template, for one peer.
     Instance(u32),
+}
+
+/// Which end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Us,
+    Peer,
+}
+
+/// What a Mode Config server gave us beside an address.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Given {
+    pub dns: Vec<IpAddr>,
+    pub domain: Option<String>,
+    pub banner: Option<String>,
+    pub split: Vec<IpNet>,
+}
+
+/// Name and password for XAUTH.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Credentials {
+    pub user: Option<String>,
+    pub password: Option<SecretBytes>,
 }
 
 /// One connection.
@@ -63,6 +88,18 @@ pub(crate) struct Connection {
     pub member_of: Option<ConnId>,
     /// Policies of a conn that never negotiates.
     pub shunts: Vec<PolicyId>,
+    /// As server: who proved himself with XAUTH, or with `xauthfail=soft` did not; from where.
+    pub xauth_user: Option<String>,
+    pub xauth_failed: bool,
+    pub peer_at: Option<SocketAddr>,
+    /// As server: the address the client has of us, and the pool it is from.
+    pub their_lease: Option<IpAddr>,
+    pub leased_from: Option<AddressPool>,
+    /// As client: the address we have of the server, and what else it gave.
+    pub our_lease: Option<IpAddr>,
+    pub given: Given,
+    /// As client: what whack gave to answer XAUTH with.
+    pub credentials: Credentials,
     /// States that use it.
     pub refs: usize,
 }
@@ -100,6 +137,31 @@ impl Connection {
             (Id::None, HostSpec::Addr(a)) => Id::Addr(*a),
             (id, _) => id.clone(),
         }
+    }
+
+    /// The end that is asked for name and password after phase 1, if the conn has XAUTH.
+    pub(crate) fn asked_with_xauth(&self) -> Option<End> {
+        let (this, that) = (self.this(), self.that());
+        match (this.xauth_server || that.xauth_client, this.xauth_client || that.xauth_server) {
+            (true, _) => Some(End::Peer),
+            (false, true) => Some(End::Us),
+            (false, false) => None,
+        }
+    }
+
+    /// We give the peer its configuration.
+    pub(crate) fn configures_peer(&self) -> bool {
+        self.this().modecfg_server || self.that().modecfg_client
+    }
+
+    /// The peer gives us ours.
+    pub(crate) fn is_configured(&self) -> bool {
+        !self.configures_peer() && (self.this().modecfg_client || self.that().modecfg_server)
+    }
+
+    /// Whether an instance is for one client only, even where several have one address and identity.
+    pub(crate) fn per_client(&self) -> bool {
+        self.configures_peer() || self.asked_with_xauth() == Some(End::Peer)
     }
 
     /// Whether packets from our port must not leave in clear while no SA covers them: transport mode for road
@@ -247,6 +309,14 @@ impl ConnTable {
             grouted: false,
             member_of: None,
             shunts: Vec::new(),
+            xauth_user: None,
+            xauth_failed: false,
+            peer_at: None,
+            their_lease: None,
+            leased_from: None,
+            our_lease: None,
+            given: Given::default(),
+            credentials: Credentials::default(),
             refs: 0,
         };
         place(&mut c, interfaces);
@@ -279,6 +349,8 @@ impl ConnTable {
         c.up = false;
         (c.up_children, c.routed, c.trap) = (0, false, None);
         c.shunts = Vec::new();
+        (c.their_lease, c.leased_from, c.our_lease) = (None, None, None);
+        (c.xauth_user, c.xauth_failed, c.peer_at) = (None, false, None);
         c.refs = 0;
         (c.newest_ike, c.newest_child) = (None, None);
         Some(self.insert(c))

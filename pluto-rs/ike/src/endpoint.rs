@@ -14,11 +14,12 @@ use crate::conn::{ConnId, ConnKind, ConnTable};
 use crate::groups::BareShunts;
 use crate::install::Stage;
 use crate::io::{
-    ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, Protected,
-    PskLookup, UpdownToken,
+    ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, PasswordToken,
+    Protected, PskLookup, UpdownToken,
 };
 use crate::limits::{Counters, HalfOpen};
-use crate::sa::{ChildSa, Phase1, Phase2, Serial};
+use crate::pools::Pools;
+use crate::sa::{ChildSa, Phase1, Phase2, Role, Serial};
 use crate::spd::Spd;
 use crate::table::{ChildTable, IkeTable};
 use crate::timer::{TimerKind, TimerQueue};
@@ -95,6 +96,9 @@ pub struct Endpoint {
     pub(crate) installs: HashMap<Serial, (u32, Option<KernelError>)>,
     pub(crate) traffic: HashMap<ClientId, u32>,
     pub(crate) scripts: HashMap<UpdownToken, Script>,
+    pub(crate) pools: Pools,
+    /// Passwords that are being checked.
+    pub(crate) checks: HashMap<PasswordToken, (Serial, String)>,
     pub(crate) fragments: Reassemblies,
     waits: HashMap<ReqToken, KernelWait>,
     jobs: HashMap<CryptoToken, (Serial, Continuation)>,
@@ -141,6 +145,8 @@ impl Endpoint {
             installs: HashMap::new(),
             traffic: HashMap::new(),
             scripts: HashMap::new(),
+            pools: Pools::default(),
+            checks: HashMap::new(),
             fragments: Reassemblies::default(),
             waits: HashMap::new(),
             jobs: HashMap::new(),
@@ -171,6 +177,7 @@ impl Endpoint {
             Input::Kernel(event) => self.on_kernel(event),
             Input::CryptoDone(token, result) => self.on_crypto(token, result),
             Input::UpdownDone(token, result) => self.on_updown(token, result),
+            Input::PasswordChecked(token, verdict) => self.on_password(token, verdict),
         }
     }
 
@@ -192,7 +199,12 @@ impl Endpoint {
 
     /// Numbers of IKE SAs, Child SAs, connections (with instances) and armed waits: for leak checks.
     pub fn counts(&self) -> [usize; 4] {
-        [self.ikes.len(), self.children.len(), self.conns.iter().count(), self.waits.len() + self.jobs.len()]
+        [
+            self.ikes.len(),
+            self.children.len(),
+            self.conns.iter().count(),
+            self.waits.len() + self.jobs.len() + self.checks.len(),
+        ]
     }
 
     /// SAs that no timer will ever wake, and for which no worker or kernel is at work: there is never one.
@@ -310,6 +322,9 @@ impl Endpoint {
         while let Some((serial, kind)) = self.timers.pop(self.now.mono) {
             match kind {
                 TimerKind::Retransmit => self.on_retransmit(serial),
+                TimerKind::Discard if self.ikes.get(&serial).is_some_and(|s| s.up().is_some()) => {
+                    self.on_silence(serial);
+                }
                 TimerKind::Discard => {
                     if self.ikes.contains_key(&serial) {
                         self.refused.timed_out += 1;
@@ -374,6 +389,13 @@ impl Endpoint {
         }
     }
 
+    /// Phase 1 has proved who the peer is; whom XAUTH still has to ask stays half-open.
+    pub(crate) fn opened_by_phase1(&mut self, serial: Serial) {
+        if self.ikes.get(&serial).is_some_and(|s| s.auth.asked() != Some(Role::Initiator)) {
+            self.opened(serial);
+        }
+    }
+
     /// The first message of a responder need no longer be known.
     pub(crate) fn forget_first(&mut self, serial: Serial) {
         let Some((icookie, from)) =
@@ -395,8 +417,11 @@ impl Endpoint {
     pub(crate) fn conn_unref(&mut self, conn: ConnId) {
         let Some(c) = self.conns.get_mut(conn) else { return };
         c.refs = c.refs.saturating_sub(1);
-        if c.refs > 0 || !matches!(c.kind, ConnKind::Instance(_)) {
+        if c.refs > 0 {
             return;
+        }
+        if !matches!(c.kind, ConnKind::Instance(_)) {
+            return self.release_lease(conn);
         }
         if let Some(peer) = c.peer {
             let text = format!(
@@ -405,6 +430,7 @@ impl Endpoint {
             );
             self.log_conn(conn, None, rc::LOG, &text);
         }
+        self.release_lease(conn);
         self.conns.remove(conn);
     }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use ipsec_crypto::CryptoError;
 use ipsec_types::algo::DhGroup;
+use ipsec_types::auth::XauthBy;
 use ipsec_types::kernel::{KernelEvent, KernelRequest, ReqToken};
 use ipsec_types::whack::Request;
 use ipsec_types::{Id, SecretBytes};
@@ -21,6 +22,11 @@ pub trait EntropySource {
 pub trait PskLookup {
     /// All secrets that serve this pair of identities equally well, best first, without duplicates.
     fn lookup(&self, me: &Id, him: &Id) -> Vec<SecretBytes>;
+
+    /// The password of `user`, to answer XAUTH with.
+    fn xauth(&self, _user: &str) -> Option<SecretBytes> {
+        None
+    }
 }
 
 /// One connection to the control socket.
@@ -77,6 +83,34 @@ pub struct UpdownResult {
     pub end: UpdownEnd,
 }
 
+/// Pairs the check of a password with its outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PasswordToken(pub u64);
+
+/// A name and password that a peer gave, to be checked.
+#[derive(Clone, Debug)]
+pub struct PasswordCheck {
+    /// Who knows.
+    pub by: XauthBy,
+    /// Name of the conn, without an instance number.
+    pub conn: String,
+    /// User; no control characters are in it.
+    pub user: String,
+    /// Password.
+    pub password: SecretBytes,
+    /// The peer's address.
+    pub peer: IpAddr,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordVerdict {
+    /// Name and password are right.
+    pub right: bool,
+    /// For the log.
+    pub lines: Vec<String>,
+}
+
 /// What enters.
 #[derive(Debug)]
 pub enum Input {
@@ -115,6 +149,8 @@ pub enum Input {
     CryptoDone(CryptoToken, Result<CryptoResult, CryptoError>),
     /// A script has ended.
     UpdownDone(UpdownToken, UpdownResult),
+    /// A password was checked.
+    PasswordChecked(PasswordToken, PasswordVerdict),
 }
 
 /// Diffie-Hellman work for a thread.
@@ -187,6 +223,8 @@ pub enum Output {
     Kernel(ReqToken, KernelRequest),
     /// Run a script, then [`Input::UpdownDone`].
     Updown(UpdownToken, Updown),
+    /// Check a password, then [`Input::PasswordChecked`].
+    CheckPassword(PasswordToken, PasswordCheck),
     /// A reply line `NNN TEXT` to a control client, or several with newlines between them.
     Whack(ClientId, String),
     /// Nothing more for this client.

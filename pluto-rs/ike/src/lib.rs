@@ -22,6 +22,7 @@ mod limits;
 mod log;
 mod matching;
 mod moved;
+mod pools;
 mod reload;
 mod route;
 mod sa;
@@ -37,8 +38,9 @@ pub mod wire;
 
 pub use endpoint::{Endpoint, EndpointConfig};
 pub use io::{
-    ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, Protected,
-    PskLookup, Record, Updown, UpdownEnd, UpdownResult, UpdownToken, run_crypto,
+    ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, PasswordCheck,
+    PasswordToken, PasswordVerdict, Protected, PskLookup, Record, Updown, UpdownEnd, UpdownResult,
+    UpdownToken, run_crypto,
 };
 pub use ipsec_types::Limits;
 pub use timer::TimerKind;

@@ -8,13 +8,13 @@ use ipsec_types::whack::rc;
 
 use crate::Endpoint;
 use crate::route::policy_priority;
-use crate::sa::{ChildSa, Serial, StateName};
+use crate::sa::{ChildSa, Role, Serial};
 
 impl Endpoint {
     /// The peer of an authenticated message has moved: its NAT gave it another port.
     pub(crate) fn follow_peer(&mut self, ike: Serial, local: SocketAddr, remote: SocketAddr) {
         // It has our keys, so it has our last message of Aggressive Mode.
-        if self.ikes.get(&ike).is_some_and(|s| s.name() == StateName::AggrI2) {
+        if self.ikes.get(&ike).is_some_and(|s| s.aggressive && s.role == Role::Initiator && !s.cfg.asks()) {
             self.stop_retransmit(ike);
         }
         let Some(sa) = self.ikes.get_mut(&ike) else { return };

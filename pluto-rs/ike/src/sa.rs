@@ -19,6 +19,7 @@ use crate::v1::AfterQi1;
 use crate::v1::auth_method::AuthMethod;
 use crate::v1::fragment::Sending;
 use crate::v1::natt::NatT;
+use crate::v1::transaction::{Cfg, Stage};
 use crate::wire::Cookie;
 
 /// The `#n` of log lines; one sequence for IKE and Child SAs.
@@ -156,6 +157,12 @@ pub(crate) enum StateName {
     AggrR1,
     AggrI2,
     AggrR2,
+    XauthR0,
+    XauthR1,
+    ModeCfgR1,
+    ModeCfgI1,
+    XauthI0,
+    XauthI1,
     QuickR0,
     QuickI1,
     QuickR1,
@@ -180,6 +187,12 @@ impl StateName {
             StateName::AggrR1 => "STATE_AGGR_R1",
             StateName::AggrI2 => "STATE_AGGR_I2",
             StateName::AggrR2 => "STATE_AGGR_R2",
+            StateName::XauthR0 => "STATE_XAUTH_R0",
+            StateName::XauthR1 => "STATE_XAUTH_R1",
+            StateName::ModeCfgR1 => "STATE_MODE_CFG_R1",
+            StateName::ModeCfgI1 => "STATE_MODE_CFG_I1",
+            StateName::XauthI0 => "STATE_XAUTH_I0",
+            StateName::XauthI1 => "STATE_XAUTH_I1",
             StateName::QuickR0 => "STATE_QUICK_R0",
             StateName::QuickI1 => "STATE_QUICK_I1",
             StateName::QuickR1 => "STATE_QUICK_R1",
@@ -204,6 +217,12 @@ impl StateName {
             StateName::AggrR1 => "sent AR1, expecting AI2",
             StateName::AggrI2 => "sent AI2, ISAKMP SA established",
             StateName::AggrR2 => "ISAKMP SA established",
+            StateName::XauthR0 => "XAUTH request sent, expecting the reply",
+            StateName::XauthR1 => "XAUTH status sent, expecting Ack",
+            StateName::ModeCfgR1 => "ModeCfg Set sent, expecting Ack",
+            StateName::ModeCfgI1 => "ModeCfg client - awaiting configuration",
+            StateName::XauthI0 => "XAUTH client - awaiting CFG_request",
+            StateName::XauthI1 => "XAUTH client - awaiting CFG_set",
             StateName::QuickR0 => "expecting QI1",
             StateName::QuickI1 => "sent QI1, expecting QR1",
             StateName::QuickR1 => "sent QR1, inbound IPsec SA installed, expecting QI2",
@@ -228,6 +247,12 @@ impl StateName {
             StateName::AggrR1 => 113,
             StateName::AggrI2 => 114,
             StateName::AggrR2 => 115,
+            StateName::XauthR0 => 123,
+            StateName::XauthR1 => 124,
+            StateName::ModeCfgR1 => 126,
+            StateName::ModeCfgI1 => 128,
+            StateName::XauthI0 => 129,
+            StateName::XauthI1 => 130,
             StateName::QuickR0 => 116,
             StateName::QuickI1 => 117,
             StateName::QuickR1 => 118,
@@ -273,6 +298,8 @@ pub(crate) struct IkeSa {
     /// Those of Informational exchanges, apart, so that probes do not push the others out.
     pub informational_msgids: VecDeque<u32>,
     pub whack: Option<ClientId>,
+    /// XAUTH and Mode Config.
+    pub cfg: Cfg,
     /// Conns whose Quick Mode waits for this SA.
     pub pending: Vec<ConnId>,
     pub dpd: Dpd,
@@ -330,6 +357,7 @@ impl IkeSa {
             used_msgids: VecDeque::new(),
             informational_msgids: VecDeque::new(),
             whack: None,
+            cfg: Cfg::default(),
             pending: Vec::new(),
             dpd: Dpd::default(),
             half_open: None,
@@ -339,6 +367,9 @@ impl IkeSa {
     }
 
     pub(crate) fn name(&self) -> StateName {
+        if let (Phase1::Up(_), Some(name)) = (&self.state, self.cfg.stage.state()) {
+            return name;
+        }
         match (&self.state, self.role) {
             (Phase1::MainI1 { .. }, _) => StateName::MainI1,
             (Phase1::MainI2(_), _) => StateName::MainI2,
@@ -353,6 +384,11 @@ impl IkeSa {
             (Phase1::Up(_), Role::Initiator) => StateName::MainI4,
             (Phase1::Up(_), Role::Responder) => StateName::MainR3,
         }
+    }
+
+    /// Whether Quick Modes of ours may begin.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.up().is_some() && !self.cfg.stage.blocks_quick() && self.cfg.stage != Stage::ModeI1
     }
 
     pub(crate) fn up(&self) -> Option<&Up> {

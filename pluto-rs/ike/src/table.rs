@@ -22,8 +22,10 @@ fn under<K: Copy + Ord>(set: &BTreeSet<(K, Serial)>, key: K) -> Vec<Serial> {
 pub(crate) struct IkeTable {
     all: BTreeMap<Serial, Box<IkeSa>>,
     by_conn: BTreeSet<(ConnId, Serial)>,
-    /// Those that we begin and that are not established.
+    /// Those that we begin and under which phase 2 may not begin yet, by the address we call.
     calling: BTreeSet<(IpAddr, Serial)>,
+    /// That address: the peer may move before it is ready.
+    called: BTreeMap<Serial, IpAddr>,
 }
 
 impl IkeTable {
@@ -55,6 +57,7 @@ impl IkeTable {
         self.by_conn.insert((sa.conn, serial));
         if sa.role == Role::Initiator {
             self.calling.insert((sa.remote.ip(), serial));
+            self.called.insert(serial, sa.remote.ip());
         }
         self.all.insert(serial, Box::new(sa));
     }
@@ -62,7 +65,7 @@ impl IkeTable {
     pub(crate) fn remove(&mut self, serial: &Serial) -> Option<IkeSa> {
         let sa = self.all.remove(serial)?;
         self.by_conn.remove(&(sa.conn, *serial));
-        self.calling.remove(&(sa.remote.ip(), *serial));
+        self.settled(*serial);
         Some(*sa)
     }
 
@@ -75,10 +78,10 @@ impl IkeTable {
         }
     }
 
-    /// The SA is established.
+    /// Phase 2 may begin under the SA.
     pub(crate) fn settled(&mut self, serial: Serial) {
-        if let Some(sa) = self.all.get(&serial) {
-            self.calling.remove(&(sa.remote.ip(), serial));
+        if let Some(peer) = self.called.remove(&serial) {
+            self.calling.remove(&(peer, serial));
         }
     }
 

@@ -131,7 +131,8 @@ impl Endpoint {
 /// firewall to open, and is not asked then, but `always` where the system has settings for it.
 fn command(c: &Connection, always: bool) -> Option<String> {
     let this = c.this();
-    let has_work = always || this.source_ip.is_some() || this.firewall || this.host_access;
+    let source = this.source_ip.is_some() || c.our_lease.is_some();
+    let has_work = always || source || this.firewall || this.host_access;
     match this.updown.as_deref() {
         None | Some(DEFAULT) => has_work.then(|| DEFAULT.into()),
         Some("" | "%disabled") => None,
@@ -180,25 +181,38 @@ fn environment(c: &Connection, f: &Flow, verb: &str, stack: &str) -> Vec<(&'stat
     add("PLUTO_CONN_ADDRFAMILY", end.into());
     add("PLUTO_CONN_CLIENTFAMILY", family(f.ours.addr().is_ipv6()).into());
     add("PLUTO_CONN_ENDFAMILY", end.into());
-    if let Some(source) = this.source_ip {
+    if let Some(user) = &c.xauth_user {
+        // As Openswan: nothing that any shell could act upon.
+        let plain: String = user.chars().filter(|ch| ch.is_ascii_alphanumeric() || *ch == '_').collect();
+        add("PLUTO_XAUTH_USERNAME", plain);
+    }
+    if let Some(source) = this.source_ip.or(c.our_lease) {
         add("PLUTO_MY_SOURCEIP", source.to_string());
     }
     add("PLUTO_IS_PEER_CISCO", u8::from(c.spec.cisco_unity).to_string());
-    for name in ["PLUTO_CISCO_DNS_INFO", "PLUTO_CISCO_DOMAIN_INFO", "PLUTO_PEER_BANNER"] {
-        add(name, String::new());
+    let words = |all: Vec<String>| all.join(" ");
+    let dns = words(c.given.dns.iter().map(ToString::to_string).collect());
+    let domain = escaped(c.given.domain.as_deref().unwrap_or_default());
+    add("PLUTO_CISCO_DNS_INFO", dns.clone());
+    add("PLUTO_CISCO_DOMAIN_INFO", domain.clone());
+    add("PLUTO_PEER_BANNER", escaped(c.given.banner.as_deref().unwrap_or_default()));
+    if !c.given.split.is_empty() {
+        add("PLUTO_CISCO_SPLIT_INFO", words(c.given.split.iter().map(ToString::to_string).collect()));
     }
     add("PLUTO_NM_CONFIGURED", "0".into());
     // libreswan's, which its scripts test without asking whether they are there.
-    for name in ["PLUTO_PEER_DNS_INFO", "PLUTO_PEER_DOMAIN_INFO", "CONNMARK_IN", "CONNMARK_OUT", "VTI_IFACE"]
-    {
+    add("PLUTO_PEER_DNS_INFO", dns);
+    add("PLUTO_PEER_DOMAIN_INFO", domain);
+    for name in ["CONNMARK_IN", "CONNMARK_OUT", "VTI_IFACE"] {
         add(name, String::new());
     }
     add("VTI_ROUTING", "no".into());
     add("VTI_SHARED", "no".into());
-    add("PLUTO_CFG_CLIENT", u8::from(this.modecfg_client).to_string());
-    add("PLUTO_CFG_SERVER", u8::from(this.modecfg_server).to_string());
-    add("PLUTO_XAUTH_FAILED", "0".into());
-    add("XAUTH_FAILED", "0".into());
+    let one = |on| u8::from(on).to_string();
+    add("PLUTO_CFG_CLIENT", one(c.is_configured()));
+    add("PLUTO_CFG_SERVER", one(c.configures_peer()));
+    add("PLUTO_XAUTH_FAILED", one(c.xauth_failed));
+    add("XAUTH_FAILED", one(c.xauth_failed));
     let yes_no = |on| if on { "yes" } else { "no" };
     add("PLUTO_CONN_FIREWALL", yes_no(this.firewall).into());
     add("PLUTO_CONN_HOSTACCESS", yes_no(this.host_access).into());

@@ -5,7 +5,7 @@ use ipsec_types::conn::{ConnSpec, ConnType, HostSpec, Phase2};
 use ipsec_types::whack::{Request, Reread, rc};
 
 use crate::Endpoint;
-use crate::conn::{ConnId, ConnKind};
+use crate::conn::{ConnId, ConnKind, Credentials, Given};
 use crate::io::{ClientId, Interface, Output, Protected};
 use crate::sa::Serial;
 
@@ -34,11 +34,15 @@ impl Endpoint {
                     return;
                 }
             }
-            Request::InitiateAs { name, asynchronous, user: _, password: _ } => {
-                let text = "XAUTH is not done by this daemon: --xauthname and --xauthpass are not used";
-                self.log_plain(Some(client), rc::LOG_SERIOUS, text);
+            Request::InitiateAs { name, asynchronous, user, password } => {
+                for id in self.conns.named_or_alias(&name) {
+                    if let Some(c) = self.conns.get_mut(id) {
+                        c.credentials = Credentials { user: user.clone(), password: password.clone() };
+                    }
+                }
                 return self.on_whack(client, Request::Initiate { name, asynchronous });
             }
+            Request::Answer { serial, text } => self.on_answer(Serial(serial), text),
             Request::Reread(Reread::All) => return self.out.push_back(Output::RereadSecrets(client)),
             Request::Reread(_) => self.reply(client, rc::COMMENT, "this daemon uses no certificates"),
             Request::PublicKey { .. } => {
@@ -158,6 +162,7 @@ impl Endpoint {
         // Instances vanish with their last state; templates and permanent conns are taken out here.
         if self.conns.get(id).is_some() {
             self.log_conn(id, client, rc::LOG, "deleting connection");
+            self.release_lease(id);
             self.conns.remove(id);
         }
     }
@@ -237,6 +242,11 @@ impl Endpoint {
         }
     }
 
+    /// Another takes the place of a conn's peer: its SAs go, and it is not brought up again.
+    pub(crate) fn release_conn(&mut self, id: ConnId) {
+        self.terminate_conn(id, None);
+    }
+
     /// Deletes the SAs of one conn or instance, telling the peer: Child SAs first.
     fn terminate_conn(&mut self, id: ConnId, client: Option<ClientId>) {
         let Some(c) = self.conns.get_mut(id) else { return };
@@ -262,6 +272,9 @@ impl Endpoint {
             } else {
                 self.delete_child(s, true);
             }
+        }
+        if let Some(c) = self.conns.get_mut(id) {
+            (c.our_lease, c.given, c.credentials) = (None, Given::default(), Credentials::default());
         }
     }
 

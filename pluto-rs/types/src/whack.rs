@@ -75,6 +75,12 @@ pub mod rc {
     pub const AGGRALGO: u8 = 36;
     /// Cannot go on.
     pub const FATAL: u8 = 37;
+    /// Name or password are wrong.
+    pub const AUTHFAILED: u8 = 38;
+    /// A password is asked for.
+    pub const ENTERSECRET: u8 = 40;
+    /// A user name is asked for.
+    pub const XAUTHPROMPT: u8 = 41;
     /// First of the state codes.
     pub const NEW_STATE: u8 = 100;
     /// First of the notification codes.
@@ -170,6 +176,13 @@ pub enum Request {
         user: Option<String>,
         /// `--xauthpass`.
         password: Option<SecretBytes>,
+    },
+    /// What a person typed after a line `040 … #N: …` or `041 …` on another connection.
+    Answer {
+        /// The N.
+        serial: u32,
+        /// Without the newline.
+        text: SecretBytes,
     },
     /// `--rereadcacerts` and the like.
     Reread(Reread),

@@ -48,6 +48,14 @@ pub struct Outcome {
     pub status: i32,
 }
 
+/// Whether a call is understood. Nothing is done.
+///
+/// # Errors
+/// The line [`run`] would print.
+pub fn check(variables: &Variables, settings: &Settings) -> Result<(), String> {
+    plan::plan(variables, settings).map(|_| ())
+}
+
 /// Does what the verb asks for.
 pub fn run(variables: &Variables, settings: &Settings) -> Outcome {
     let mut out = Outcome::default();

@@ -9,7 +9,7 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkDeserializable, NetlinkMessage,
     NetlinkPayload,
 };
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
 };
@@ -185,6 +185,10 @@ fn address(a: &Address, index: u32) -> AddressMessage {
     m.header.family = family(a.net.addr());
     m.header.prefix_len = a.net.prefix_len();
     m.header.index = index;
+    if a.net.addr().is_ipv6() {
+        // It is ours by agreement with the peer; a route wants it as its source at once.
+        m.header.flags |= AddressHeaderFlags::Nodad;
+    }
     m.attributes.push(AddressAttribute::Local(a.net.addr()));
     m.attributes.push(AddressAttribute::Address(a.net.addr()));
     m

@@ -62,6 +62,16 @@ impl Settings {
         Ok(settings)
     }
 
+    /// What the text of such a file, and the words after `_updown`, come to.
+    ///
+    /// # Errors
+    /// An unknown word.
+    pub fn of_text(file: &str, args: &[String]) -> Result<Settings, BadOption> {
+        let mut settings = assignments(file);
+        settings.take(args)?;
+        Ok(settings)
+    }
+
     /// Whether they make the script do more than the variables ask for.
     pub fn are_empty(&self) -> bool {
         *self == Settings::default()

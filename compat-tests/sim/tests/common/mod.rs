@@ -180,6 +180,17 @@ impl Script {
 
     /// A first phase 2 message with HASH(1).
     pub(crate) fn phase2(&self, exchange: Exchange, msgid: u32, payloads: &[(Kind, Vec<u8>)]) -> Vec<u8> {
+        self.phase2_with_iv(exchange, msgid, payloads, &self.phase2_iv(msgid))
+    }
+
+    /// The same later in an exchange.
+    pub(crate) fn phase2_with_iv(
+        &self,
+        exchange: Exchange,
+        msgid: u32,
+        payloads: &[(Kind, Vec<u8>)],
+        iv: &[u8],
+    ) -> Vec<u8> {
         let mut w = MessageWriter::new(self.header(exchange, msgid));
         w.payload(Kind::Hash, &[0; 20]);
         payloads.iter().for_each(|(kind, body)| {
@@ -187,7 +198,7 @@ impl Script {
         });
         let hash = hmac(HASH, self.a(), &[&msgid.to_be_bytes(), w.behind_first()]).unwrap();
         w.set_first(&hash);
-        self.seal(w, &self.phase2_iv(msgid))
+        self.seal(w, iv)
     }
 
     /// The payloads of an encrypted message that begins an exchange.

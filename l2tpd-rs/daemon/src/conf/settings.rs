@@ -52,7 +52,17 @@ pub fn settings(text: &str) -> Vec<Setting> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_has_its_settings(s in any::<String>(), t in "(\\[|\\]|=|;| |lns|global|port|ip range|\n|a|-){0,40}") {
+            settings(&s);
+            prop_assert!(settings(&t).iter().all(|s| s.line <= t.split('\n').count()));
+        }
+    }
 
     #[test]
     fn each_setting_is_found() {

@@ -168,6 +168,8 @@ struct Reader {
     stack: Vec<PathBuf>,
     /// Directories that stand for `/` in an `include`.
     roots: Vec<PathBuf>,
+    /// A `conn` whose name has not come yet.
+    nameless: Option<Box<Diagnostic>>,
 }
 
 impl Reader {
@@ -198,6 +200,9 @@ impl Reader {
             let line = Line { file: &file, number: u32::try_from(i + 1).unwrap_or(u32::MAX), text };
             self.line(&line, depth);
         }
+        if let Some(error) = self.nameless.take() {
+            self.errors.push(*error);
+        }
         self.stack.pop();
     }
 
@@ -208,6 +213,20 @@ impl Reader {
             return;
         }
         let indent = line.text.len() - trimmed.len();
+        if let Some(error) = self.nameless.take() {
+            // The old reader took the name from the next line that has something.
+            let mut words = trimmed.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some(name), None) if indent == 0 && !name.contains('=') => {
+                    return self.section(line, indent, SectionKind::Conn(name.trim_matches('"').to_string()));
+                }
+                _ => self.errors.push(*error),
+            }
+        }
+        if indent == 0 && trimmed.trim_end().eq_ignore_ascii_case("conn") {
+            self.nameless = Some(Box::new(line.syntax(0, "expected a name")));
+            return;
+        }
         if line.text.len() > MAX_LINE {
             let message = format!("a line of more than {} KiB", MAX_LINE >> 10);
             let error = Diagnostic::new(Severity::Error, line.place(indent, 1), message);

@@ -253,7 +253,7 @@ impl Endpoint {
         for text in [text, moved].into_iter().flatten() {
             self.log_sa(serial, rc::LOG, &text);
         }
-        self.opened(serial);
+        self.opened_by_phase1(serial);
         self.forget_first(serial);
         self.log_transition(serial, StateName::AggrR1, StateName::AggrR2);
         self.ike_established(serial, initial_contact);

@@ -1,7 +1,8 @@
 //! Authentication methods of phase 1: attribute 3 of a transform (RFC 2409 appendix A, RFC 4754,
 //! draft-beaulieu-ike-xauth, draft-zegman-ike-hybrid-auth). Which end proves itself how; nothing is computed here.
 
-use crate::conn::Connection;
+use super::authenticate::other;
+use crate::conn::{Connection, End};
 use crate::sa::Role;
 
 /// What both ends agree on.
@@ -89,6 +90,19 @@ impl AuthMethod {
         }
     }
 
+    /// The end that is asked with XAUTH after phase 1.
+    pub(crate) fn asked(self) -> Option<Role> {
+        match self {
+            AuthMethod::XauthInitPsk | AuthMethod::XauthInitRsa | AuthMethod::HybridInitRsa => {
+                Some(Role::Initiator)
+            }
+            AuthMethod::XauthRespPsk | AuthMethod::XauthRespRsa | AuthMethod::HybridRespRsa => {
+                Some(Role::Responder)
+            }
+            _ => None,
+        }
+    }
+
     /// How the end of this role proves itself in phase 1.
     pub(crate) fn proof(self, of: Role) -> Proof {
         match (self, of) {
@@ -102,8 +116,13 @@ impl AuthMethod {
 }
 
 /// The methods `conn` allows, best first, while we are `role`.
-pub(crate) fn methods(conn: &Connection, _role: Role) -> Vec<AuthMethod> {
-    if conn.spec.authby.psk { vec![AuthMethod::Psk] } else { Vec::new() }
+pub(crate) fn methods(conn: &Connection, role: Role) -> Vec<AuthMethod> {
+    let psk = match conn.asked_with_xauth().map(|end| if end == End::Us { role } else { other(role) }) {
+        None => AuthMethod::Psk,
+        Some(Role::Initiator) => AuthMethod::XauthInitPsk,
+        Some(Role::Responder) => AuthMethod::XauthRespPsk,
+    };
+    if conn.spec.authby.psk { vec![psk] } else { Vec::new() }
 }
 
 #[cfg(test)]
@@ -120,5 +139,7 @@ mod tests {
         assert_eq!(AuthMethod::from_number(2), None);
         assert_eq!(AuthMethod::HybridInitRsa.proof(Role::Initiator), Proof::Later);
         assert_eq!(AuthMethod::HybridInitRsa.proof(Role::Responder), Proof::Signature);
+        assert_eq!(AuthMethod::XauthRespRsa.asked(), Some(Role::Responder));
+        assert_eq!(AuthMethod::Psk.asked(), None);
     }
 }

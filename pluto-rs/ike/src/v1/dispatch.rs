@@ -86,8 +86,14 @@ impl Endpoint {
                     ),
                 ),
             },
-            Exchange::Transaction | Exchange::Other(_) => {
-                let n = h.exchange.number();
+            Exchange::Transaction => match self.find_ike(h) {
+                Some(serial) => self.on_transaction(serial, local, remote, h, body, digest),
+                None => {
+                    let text = "Transaction message is for a non-existent (expired?) ISAKMP SA";
+                    self.log_packet(remote, text);
+                }
+            },
+            Exchange::Other(n) => {
                 self.log_packet(remote, &format!("exchange type {n} is not supported; message ignored"))
             }
         }

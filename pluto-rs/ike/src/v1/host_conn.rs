@@ -16,17 +16,23 @@ use crate::wire::SaPayload;
 use crate::wire::notify::NotifyType;
 
 impl Endpoint {
-    /// The best conn for a stranger's first Main Mode message, before anything is kept of it. One with `aggrmode=yes`
-    /// takes Main Mode too, which is the better one, where no other does.
-    pub(super) fn conn_for_stranger(&mut self, local: SocketAddr, remote: SocketAddr) -> Option<ConnId> {
+    /// The best conn for a stranger's first Main Mode message, before anything is kept of it: one with a method that is
+    /// offered, else the first. One with `aggrmode=yes` takes Main Mode too, which is the better one, where no other does.
+    pub(super) fn conn_for_stranger(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        offer: &SaPayload<'_>,
+    ) -> Option<ConnId> {
         let candidates = self.conns.for_peer(local.ip(), remote.ip());
-        let fits = |aggressive: bool| {
-            let fits = move |c: &Connection| {
-                c.spec.aggressive == aggressive && !methods(c, Role::Responder).is_empty()
-            };
-            candidates.iter().copied().find(|id| self.conns.get(*id).is_some_and(fits))
-        };
-        let found = fits(false).or_else(|| fits(true));
+        let offered = phase1::offered_methods(offer);
+        let fits = candidates.iter().copied().filter_map(|id| {
+            let c = self.conns.get(id)?;
+            let ours = methods(c, Role::Responder);
+            let other = !ours.iter().any(|m| offered.contains(m));
+            (!ours.is_empty()).then_some(((other, c.spec.aggressive), id))
+        });
+        let found = fits.min_by_key(|(rank, _)| *rank).map(|(_, id)| id);
         match (found, candidates.first()) {
             (Some(id), _) => return Some(id),
             (None, Some(_)) => {
@@ -134,6 +140,8 @@ impl Endpoint {
         };
         // One client that comes back has one instance.
         let template = self.conns.get(chosen).and_then(|c| c.template);
+        let apart = self.conns.get(chosen).is_some_and(Connection::per_client);
+        let template = template.filter(|_| !apart);
         let known = template.and_then(|t| self.conns.instance_of(t, remote.ip(), id, chosen));
         let made = chosen;
         let chosen = known.unwrap_or(made);
@@ -143,13 +151,23 @@ impl Endpoint {
         if let Some(c) = self.conns.get_mut(chosen).filter(|c| c.template.is_some()) {
             c.peer_id = id.clone();
         }
-        if chosen != conn {
-            let (from, to) = (self.conn_label(conn, 0), self.conn_label(chosen, 0));
-            self.log_sa(serial, rc::LOG, &format!("switched from {from} to {to}"));
-            self.ikes.set_conn(serial, chosen);
-            self.conn_ref(chosen);
-            self.conn_unref(conn);
-        }
+        self.switch_conn(serial, chosen);
         Ok(chosen)
+    }
+
+    /// The SA belongs to another conn than was thought.
+    pub(super) fn switch_conn(&mut self, serial: Serial, to: ConnId) {
+        let Some(from) = self.ikes.get(&serial).map(|s| s.conn).filter(|from| *from != to) else { return };
+        let text = format!("switched from {} to {}", self.conn_label(from, 0), self.conn_label(to, 0));
+        self.log_sa(serial, rc::LOG, &text);
+        self.ikes.set_conn(serial, to);
+        if let Some(c) = self.conns.get_mut(from).filter(|c| c.newest_ike == Some(serial)) {
+            c.newest_ike = None;
+            if let Some(c) = self.conns.get_mut(to) {
+                c.newest_ike = Some(serial);
+            }
+        }
+        self.conn_ref(to);
+        self.conn_unref(from);
     }
 }

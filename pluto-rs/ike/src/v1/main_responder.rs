@@ -63,7 +63,7 @@ impl Endpoint {
             Ok(sa) => sa,
             Err(e) => return self.log_packet(remote, &format!("{e}; malformed payload in packet")),
         };
-        let Some(template) = self.conn_for_stranger(local, remote) else { return };
+        let Some(template) = self.conn_for_stranger(local, remote, &sa) else { return };
         let template = self.conn_for_offer(template, local, remote, &sa);
         if !self.admit_half_open(remote.ip()) {
             return self
@@ -264,7 +264,7 @@ impl Endpoint {
         if let Some(text) = moved {
             self.log_sa(serial, rc::LOG, &text);
         }
-        self.opened(serial);
+        self.opened_by_phase1(serial);
         self.forget_first(serial);
         self.log_transition(serial, StateName::MainR2, StateName::MainR3);
         self.send_phase1(serial, message);

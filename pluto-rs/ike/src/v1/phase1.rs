@@ -151,6 +151,12 @@ fn cipher_name(n: u64) -> String {
     name.into()
 }
 
+/// The methods of an offer.
+pub(crate) fn offered_methods(sa: &SaPayload<'_>) -> Vec<AuthMethod> {
+    let transforms = sa.proposals.iter().flat_map(|p| &p.transforms);
+    transforms.filter_map(|t| read(t).ok()).map(|o| o.auth).collect()
+}
+
 /// The conn with what Aggressive Mode can offer of its `ike=`: that of the first one's group.
 pub(crate) fn one_group(spec: &ConnSpec) -> ConnSpec {
     let group = spec.ike.first().map(|s| s.group);

@@ -41,6 +41,9 @@ impl Endpoint {
                 "Quick Mode message is invalid because it is in clear or has a Message ID of 0",
             );
         }
+        if sa.cfg.stage.blocks_quick() {
+            return self.log_packet(remote, "Cannot do Quick Mode until XAUTH done.");
+        }
         let child = self.by_msgid.get(&(ike, h.msgid)).copied();
         let outcome = match child.and_then(|c| self.children.get(&c).map(|x| (c, x))) {
             None if sa.used_msgids.contains(&h.msgid) => Err(Fail::ignore(format!(

@@ -50,9 +50,15 @@ pub(crate) fn flow_of_conn(c: &Connection) -> Option<Flow> {
     let (this, that) = (c.this(), c.that());
     let whoever = c.our_addr().filter(|_| c.is_opportunistic()).map(everything);
     Some(Flow {
-        ours: net(&this.client, c.our_addr())?,
+        ours: match (c.our_lease, &this.client) {
+            (Some(lease), _) => IpNet::from(lease),
+            (None, client) => net(client, c.our_addr())?,
+        },
         our_port: port(this.protoport.port),
-        theirs: net(&that.client, c.peer).or(whoever)?,
+        theirs: match c.their_lease {
+            Some(lease) => IpNet::from(lease),
+            None => net(&that.client, c.peer).or(whoever)?,
+        },
         their_port: c.peer_port.unwrap_or(port(that.protoport.port)),
         proto: this.protoport.proto,
     })
