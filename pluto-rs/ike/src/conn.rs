@@ -164,6 +164,14 @@ impl Connection {
         self.configures_peer() || self.asked_with_xauth() == Some(End::Peer)
     }
 
+    /// The peer's identity, proved or required.
+    pub(crate) fn peer_identity(&self) -> Id {
+        match &self.peer_id {
+            Id::None => self.wanted_id(),
+            id => id.clone(),
+        }
+    }
+
     /// Whether packets from our port must not leave in clear while no SA covers them: transport mode for road
     /// warriors on one UDP port, unless `failureshunt=passthrough`.
     pub(crate) fn guarded_port(&self) -> Option<(IpAddr, u16)> {
@@ -211,6 +219,8 @@ pub(crate) struct ConnTable {
     /// Conns whose peer is known, and among them those that are no instances.
     by_peer: BTreeSet<(IpAddr, ConnId)>,
     by_named_peer: BTreeSet<(IpAddr, ConnId)>,
+    // Conns by their peer's identity, but for addresses. The peer chooses it: std's keyed hasher.
+    by_id: HashMap<Id, BTreeSet<ConnId>>,
     /// Conns for any peer, and those for whoever it concerns.
     for_anybody: BTreeSet<ConnId>,
     next: u64,
@@ -243,6 +253,7 @@ impl ConnTable {
     }
 
     fn index(&mut self, id: ConnId, c: &Connection) {
+        self.index_id(id, c);
         let instance = matches!(c.kind, ConnKind::Instance(_));
         if let Some(peer) = c.peer {
             self.by_peer.insert((peer, id));
@@ -255,7 +266,39 @@ impl ConnTable {
         }
     }
 
+    fn index_id(&mut self, id: ConnId, c: &Connection) {
+        let name = c.peer_identity();
+        if !matches!(name, Id::None | Id::Addr(_)) {
+            self.by_id.entry(name).or_default().insert(id);
+        }
+    }
+
+    fn unindex_id(&mut self, id: ConnId, c: &Connection) {
+        let name = c.peer_identity();
+        if let Some(all) = self.by_id.get_mut(&name) {
+            all.remove(&id);
+            if all.is_empty() {
+                self.by_id.remove(&name);
+            }
+        }
+    }
+
+    /// The peer of an instance has proved who it is.
+    pub(crate) fn set_peer_id(&mut self, id: ConnId, name: Id) {
+        let Some(mut c) = self.conns.remove(&id) else { return };
+        self.unindex_id(id, &c);
+        c.peer_id = name;
+        self.index_id(id, &c);
+        self.conns.insert(id, c);
+    }
+
+    /// Every conn whose peer has this identity, which is no address.
+    pub(crate) fn with_id(&self, name: &Id) -> impl Iterator<Item = ConnId> + '_ {
+        self.by_id.get(name).into_iter().flatten().copied()
+    }
+
     fn unindex(&mut self, id: ConnId, c: &Connection) {
+        self.unindex_id(id, c);
         if let Some(peer) = c.peer {
             self.by_peer.remove(&(peer, id));
             self.by_named_peer.remove(&(peer, id));

@@ -148,8 +148,8 @@ impl Endpoint {
         if made != chosen && made != conn {
             self.reap_unused(made);
         }
-        if let Some(c) = self.conns.get_mut(chosen).filter(|c| c.template.is_some()) {
-            c.peer_id = id.clone();
+        if self.conns.get(chosen).is_some_and(|c| c.template.is_some()) {
+            self.conns.set_peer_id(chosen, id.clone());
         }
         self.switch_conn(serial, chosen);
         Ok(chosen)

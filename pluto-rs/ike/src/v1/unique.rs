@@ -15,7 +15,7 @@ impl Endpoint {
         let Some((sa, c)) = self.ikes.get(&ike).and_then(|s| Some((s, self.conns.get(s.conn)?))) else {
             return;
         };
-        let id = peer_id(c);
+        let id = c.peer_identity();
         if !self.setup.uniqueids || c.per_client() || matches!(id, Id::None | Id::Addr(_)) {
             return;
         }
@@ -25,27 +25,15 @@ impl Endpoint {
                 || o.newest_ike
                     .and_then(|i| self.ikes.get(&i))
                     .is_some_and(|s| s.remote.port() != remote.port());
-            o.kind != ConnKind::Template
-                && o.refs > 0
-                && elsewhere
-                && peer_id(o) == id
-                && o.our_id() == our_id
+            o.kind != ConnKind::Template && o.refs > 0 && elsewhere && o.our_id() == our_id
         };
         let rivals: Vec<ConnId> =
-            self.conns.iter().filter(|(id, o)| *id != own && rival(o)).map(|(id, _)| id).collect();
+            self.conns.with_id(&id).filter(|o| *o != own && self.conns.get(*o).is_some_and(rival)).collect();
         for rival in rivals {
             let text =
                 format!("uniqueids: '{id}' is now at {remote}: releasing {}", self.conn_label(rival, 0));
             self.log_sa(ike, rc::LOG, &text);
             self.release_conn(rival);
         }
-    }
-}
-
-/// The peer's identity, proved or required.
-fn peer_id(c: &Connection) -> Id {
-    match &c.peer_id {
-        Id::None => c.wanted_id(),
-        id => id.clone(),
     }
 }
