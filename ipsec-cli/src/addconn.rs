@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use ipsec_conf::parse::{self, Sections};
 use ipsec_conf::{Config, Conn, Diagnostic};
 use ipsec_types::conn::Auto;
 use ipsec_types::whack::Request;
@@ -16,6 +17,7 @@ use crate::{paths, reload, resolve};
 #[derive(Default)]
 struct Options {
     config: Option<PathBuf>,
+    roots: Vec<PathBuf>,
     add_all: bool,
     list_route: bool,
     list_start: bool,
@@ -47,7 +49,7 @@ const USAGE_TEXT: &str = "Usage: addconn [--config file] [--addall] [--listroute
     \x20       [--rootdir dir] [--varprefix prefix] [--search keyword value] [--warningsfatal]\n\
     \x20       [--reload] [--replace] [--quiet] [--debug] [--verbose] names";
 
-fn parse(args: &[String]) -> Result<Options, lexopt::Error> {
+fn options(args: &[String]) -> Result<Options, lexopt::Error> {
     let mut o = Options::default();
     let mut parser = lexopt::Parser::from_args(args);
     while let Some(arg) = parser.next()? {
@@ -68,7 +70,8 @@ fn parse(args: &[String]) -> Result<Options, lexopt::Error> {
             Arg::Long("warningsfatal") => o.warnings_fatal = true,
             Arg::Long("help") => o.help = true,
             Arg::Long("debug" | "verbose" | "noexport") => {}
-            Arg::Long("rootdir" | "varprefix") => {
+            Arg::Long("rootdir") => o.roots.push(parser.value()?.into()),
+            Arg::Long("varprefix") => {
                 parser.value()?;
             }
             Arg::Value(name) => o.names.push(name.string()?),
@@ -84,15 +87,22 @@ fn unless_empty(s: &str) -> Result<Option<IpAddr>, std::net::AddrParseError> {
 }
 
 /// Loads `path`, or explains on stderr why it cannot be: the one-line form first, then each error in full.
-pub(crate) fn load(path: &Path) -> Result<Config, i32> {
-    let result = match path.to_str() {
-        Some("-") => ipsec_conf::load_stream(Path::new("<stdin>"), std::io::stdin().lock()),
-        _ => ipsec_conf::load(path),
-    };
-    result.map_err(|errors| {
+fn load_below(path: &Path, roots: &[PathBuf]) -> Result<Config, i32> {
+    read(path, roots).map(|sections| Config::of(&sections)).map_err(|errors| {
         eprint!("{}", explain(path, &errors));
         BAD_CONFIG
     })
+}
+
+/// Reads `path`, or the standard input for `-`; files it includes by an absolute path lie below one of `roots`, if any.
+///
+/// # Errors
+/// The syntax errors.
+pub(crate) fn read(path: &Path, roots: &[PathBuf]) -> Result<Sections, Vec<Diagnostic>> {
+    match path.to_str() {
+        Some("-") => parse::read_stream(Path::new("<stdin>"), std::io::stdin().lock(), roots),
+        _ => parse::read_file(path, roots),
+    }
 }
 
 /// The text for a file that does not load.
@@ -107,7 +117,7 @@ pub(crate) fn explain(path: &Path, errors: &[Diagnostic]) -> String {
 
 /// Runs `addconn`.
 pub(crate) fn run(args: &[String]) -> i32 {
-    let o = match parse(args) {
+    let o = match options(args) {
         Ok(o) => o,
         Err(e) => {
             eprintln!("addconn: {e}\n{USAGE_TEXT}");
@@ -130,7 +140,7 @@ pub(crate) fn run(args: &[String]) -> i32 {
         return USAGE;
     }
     let path = o.config.clone().unwrap_or_else(paths::config);
-    let config = match load(&path) {
+    let config = match load_below(&path, &o.roots) {
         Ok(config) => config,
         Err(status) => return status,
     };

@@ -2,7 +2,7 @@
 
 use ipsec_conf::algs;
 
-use crate::resolve;
+use crate::{info, resolve};
 
 const USAGE: &str = "Usage: ipsec algparse [-v1] [ike=|esp=|phase2alg=]algorithms ...";
 
@@ -55,12 +55,29 @@ fn esp(list: &str) -> Parsed {
 }
 
 /// Runs `ipsec showdefaults`; the exit status is 1 when there is no default route.
-pub(crate) fn show_defaults() -> i32 {
+pub(crate) fn show_defaults(args: &[String]) -> i32 {
+    match args.first().map(String::as_str) {
+        Some("--help") => {
+            println!("Usage: ipsec showdefaults [--json]");
+            return 0;
+        }
+        Some("--version") => {
+            println!("ipsec showdefaults {}", info::version_code());
+            return 0;
+        }
+        _ => {}
+    }
     let Some(route) = resolve::default_route((None, None)) else {
         eprintln!("ipsec showdefaults: there is no default route");
         return 1;
     };
     let nexthop = route.nexthop.map_or_else(String::new, |n| n.to_string());
+    if args.iter().any(|a| a == "--json") {
+        let object = serde_json::json!({"routephys": route.interface, "routevirt": null, "routeaddr": route.address,
+            "routenexthop": route.nexthop});
+        println!("{object}");
+        return 0;
+    }
     println!("routephys={}", route.interface);
     println!("routevirt=none");
     println!("routeaddr={}", route.address);

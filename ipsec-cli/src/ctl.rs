@@ -10,6 +10,7 @@ use std::time::Duration;
 use ipsec_types::whack::{Request, exit_status};
 
 use crate::paths::with_ending;
+use crate::prompt;
 
 /// Longest reply line that is taken, in octets.
 const MAX_LINE: u64 = 64 << 10;
@@ -176,6 +177,7 @@ pub(crate) fn whack(base: &Path, request: &Request, asynchronous: bool) -> i32 {
         if !more {
             let _ = out.flush();
         }
+        prompt::answer(base, line);
     };
     let result = talk(base, request, asynchronous, None, each);
     let _ = out.flush();

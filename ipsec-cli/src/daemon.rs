@@ -57,7 +57,7 @@ pub(crate) fn arguments(setup: &SetupSection, base: &Path) -> Vec<String> {
     let mut push = |words: &[&str]| args.extend(words.iter().map(|w| w.to_string()));
     let secrets = paths::confs().join("ipsec.secrets");
     let secrets = setup.secretsfile.as_ref().unwrap_or(&secrets).display().to_string();
-    let dir = paths::confs().join("ipsec.d");
+    let dir = paths::confddir();
     let dir = setup.ipsecdir.as_ref().unwrap_or(&dir).display().to_string();
     push(&["--ctlbase", &base.display().to_string(), "--secretsfile", &secrets, "--ipsecdir", &dir]);
     // There is one stack today; what names another kernel's or none gets the automatic choice.

@@ -55,3 +55,10 @@ pub(crate) fn help(commands: &[&str]) -> String {
 /// `ipsec --copyright`.
 pub(crate) const COPYRIGHT: &str = "Cygnet is free software under the MIT licence; see the file LICENSE.\n\
     It serves the interface of Openswan and shares no code with it.";
+
+/// `ipsec fipsstatus`, in libreswan's words.
+pub(crate) fn fips_status() -> i32 {
+    let on = fs::read_to_string("/proc/sys/crypto/fips_enabled").is_ok_and(|t| t.trim() == "1");
+    println!("000 FIPS mode {}", if on { "enabled" } else { "disabled" });
+    0
+}

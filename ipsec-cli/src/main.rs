@@ -8,40 +8,102 @@
 mod addconn;
 mod algparse;
 mod auto;
+mod barf;
+mod censor;
+mod check;
 mod ctl;
 mod daemon;
+mod gone;
+mod ikeping;
+mod include;
 mod info;
+mod keys;
+mod klips;
+mod look;
+mod old;
 mod paths;
+mod policy;
+mod prompt;
 mod ranbits;
+mod readwriteconf;
 mod reload;
 mod resolve;
 mod setup;
 mod show;
+mod showroute;
 mod sockets;
+mod updown;
 mod verify;
 mod whack;
 mod whack_conn;
+mod xfrm;
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Built-in commands that get a link each in the library directory.
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 62] = [
+    "_copyright",
+    "_include",
+    "_keycensor",
+    "_plutoload",
+    "_plutorun",
+    "_realsetup",
+    "_secretcensor",
+    "_startklips",
+    "_startnetkey",
+    "_updown",
+    "_updown.bsdkame",
+    "_updown.klips",
+    "_updown.mast",
+    "_updown.netkey",
     "addconn",
     "algparse",
     "auto",
+    "barf",
     "briefstatus",
+    "cavp",
+    "certutil",
+    "check",
+    "checknss",
     "connectionstatus",
+    "crlutil",
+    "ecdsasigkey",
+    "eddsasigkey",
+    "eroute",
+    "fipsstatus",
     "globalstatus",
+    "ikeping",
+    "initnss",
+    "klipsdebug",
+    "letsencrypt",
+    "livetest",
+    "look",
+    "mailkey",
+    "manual",
+    "modutil",
+    "newhostkey",
+    "pf_key",
+    "pk12util",
+    "policy",
     "ranbits",
+    "readwriteconf",
+    "rsasigkey",
     "secrets",
     "setup",
     "showdefaults",
+    "showhostkey",
+    "showpolicy",
+    "showroute",
     "showstates",
     "shuntstatus",
+    "spi",
+    "spigrp",
     "status",
+    "tncfg",
     "trafficstatus",
     "verify",
+    "vfychain",
     "whack",
 ];
 
@@ -135,7 +197,12 @@ fn run(program: &str, command: &str, args: &[String]) -> i32 {
             .env("IPSEC_LIBDIR", paths::libdir())
             .env("IPSEC_EXECDIR", paths::execdir())
             .env("IPSEC_CONFS", paths::confs())
+            .env("IPSEC_SBINDIR", paths::sbindir())
             .env("IPSEC_VERSION", info::version_code())
+            .env(
+                "PATH",
+                format!("{}:/sbin:/usr/sbin:/usr/local/bin:/bin:/usr/bin", paths::sbindir().display()),
+            )
             .exec();
         eprintln!("{program}: {}: {error}", path.display());
         return 126;
@@ -156,15 +223,41 @@ fn builtin(command: &str, args: &[String]) -> Option<i32> {
     Some(match command {
         "addconn" => addconn::run(args),
         "auto" => auto::run(args),
+        "check" => check::run(args),
         "ranbits" => ranbits::run(args),
+        "readwriteconf" => readwriteconf::run(args),
         "secrets" => whack::run(&["--rereadsecrets".into()]),
         "setup" => setup::run(args),
         "algparse" => algparse::run(args),
-        "showdefaults" => algparse::show_defaults(),
+        "showdefaults" => algparse::show_defaults(args),
+        "fipsstatus" => info::fips_status(),
         "status" | "briefstatus" | "connectionstatus" | "globalstatus" | "showstates" | "shuntstatus"
         | "trafficstatus" => show::run(command, args),
+        "_updown" | "_updown.bsdkame" | "_updown.klips" | "_updown.mast" | "_updown.netkey" => {
+            updown::run(args)
+        }
+        "_copyright" | "_plutoload" | "_plutorun" | "_realsetup" | "_startklips" | "_startnetkey" => {
+            old::run(command, args)
+        }
+        "_include" => include::run(args),
+        "_keycensor" | "_secretcensor" => censor::run(command, args),
+        "barf" => barf::run(args),
+        "look" => look::run(args),
+        "ikeping" => ikeping::run(args),
+        "rsasigkey" => keys::rsasigkey::run(args),
+        "newhostkey" => keys::newhostkey::run(args),
+        "showhostkey" => keys::showhostkey::run(args),
+        "policy" => policy::run(args),
+        "showpolicy" => policy::show(args),
+        "showroute" => showroute::run(args),
+        "eroute" | "klipsdebug" | "pf_key" | "spi" | "spigrp" | "tncfg" => klips::run(command, args),
+        "manual" => klips::manual(),
+        "livetest" => gone::livetest(args),
+        "mailkey" => gone::mailkey(args),
+        "initnss" | "checknss" => gone::nss(command, args),
         "verify" => verify::run(args),
         "whack" => whack::run(args),
+        other if gone::POLITE.iter().any(|p| p.0 == other) => gone::polite(other),
         _ => return None,
     })
 }
@@ -175,6 +268,11 @@ mod tests {
 
     #[test]
     fn every_listed_command_is_built_in() {
+        let source = include_str!("main.rs");
+        for command in COMMANDS {
+            let named = source.matches(&format!("\"{command}\"")).count() > 1;
+            assert!(named || gone::POLITE.iter().any(|p| p.0 == command), "{command}");
+        }
         for (alias, to) in ALIASES {
             assert!(COMMANDS.contains(&to[0]) && !COMMANDS.contains(&alias), "{alias}");
         }

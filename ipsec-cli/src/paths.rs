@@ -18,6 +18,20 @@ pub(crate) fn config() -> PathBuf {
     confs().join("ipsec.conf")
 }
 
+/// The directory with keys, certificates and policy groups.
+pub(crate) fn confddir() -> PathBuf {
+    env::var_os("IPSEC_CONFDDIR")
+        .filter(|v| !v.is_empty())
+        .map_or_else(|| confs().join("ipsec.d"), PathBuf::from)
+}
+
+/// The directory with this program.
+pub(crate) fn sbindir() -> PathBuf {
+    let own = || env::current_exe().ok().and_then(|p| p.canonicalize().ok()?.parent().map(Path::to_path_buf));
+    let given = env::var_os("IPSEC_SBINDIR").filter(|v| !v.is_empty()).map(PathBuf::from);
+    given.or_else(own).unwrap_or_else(|| "/usr/sbin".into())
+}
+
 /// The directory with the sub-commands: `IPSEC_LIBDIR`, else beside this program when installed below another root, else
 /// the usual place.
 pub(crate) fn libdir() -> PathBuf {

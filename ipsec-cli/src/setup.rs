@@ -113,18 +113,31 @@ fn start(config: &Config, base: &Path) -> i32 {
         return 0;
     }
     say(&format!("Starting Openswan IPsec {}...", info::version_code()));
-    hook("prepluto", setup.prepluto.as_deref());
-    if let Err((why, status)) = daemon::start(setup, base) {
+    launch(config, base)
+}
+
+/// Starts the daemon and loads the conns.
+pub(crate) fn launch(config: &Config, base: &Path) -> i32 {
+    hook("prepluto", config.setup.prepluto.as_deref());
+    if let Err((why, status)) = daemon::start(&config.setup, base) {
         say(&why);
         return status;
     }
+    if load(config, base) != 0 {
+        say("...not every conn could be added");
+    }
+    say("...Openswan IPsec started");
+    0
+}
+
+/// Loads the conns into a daemon that has just started, traps and starts those that say so. The status is that of
+/// adding them.
+pub(crate) fn load(config: &Config, base: &Path) -> i32 {
+    let setup = &config.setup;
     hook("postpluto", setup.postpluto.as_deref());
     let text = |words: &[&str]| words.iter().map(|w| w.to_string()).collect::<Vec<String>>();
     // Conns before listen, as ever: the daemon orients them when it learns its interfaces.
     let added = addconn::run(&text(&["--addall"]));
-    if added != 0 {
-        say("...not every conn could be added");
-    }
     quiet_unless_bad(base, &Request::Listen);
     for name in addconn::autostart(config, true) {
         if quiet_unless_bad(base, &Request::Route { name: name.clone() }) != 0 {
@@ -137,8 +150,7 @@ fn start(config: &Config, base: &Path) -> i32 {
             say(&format!("...could not start conn \"{name}\""));
         }
     }
-    say("...Openswan IPsec started");
-    0
+    added
 }
 
 /// Sends a request; its lines are printed only if it fails.

@@ -6,10 +6,21 @@ use std::io::{BufWriter, Write};
 use ipsec_types::whack::{Request, Show};
 use serde_json::{Map, Value};
 
-use crate::{ctl, paths, whack};
+use crate::{ctl, info, paths, whack};
 
 /// Runs the verb `command`.
 pub(crate) fn run(command: &str, args: &[String]) -> i32 {
+    match args.first().map(String::as_str) {
+        Some("--help") => {
+            println!("Usage: ipsec {command} [--json] [connectionname]");
+            return 0;
+        }
+        Some("--version") => {
+            println!("ipsec {command} {}", info::version_code());
+            return 0;
+        }
+        _ => {}
+    }
     let json = args.iter().any(|a| a == "--json");
     let names: Vec<&String> = args.iter().filter(|a| !a.starts_with("--")).collect();
     let unknown = args.iter().any(|a| a.starts_with("--") && a != "--json");

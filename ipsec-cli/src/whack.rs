@@ -164,7 +164,12 @@ impl Whack {
             "help" => self.information = Some(HELP.to_string()),
             "version" => self.information = Some(info::version_line()),
             "optionsfrom" => {
-                let words = words_of(&value()?, depth)?;
+                if depth >= MAX_NESTING {
+                    return Err("too many nested --optionsfrom".into());
+                }
+                let path = value()?;
+                let words =
+                    source::options(path.as_ref()).map_err(|why| format!("--optionsfrom {path}: {why}"))?;
                 self.parse(&words, depth + 1)?;
             }
             "label" => self.label = format!("{} ", value()?),
@@ -294,27 +299,4 @@ fn public_key(text: &str) -> Option<Vec<u8>> {
         }
     }
     Some(out)
-}
-
-/// The words of an option file: split at blanks and newlines, `"…"` and `'…'` keep blanks, `#` begins a comment.
-fn words_of(path: &str, depth: usize) -> Result<Vec<String>, String> {
-    if depth >= MAX_NESTING {
-        return Err("too many nested --optionsfrom".into());
-    }
-    let text = source::read(path.as_ref()).map_err(|why| format!("--optionsfrom {path}: {why}"))?;
-    let mut words = Vec::new();
-    for line in source::lines(&text) {
-        let mut rest = line.trim();
-        while let Some(first) = rest.chars().next().filter(|c| *c != '#') {
-            let (word, tail) = match first {
-                '"' | '\'' => {
-                    rest[1..].split_once(first).ok_or(format!("--optionsfrom {path}: unterminated string"))?
-                }
-                _ => rest.split_once([' ', '\t']).unwrap_or((rest, "")),
-            };
-            words.push(word.to_string());
-            rest = tail.trim_start();
-        }
-    }
-    Ok(words)
 }

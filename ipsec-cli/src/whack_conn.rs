@@ -250,6 +250,7 @@ impl Build {
         }
         let route = resolve::default_route((None, None));
         let conn = ipsec_conf::Conn {
+            section: None,
             spec,
             left: ipsec_conf::Pending::default(),
             right: ipsec_conf::Pending::default(),

@@ -155,6 +155,11 @@ fn status() {
 }
 
 #[test]
+fn tools() {
+    check("tools");
+}
+
+#[test]
 fn nonsense() {
     check("nonsense");
 }

@@ -42,12 +42,3 @@ sc_nat_two() {
   ping_lan client1 || fail "client1: no ping any more once client2 is in" || return
   ping_lan client2 || fail "client2: no ping" || return
 }
-
-# `ipsec verify` finds nothing wrong with a server that works.
-sc_verify() {
-  nx server timeout 30 ipsec verify >"$OUT/verify.log" 2>&1
-  local rc=$? bad
-  bad=$(grep -E '\[(FAILED|ENABLED|NOT|MISSING|BROKEN)' "$OUT/verify.log" | head -1)
-  note "exit $rc"
-  [ $rc = 0 ] || fail "ipsec verify exits $rc: ${bad:-$(tail -1 "$OUT/verify.log")}"
-}

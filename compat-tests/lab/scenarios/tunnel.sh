@@ -303,3 +303,66 @@ C
   client_stop publ
   [[ $text != *10.77.0.0* && $text != *10.79.0.1* && $text != *"${ADDR[publ]}"* ]] || { fail "policies are left"; return; }
 }
+
+# The built-in updown script, in the daemon and at the end of a script of old: a route with a source, the source on the
+# interface, rules in the firewall; all but the address go again.
+sc_updown() {
+  SCENARIO=updown
+  local PEER_ADDR=${ADDR[publ]} n text script=/n/server/usr/local/sbin/my-updown
+  networks server 50 2
+  networks publ 60 2
+  client_stop publ
+  mkdir -p /n/server/usr/local/sbin
+  # shellcheck disable=SC2016
+  printf '#!/bin/sh\nenv | sort >>/var/log/my-updown\nexec ipsec _updown --route yes --iproute "metric 77" "$@"\n' >$script
+  chmod +x $script
+  local iptables
+  iptables=$(readlink /n/server/usr/sbin/iptables)
+  ln -sfn iptables-legacy /n/server/usr/sbin/iptables
+  {
+    tunnel_conn 1 '' '' leftsourceip=10.50.1.99 leftfirewall=yes lefthostaccess=yes
+    tunnel_conn 2 '' '' leftupdown=/usr/local/sbin/my-updown mtu=1400
+  } >/n/server/etc/ipsec.d/L2TP-tunnel.conf
+  { tunnel_conn 1 '' '' ikev2=no; tunnel_conn 2 '' '' ikev2=no; } >/n/publ/etc/ipsec.init.conf
+  client publ alice || return
+  nx server iptables -P FORWARD DROP
+  for n in 1 2; do
+    nx server timeout 10 ipsec auto --add t$n >"$OUT/updown-t$n.log" 2>&1
+    nx server timeout 15 ipsec auto --up t$n >>"$OUT/updown-t$n.log" 2>&1 || { fail "t$n: --up failed"; return; }
+  done
+  pause 0.5
+  { ip -n server addr show dev wan; ip -n server route; nx server iptables -S; } >"$OUT/updown-up.txt" 2>&1
+  text=$(<"$OUT/updown-up.txt")
+  [[ $text == *'inet 10.50.1.99/32 scope global wan'* ]] || { fail "the source address is not on the interface"; return; }
+  [[ $text == *'10.60.1.0/24 via '*' dev wan src 10.50.1.99'* ]] || { fail "no route with a source"; return; }
+  [[ $text == *'10.60.2.0/24 via '*' dev wan metric 77 mtu 1400'* ]] || { fail "no route by the script"; return; }
+  [[ $text == *'-A FORWARD -s 10.60.1.0/24 -d 10.50.1.0/24 -m policy --dir in --pol ipsec -j ACCEPT'* &&
+    $text == *'-A OUTPUT -s 10.50.1.0/24 -d 10.60.1.0/24 -m policy --dir out --pol ipsec -j ACCEPT'* ]] ||
+    { fail "the firewall is not open"; return; }
+  nx server ping -n -c2 -i0.2 -W2 10.60.1.1 >"$OUT/updown-ping.log" 2>&1 || { fail "no ping from the source address"; return; }
+  # what the kernel has, in the form of KLIPS; and no key of it is shown
+  { nx server ipsec eroute; nx server ipsec spi; nx server ipsec spigrp; nx server ipsec policy --out; } >"$OUT/updown-klips.txt" 2>&1
+  text=$(<"$OUT/updown-klips.txt")
+  [[ $text =~ 10\.50\.1\.0/24\ +-\>\ 10\.60\.1\.0/24\ +=\>\ esp0x[0-9a-f]+@$PEER_ADDR && $text =~ esp0x[0-9a-f]+@192\.0\.2\.1\ ESP_ ]] ||
+    { fail "eroute and spi do not tell"; return; }
+  { nx server ipsec look; nx server ipsec barf --maxlines 200; } >"$OUT/updown-barf.txt" 2>&1
+  slurp "$OUT/updown-barf.txt"
+  [[ $TEXT == *'+ _________________________ plog'*'IPsec SA established'* && $TEXT == *'enc cbc(aes) [...]'* ]] || { fail "barf does not tell"; return; }
+  ! grep -qE '0x[0-9a-f]{32}|PSK "[^[]' "$OUT/updown-barf.txt" || { fail "barf shows a key"; return; }
+  grep -q '^PLUTO_VERB=up-client$' /n/server/var/log/my-updown || { fail "the script was not told"; return; }
+  for n in 1 2; do
+    nx server timeout 5 ipsec auto --down t$n >>"$OUT/updown-t$n.log" 2>&1
+    nx server timeout 5 ipsec auto --delete t$n >>"$OUT/updown-t$n.log" 2>&1
+  done
+  pause 0.5
+  { ip -n server route; nx server iptables -S; } >"$OUT/updown-down.txt" 2>&1
+  text=$(<"$OUT/updown-down.txt")
+  cp /n/server/var/log/my-updown "$OUT/updown-env.txt"
+  nx server iptables -P FORWARD ACCEPT
+  ln -sfn "$iptables" /n/server/usr/sbin/iptables
+  ip -n server addr del 10.50.1.99/32 dev wan
+  rm -f /n/server/etc/ipsec.d/L2TP-tunnel.conf /n/server/var/log/my-updown $script
+  : >/n/publ/etc/ipsec.init.conf
+  client_stop publ
+  [[ $text != *10.60.[12].0/24* ]] || fail "routes or rules are left"
+}

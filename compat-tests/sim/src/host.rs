@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ike::{
-    ClientId, Endpoint, EndpointConfig, EntropySource, Input, Interface, Limits, Output, PskLookup, Updown,
-    UpdownEnd, UpdownResult, run_crypto,
+    ClientId, CryptoJob, Endpoint, EndpointConfig, EntropySource, Input, Interface, KeyExchange, Keyring,
+    Limits, Output, PasswordVerdict, PskLookup, Updown, UpdownEnd, UpdownResult, run_crypto,
 };
 use ipsec_kernel::KernelBackend;
 use ipsec_kernel::noklips::NoKernel;
@@ -16,6 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::net::Datagram;
+use crate::spy::Secrets;
 
 /// Seeded randomness.
 #[derive(Clone, Debug)]
@@ -41,20 +43,30 @@ impl EntropySource for Entropy {
     }
 }
 
-/// Pre-shared keys that serve everybody, best first.
-#[derive(Clone, Debug)]
-pub struct Keys(pub Vec<SecretBytes>);
+/// What a host can prove itself with.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    /// Pre-shared keys that serve everybody, best first.
+    pub psks: Vec<SecretBytes>,
+    /// Private keys and certificates.
+    pub ring: Arc<Keyring>,
+}
 
 impl Keys {
-    /// From their octets.
+    /// Pre-shared keys from their octets.
     pub fn new(keys: &[&[u8]]) -> Self {
-        Keys(keys.iter().map(|k| SecretBytes::from(*k)).collect())
+        Keys { psks: keys.iter().map(|k| SecretBytes::from(*k)).collect(), ring: Arc::default() }
+    }
+
+    /// Private keys and certificates.
+    pub fn of_ring(ring: Keyring) -> Self {
+        Keys { psks: Vec::new(), ring: Arc::new(ring) }
     }
 }
 
 impl PskLookup for Keys {
     fn lookup(&self, _: &Id, _: &Id) -> Vec<SecretBytes> {
-        self.0.clone()
+        self.psks.clone()
     }
 }
 
@@ -74,8 +86,14 @@ pub struct Host {
     pub scripts: Vec<Updown>,
     /// What they exit with.
     pub script_status: i32,
+    /// Users whom XAUTH lets in, and their passwords.
+    pub users: Vec<(String, SecretBytes)>,
+    /// Passwords that were checked.
+    pub checks: usize,
     /// Conns that were added; the engine has no others when nothing is under way.
     pub conns: usize,
+    /// What its workers have computed, for somebody on the path who knows everything.
+    pub shared: Secrets,
     /// How long workers and the kernel take at most.
     pub busy: Duration,
     pending: BTreeMap<(Instant, u64), Input>,
@@ -97,14 +115,16 @@ impl Host {
         let mut kernel = NoKernel::recording();
         // As real kernels draw SPIs at random, two hosts must not give out the same.
         kernel.start_spis_at(0x1000_0000 + 0x0100_0000 * u32::try_from(number & 0x7f).unwrap_or(0));
-        let engine = Endpoint::new(EndpointConfig {
-            limits,
-            setup,
+        let ring = keys.ring.clone();
+        let mut engine = Endpoint::new(EndpointConfig {
+            setup: SetupSpec { limits, ..setup },
             vendor_id: b"OEsimulated1".to_vec(),
             kernel_name: "noklips",
+            updown_always: false,
             entropy: Box::new(Entropy::new(seed, 2 * number)),
             secrets: Box::new(keys),
         });
+        engine.set_keyring(ring);
         let mut host = Host {
             addr,
             engine,
@@ -113,7 +133,10 @@ impl Host {
             replies: Vec::new(),
             scripts: Vec::new(),
             script_status: 0,
+            users: Vec::new(),
+            checks: 0,
             conns: conns.len(),
+            shared: Secrets::new(),
             busy: Duration::ZERO,
             pending: BTreeMap::new(),
             submitted: 0,
@@ -180,11 +203,23 @@ impl Host {
             }
             Output::Crypto(token, job) => {
                 let result = run_crypto(&job);
+                if let (CryptoJob::KeyExchange(KeyExchange { peer: Some(peer), .. }), Ok(done)) =
+                    (&job, &result)
+                {
+                    self.shared.push((peer.clone(), done.shared.clone()));
+                }
                 self.later(now, Input::CryptoDone(token, result));
             }
             Output::Kernel(token, request) => {
                 self.kernel.submit(token, request);
                 self.collect_kernel(now);
+            }
+            Output::CheckPassword(token, check) => {
+                let right = self.users.contains(&(check.user.clone(), check.password.clone()));
+                self.checks += 1;
+                let verdict =
+                    PasswordVerdict { right, lines: vec![format!("checking user({})", check.user)] };
+                self.later(now, Input::PasswordChecked(token, verdict));
             }
             Output::Log(record) => self.log.push(record.text),
             Output::Whack(_, line) => self.replies.push(line),

@@ -11,13 +11,17 @@
 mod check;
 mod conns;
 mod host;
+pub mod impair;
+pub mod keys;
+pub mod message;
 pub mod meter;
 mod net;
 mod pair;
+pub mod spy;
 pub mod targets;
 
 pub use check::{Outcome, clean, outcome};
 pub use conns::{CLIENT, PSK, SERVER, client_conn, server_conn, setup};
 pub use host::{Entropy, Host, Keys};
 pub use net::{Datagram, Link, Nat, Network};
-pub use pair::{Filter, Pair, PairConfig};
+pub use pair::{Filter, Pair, PairConfig, Tamper};

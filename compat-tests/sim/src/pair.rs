@@ -56,6 +56,9 @@ impl Default for PairConfig {
 /// Decides whether a datagram is delivered; it may change it.
 pub type Filter = Box<dyn FnMut(&mut Datagram) -> bool>;
 
+/// What becomes of a datagram that is sent: what arrives instead, and how long after. It sees the hosts.
+pub type Tamper = Box<dyn FnMut(&[Host], Datagram) -> Vec<(Duration, Datagram)>>;
+
 /// Hosts, network, clock.
 pub struct Pair {
     /// Host 0 is the server, host 1 the client; others may follow.
@@ -70,6 +73,8 @@ pub struct Pair {
     pub delivered: Vec<Datagram>,
     /// Asked before a datagram is delivered.
     pub filter: Option<Filter>,
+    /// Takes the place of the network.
+    pub tamper: Option<Tamper>,
     trace: DefaultHasher,
     config: PairConfig,
 }
@@ -98,6 +103,7 @@ impl Pair {
             sent: Vec::new(),
             delivered: Vec::new(),
             filter: None,
+            tamper: None,
             trace: DefaultHasher::new(),
             config: config.clone(),
         };
@@ -145,12 +151,19 @@ impl Pair {
 
     /// Everybody does what is due now; what they send is under way.
     pub fn drain(&mut self) {
-        let Pair { hosts, net, now, sent, trace, .. } = self;
+        let Pair { hosts, net, now, sent, trace, tamper, .. } = self;
+        let mut all = Vec::new();
         for (number, host) in hosts.iter_mut().enumerate() {
             let mut told = |output: &Output| (now.0, number, format!("{output:?}")).hash(trace);
-            for d in host.drive(*now, &mut told) {
-                sent.push(d.clone());
-                net.send(*now, d);
+            all.extend(host.drive(*now, &mut told));
+        }
+        for d in all {
+            sent.push(d.clone());
+            match tamper {
+                Some(tamper) => {
+                    tamper(hosts, d).into_iter().for_each(|(late, d)| net.inject(*now + late, d));
+                }
+                None => net.send(*now, d),
             }
         }
     }

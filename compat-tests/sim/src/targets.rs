@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::time::Duration;
 
+use ike::wire::cfg::{CfgPayload, CfgWriter, MAX_TEXT};
 use ike::wire::fragment::{Fragment, cut};
 use ike::wire::ident::{IdPayload, parse_nat_oa};
 use ike::wire::notify::{Delete, Notification};
@@ -22,7 +23,8 @@ use crate::pair::{Pair, PairConfig};
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders and programs.
-pub const ALL: [(&str, Target); 17] = [
+pub const ALL: [(&str, Target); 20] = [
+    ("cfg_payload", cfg_payload),
     ("feed_endpoint", feed_endpoint),
     ("hdlc", hdlc),
     ("ipsec_conf", ipsec_conf),
@@ -35,12 +37,43 @@ pub const ALL: [(&str, Target); 17] = [
     ("policy_group", policy_group),
     ("ppp_database", ppp_database),
     ("ppp_secrets", ppp_secrets),
+    ("rsa_key", rsa_key),
+    ("updown", updown),
     ("whack_request", whack_request),
     ("xfrm_event", xfrm_event),
     ("xl2tpd_addresses", xl2tpd_addresses),
     ("xl2tpd_conf", xl2tpd_conf),
     ("xl2tpd_control", xl2tpd_control),
 ];
+
+/// A public key as RFC 3110 writes it, which fits together again, and the same octets as the numbers of a private one.
+pub fn rsa_key(data: &[u8]) {
+    use ipsec_crypto::rsa;
+    if let Some((e, n)) = rsa::split_public_key(data) {
+        let joined = rsa::public_key(e, n);
+        let again = rsa::split_public_key(&joined);
+        assert!(joined.is_empty() || again.is_some_and(|(e, n)| rsa::public_key(e, n) == joined));
+    }
+    let mut parts = data.splitn(8, |b| *b == 0xff).map(SecretBytes::from);
+    let mut next = || parts.next().unwrap_or_default();
+    let (n, e, d, p) = (next(), next(), next(), next());
+    let (q, dp, dq, qinv) = (next(), next(), next(), next());
+    let key = ipsec_types::auth::RsaNumbers { n, e, d, p, q, dp, dq, qinv };
+    let _ = rsa::defect(&key);
+}
+
+/// The variables and words of an updown script: lines `NAME=value`, then an empty one, then the text of the distribution's
+/// file; `--` begins a word after `_updown`.
+pub fn updown(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (variables, file) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let args: Vec<String> = variables.lines().filter(|l| l.starts_with("--")).map(str::to_string).collect();
+    let variables = variables.lines().filter_map(|l| l.split_once('='));
+    let variables = ipsec_updown::Variables::new(variables.map(|(n, v)| (n.to_string(), v.to_string())));
+    if let Ok(settings) = ipsec_updown::Settings::of_text(file, &args) {
+        let _ = ipsec_updown::check(&variables, &settings);
+    }
+}
 
 /// One ISAKMP message, and every payload as everything it could be.
 pub fn isakmp_message(data: &[u8]) {
@@ -55,7 +88,23 @@ pub fn isakmp_message(data: &[u8]) {
         let _ = IdPayload::parse(p.body).map(|id| (id.identity().is_ok(), id.network()));
         let _ = Notification::parse(p.body);
         let _ = Delete::parse(p.body);
+        cfg_payload(p.body);
         parse_nat_oa(p.body);
+    }
+}
+
+/// One attribute payload of a Transaction exchange.
+pub fn cfg_payload(data: &[u8]) {
+    let Ok(c) = CfgPayload::parse(data) else { return };
+    for a in &c.attrs {
+        let text = c.text(a.kind).unwrap_or_default();
+        assert!(text.len() <= 3 * MAX_TEXT && !text.contains(char::is_control));
+        let mut w = CfgWriter::new(c.kind, c.identifier);
+        w.networks(a.kind, &c.networks(a.kind));
+        c.addresses(a.kind).into_iter().for_each(|x| {
+            w.address(a.kind, x);
+        });
+        assert!(CfgPayload::parse(&w.finish()).is_ok() || c.addresses(a.kind).len() > 30);
     }
 }
 
@@ -90,8 +139,13 @@ pub fn feed_endpoint(data: &[u8]) {
 
 /// `ipsec.conf`.
 pub fn ipsec_conf(data: &[u8]) {
-    if let Ok(text) = std::str::from_utf8(data) {
-        let _ = ipsec_conf::load_str(Path::new("ipsec.conf"), text);
+    let (path, Ok(text)) = (Path::new("ipsec.conf"), std::str::from_utf8(data)) else { return };
+    let Ok(config) = ipsec_conf::load_str(path, text) else { return };
+    let Ok(written) = ipsec_conf::canonical::text(path, text) else { return };
+    // What is written out in full may be longer than what is read.
+    if text.len() < 4096 {
+        let again = ipsec_conf::load_str(path, &written).map(|c| (c.conns.len(), c.dialect));
+        assert_eq!(again, Ok((config.conns.len(), config.dialect)), "{written}");
     }
 }
 
@@ -245,6 +299,7 @@ pub fn l2tp_secrets(data: &[u8]) {
 pub fn ppp_secrets(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     l2tpd::ppp_secrets::addresses(&text);
+    l2tpd::ppp_secrets::users(&text);
     l2tpd::optfile::words(&text);
 }
 
@@ -261,6 +316,7 @@ pub fn xl2tpd_addresses(data: &[u8]) {
 /// `xl2tpd.conf`.
 pub fn xl2tpd_conf(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
+        l2tpd::conf::settings(text);
         let _ = l2tpd::conf::load("xl2tpd.conf", text).map(|c| c.endpoint("host"));
     }
 }

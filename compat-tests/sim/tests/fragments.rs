@@ -4,15 +4,14 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
-
-use common::Script;
+use common::{Script, limit};
 use ike::Limits;
 use ike::wire::fragment::{self, FRAGMENT, Fragment};
 use ike::wire::{Exchange, Header};
 use ipsec_types::algo::{DhGroup, EspCipher, EspInteg, EspSuite};
 use ipsec_types::conn::Fragmentation;
 use sim::{CLIENT, Link, Pair, PairConfig, client_conn, server_conn};
+use std::time::{Duration, Instant};
 
 const PEER: &str = "198.51.100.9:500";
 /// What goes into a packet of 1280 octets.
@@ -115,6 +114,7 @@ fn the_number_of_pieces_has_a_limit() {
         let (mut pair, peer) = up(Limits { fragments: 7, ..Limits::default() });
         let answer: usize = in_pieces(&peer, 5, n).into_iter().map(|p| peer.send(&mut pair, p).len()).sum();
         assert_eq!(answer, answers, "{n} pieces");
+        assert_eq!(limit(&mut pair, "max-fragments").2 > 0, answers == 0, "{n} pieces");
         // A whole message does as well as before.
         peer.quick_mode(&mut pair, 77, 0xabcd_7777);
         assert!(!pair.server().engine.established().is_empty());
@@ -131,8 +131,10 @@ fn the_octets_of_a_message_and_of_all_have_a_limit() {
     for (limit, answers) in [(length - 1, 0), (length, 1), (length + 1, 1)] {
         let (mut pair, peer) = up(Limits { fragment_octets: limit, ..Limits::default() });
         assert_eq!(all(&mut pair, &peer, 5), answers, "{limit} a message");
+        assert_eq!(common::limit(&mut pair, "max-fragment-octets").2 > 0, answers == 0);
         let (mut pair, peer) = up(Limits { fragment_octets_all: limit, ..Limits::default() });
         assert_eq!(all(&mut pair, &peer, 5), answers, "{limit} in all");
+        assert_eq!(common::limit(&mut pair, "max-fragment-memory").2 > 0, answers == 0);
     }
 }
 

@@ -176,6 +176,17 @@ fn scripts_are_told_in_order_and_once() {
     ] {
         assert!(script.env.contains(&(name, value.into())), "{name}: {:?}", script.env);
     }
+    // Every other one Openswan's and libreswan's scripts look at is there too.
+    for name in "PLUTO_NEXT_HOP PLUTO_MY_ID PLUTO_MY_PORT PLUTO_MY_PROTOCOL PLUTO_PEER_ID PLUTO_PEER_CLIENT_NET \
+        PLUTO_PEER_CLIENT_MASK PLUTO_PEER_PORT PLUTO_PEER_PROTOCOL PLUTO_PEER_CA PLUTO_STACK PLUTO_CONN_POLICY \
+        PLUTO_CONN_CLIENTFAMILY PLUTO_CONN_ENDFAMILY PLUTO_IS_PEER_CISCO PLUTO_CISCO_DNS_INFO PLUTO_CISCO_DOMAIN_INFO \
+        PLUTO_PEER_BANNER PLUTO_NM_CONFIGURED PLUTO_SA_REQID PLUTO_SA_TYPE PLUTO_ADD_TIME PLUTO_CONN_KIND \
+        PLUTO_PEER_DNS_INFO PLUTO_PEER_DOMAIN_INFO PLUTO_XAUTH_FAILED XAUTH_FAILED CONNMARK_IN CONNMARK_OUT VTI_IFACE \
+        VTI_ROUTING VTI_SHARED PLUTO_CFG_CLIENT PLUTO_CFG_SERVER SPI_IN SPI_OUT"
+        .split_whitespace()
+    {
+        assert_eq!(script.env.iter().filter(|(n, _)| *n == name).count(), 1, "{name}: {:?}", script.env);
+    }
 }
 
 #[test]

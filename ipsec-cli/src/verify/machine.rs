@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Needs;
 use super::host::Host;
-use super::report::{Report, Verdict};
+use super::report::{Report, Verdict, advice};
 
 /// The start of the year this was written, seconds since 1970: a clock before it is wrong.
 const WRITTEN: u64 = 1_767_225_600;
@@ -17,7 +17,10 @@ pub(crate) fn kernel(r: &mut Report, host: &Host, needs: &Needs) -> bool {
         "Checking for IPsec support in kernel",
         xfrm,
         "FAILED",
-        "The kernel has no XFRM, so no packet can be protected: CONFIG_XFRM_USER is needed (modprobe xfrm_user)",
+        advice(
+            "The kernel has no XFRM, so no packet can be protected",
+            "modprobe xfrm_user, or a kernel with CONFIG_XFRM_USER",
+        ),
     );
     if !xfrm {
         return false;
@@ -28,8 +31,9 @@ pub(crate) fn kernel(r: &mut Report, host: &Host, needs: &Needs) -> bool {
         (" NETKEY: IPComp in the kernel", needs.ipcomp, "ipcomp", "ipcomp4_init_state", "CONFIG_INET_IPCOMP"),
     ] {
         if wanted {
-            let advice = format!("conns that use it cannot come up: {option} (modprobe {module}) is needed");
-            r.check(text, host.kernel_has(module, symbol), "FAILED", &advice);
+            let fix = format!("modprobe {module}, or a kernel with {option}");
+            let not = advice("conns that use it cannot come up", fix);
+            r.check(text, host.kernel_has(module, symbol), "FAILED", not);
         }
     }
     r.heading(" NETKEY: Testing XFRM related proc values");
@@ -37,26 +41,33 @@ pub(crate) fn kernel(r: &mut Report, host: &Host, needs: &Needs) -> bool {
         let text = format!("         ICMP default/{word}");
         let values = host.per_interface(word);
         if values.is_empty() {
-            r.line(&text, Verdict::Warn, "VERY BROKEN KERNEL");
+            let cannot = advice("whether bogus redirects are sent cannot be told", "mount /proc");
+            r.bad(&text, Verdict::Warn, "VERY BROKEN KERNEL", cannot);
             continue;
         }
         let on: Vec<&str> = values.iter().filter(|(_, v)| v != "0").map(|(n, _)| n.as_str()).collect();
         let doing = if word == "send_redirects" { "sending" } else { "accepting" };
-        let advice = format!(
+        let follows = format!(
             "Disable /proc/sys/net/ipv4/conf/*/{word} or NETKEY will cause the {doing} of bogus ICMP redirects! On for: {}",
             on.join(" ")
         );
+        let fix = format!(
+            "for f in /proc/sys/net/ipv4/conf/*/{word}; do echo 0 > $f; done, and in /etc/sysctl.conf"
+        );
         // Tunnels work all the same, and every distribution ships them on: no error.
-        r.advise(&text, on.is_empty(), "NOT DISABLED", &advice);
+        r.advise(&text, on.is_empty(), "NOT DISABLED", advice(follows, fix));
     }
     let text = "         XFRM larval drop";
     match host.read("/proc/sys/net/core/xfrm_larval_drop").as_deref() {
-        None => r.line(text, Verdict::Warn, "OLD OR BROKEN KERNEL"),
+        None => {
+            let old = advice("programs may wait while a tunnel comes up", "a newer kernel");
+            r.bad(text, Verdict::Warn, "OLD OR BROKEN KERNEL", old);
+        }
         value => r.advise(
             text,
             value == Some("1"),
             "NOT ENABLED",
-            "programs wait while a tunnel comes up: echo 1 > /proc/sys/net/core/xfrm_larval_drop",
+            advice("programs wait while a tunnel comes up", "echo 1 > /proc/sys/net/core/xfrm_larval_drop"),
         ),
     }
     true
@@ -71,15 +82,22 @@ pub(crate) fn settings(r: &mut Report, host: &Host, needs: &Needs) {
         // The kernel feeds itself from a hardware source; no daemon is needed for that.
         _ => "N/A",
     };
-    r.line("Hardware random device check", Verdict::Good, word);
+    r.line("Hardware random device check", word);
     if host.interfaces().len() > 1 {
         let text = "Two or more interfaces found, checking IP forwarding";
-        let advice = "packets of tunnels are not passed on: echo 1 > /proc/sys/net/ipv4/ip_forward, and net.ipv4.ip_forward=1 in /etc/sysctl.conf";
+        let fix = "echo 1 > /proc/sys/net/ipv4/ip_forward, and net.ipv4.ip_forward=1 in /etc/sysctl.conf";
         match (host.read("/proc/sys/net/ipv4/ip_forward").as_deref(), needs.forwarding) {
-            (Some("1"), _) => r.line(text, Verdict::Good, "OK"),
-            (Some(_), true) => r.check(text, false, "FAILED", advice),
-            (Some(_), false) => r.advise(text, false, "FAILED", "no conn needs it; a gateway would"),
-            (None, _) => r.line(text, Verdict::Bad, "MISSING ip_forward proc file"),
+            (Some("1"), _) => r.line(text, "OK"),
+            (Some(_), true) => {
+                r.check(text, false, "FAILED", advice("packets of tunnels are not passed on", fix));
+            }
+            (Some(_), false) => {
+                r.advise(text, false, "FAILED", advice("no conn needs it; a gateway would", fix))
+            }
+            (None, _) => {
+                let cannot = advice("whether packets are passed on cannot be told", "mount /proc");
+                r.bad(text, Verdict::Bad, "MISSING ip_forward proc file", cannot);
+            }
         }
     }
     rp_filter(r, host);
@@ -99,10 +117,15 @@ fn rp_filter(r: &mut Report, host: &Host) {
         "Checking rp_filter",
         strict.is_empty(),
         "ENABLED",
-        "strict reverse path filtering drops decrypted packets whose source is routed elsewhere; set it to 0 or 2:",
+        advice(
+            "strict reverse path filtering drops decrypted packets whose source is routed elsewhere",
+            "set these to 0 or 2, and net.ipv4.conf.all.rp_filter too:",
+        ),
     );
     for name in strict {
-        r.line(&format!(" /proc/sys/net/ipv4/conf/{name}/rp_filter"), Verdict::Warn, "ENABLED");
+        let path = format!("/proc/sys/net/ipv4/conf/{name}/rp_filter");
+        let drops = advice("packets out of a tunnel may not get in here", format!("echo 2 > {path}"));
+        r.bad(&format!(" {path}"), Verdict::Warn, "ENABLED", drops);
     }
 }
 
@@ -110,27 +133,34 @@ fn rp_filter(r: &mut Report, host: &Host) {
 pub(crate) fn time(r: &mut Report, needs: &Needs, now: SystemTime) {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
     let text = "Checking the system time";
-    let advice = format!(
-        "the clock stands {since} s after 1970: certificates look not yet valid; set it (ntp, chrony)"
+    let wrong = advice(
+        format!("the clock stands {since} s after 1970: certificates look not yet valid"),
+        "set the clock (ntp, chrony)",
     );
     match (since >= WRITTEN, needs.certificates) {
-        (good, true) => r.check(text, good, "WRONG", &advice),
-        (good, false) => r.advise(text, good, "WRONG", &advice),
+        (good, true) => r.check(text, good, "WRONG", wrong),
+        (good, false) => r.advise(text, good, "WRONG", wrong),
     }
 }
 
 /// Whether somebody translates our address on the way to the peers.
 pub(crate) fn nat(r: &mut Report, needs: &Needs, address: Option<IpAddr>) {
-    let private = match address {
-        Some(IpAddr::V4(a)) => a.is_private() || (a.octets()[0] == 100 && a.octets()[1] & 0xc0 == 64),
-        _ => false,
-    };
     if !needs.responder || needs.oriented_private {
         return;
     }
+    let private = is_private(address);
     let shown = address.map_or_else(String::new, |a| a.to_string());
-    let advice = format!(
-        "{shown} is a private address. If there is a NAT in front, forward UDP 500 and 4500 to it, and see leftnat-hide= in ipsec.conf(5) for Windows clients"
+    let probably = advice(
+        format!("{shown} is a private address: if there is a NAT in front, peers do not reach it by itself"),
+        "forward UDP 500 and 4500 to it, and see leftnat-hide= in ipsec.conf(5) for Windows clients",
     );
-    r.advise("Checking for a NAT in front of this host", !private, "PROBABLY", &advice);
+    r.advise("Checking for a NAT in front of this host", !private, "PROBABLY", probably);
+}
+
+/// Whether an address is one of those that many have (RFC 1918, RFC 6598).
+pub(crate) fn is_private(address: Option<IpAddr>) -> bool {
+    match address {
+        Some(IpAddr::V4(a)) => a.is_private() || (a.octets()[0] == 100 && a.octets()[1] & 0xc0 == 64),
+        _ => false,
+    }
 }

@@ -22,7 +22,7 @@ use std::time::SystemTime;
 use crate::{info, paths, resolve};
 use host::Host;
 use needs::Needs;
-use report::{Report, Verdict};
+use report::{Report, Verdict, advice};
 
 /// Runs `ipsec verify`.
 pub(crate) fn run(args: &[String]) -> i32 {
@@ -56,7 +56,7 @@ fn look(r: &mut Report, host: &Host) {
         "Version check and ipsec on-path",
         host.program("ipsec"),
         "FAILED",
-        "ipsec is not in a directory of PATH",
+        advice("scripts that say `ipsec' find nothing", "put the directory of ipsec into PATH"),
     );
     r.heading(&info::version_line());
     r.heading("See `ipsec --copyright' for copyright information.");
@@ -70,21 +70,30 @@ fn look(r: &mut Report, host: &Host) {
     services::l2tp(r, host, &needs);
     files::configuration(r, &config);
     files::secrets(r, &config);
-    machine::nat(r, &needs, resolve::default_route((None, None)).map(|d| d.address));
-    services::firewall(r, &needs);
-    r.line("Checking NAT and MASQUERADEing", Verdict::Warn, "TEST INCOMPLETE");
-    let advice = "the built-in updown needs it for routes: install iproute2";
-    r.check("Checking 'ip' command", host.program("ip"), "FAILED", advice);
+    let address = resolve::default_route((None, None)).map(|d| d.address);
+    machine::nat(r, &needs, address);
+    services::firewall(r, &needs, address);
+    let cannot = advice(
+        "whether masquerading spares the networks of tunnels cannot be told from here",
+        "look for MASQUERADE and SNAT in `iptables-save -t nat': tunnelled packets must keep their addresses",
+    );
+    r.bad("Checking NAT and MASQUERADEing", Verdict::Warn, "TEST INCOMPLETE", cannot);
+    r.check(
+        "Checking 'ip' command",
+        host.program("ip"),
+        "FAILED",
+        advice("the built-in updown cannot make routes", "install iproute2"),
+    );
     r.advise(
         "Checking 'iptables' command",
         host.program("iptables"),
         "MISSING",
-        "only needed by firewall scripts",
+        advice("leftupdown= scripts that open the firewall cannot", "install iptables if there are any"),
     );
     if needs.oe {
-        let advice =
-            "oe=yes: no name server is asked for keys, so no conn comes up by itself; oe=no ends this line";
-        r.advise("Opportunistic Encryption Support", false, "DISABLED", advice);
+        let cannot =
+            advice("oe=yes: no name server is asked for keys, so no conn comes up by itself", "oe=no");
+        r.advise("Opportunistic Encryption Support", false, "DISABLED", cannot);
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct Needs {
     pub(crate) ike_port: u16,
     /// The port of IKE and ESP behind NAT is to be open.
     pub(crate) natt: bool,
+    /// A conn sends ESP without UDP around it when no NAT is on the way.
+    pub(crate) plain_esp: bool,
     /// A conn protects L2TP.
     pub(crate) l2tp: bool,
     /// Packets are passed on: networks behind an end, or L2TP clients.
@@ -45,6 +47,7 @@ impl Needs {
         Needs {
             ike_port: config.setup.ikeport,
             natt: config.setup.engine.nat_traversal,
+            plain_esp: any(&|c| !c.force_encaps && c.phase2 == Phase2::Esp),
             l2tp: any(&l2tp),
             forwarding: any(&|c| {
                 l2tp(c) || c.conn_type == ConnType::Tunnel && (network(&c.left) || network(&c.right))

@@ -1,6 +1,7 @@
 //! The daemons: ours, their ports and conns, and those of others.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use ipsec_types::whack::{Request, Show};
 use super::Needs;
 use super::firewall::{self, Packet};
 use super::host::Host;
-use super::report::{Report, Verdict};
+use super::machine::is_private;
+use super::report::{Report, Verdict, advice};
 use crate::{ctl, paths, sockets};
 
 /// Programs that speak IKE, by their process names.
@@ -35,7 +37,7 @@ pub(crate) fn pluto(r: &mut Report, needs: &Needs) {
         "Checking that pluto is running",
         running,
         "FAILED",
-        "no conn can come up; start it with `ipsec setup start'",
+        advice("no conn can come up", "`ipsec setup start'"),
     );
     let natt = needs.ike_port.checked_add(4000).filter(|_| needs.natt);
     if !running {
@@ -46,7 +48,8 @@ pub(crate) fn pluto(r: &mut Report, needs: &Needs) {
         return;
     }
     listens(r, &format!(" Pluto listening for IKE on udp {}", needs.ike_port), needs.ike_port, "FAILED");
-    r.line(" Pluto listening for IKE on tcp 500", Verdict::Warn, "NOT IMPLEMENTED");
+    let tcp = || advice("IKE is spoken over UDP only, as every usual client does", "nothing to do");
+    r.bad(" Pluto listening for IKE on tcp 500", Verdict::Warn, "NOT IMPLEMENTED", tcp());
     match natt {
         Some(port) => {
             listens(r, &format!(" Pluto listening for IKE/NAT-T on udp {port}"), port, "DISABLED");
@@ -55,11 +58,11 @@ pub(crate) fn pluto(r: &mut Report, needs: &Needs) {
             " Pluto listening for IKE/NAT-T on udp 4500",
             false,
             "DISABLED",
-            "nat_traversal=no: clients behind NAT cannot connect",
+            advice("clients behind NAT cannot connect", "nat_traversal=yes in ipsec.conf"),
         ),
     }
-    r.line(" Pluto listening for IKE/NAT-T on tcp 4500", Verdict::Warn, "NOT IMPLEMENTED");
-    r.line(" Pluto listening for IKE on tcp 10000 (cisco)", Verdict::Warn, "NOT IMPLEMENTED");
+    r.bad(" Pluto listening for IKE/NAT-T on tcp 4500", Verdict::Warn, "NOT IMPLEMENTED", tcp());
+    r.bad(" Pluto listening for IKE on tcp 10000 (cisco)", Verdict::Warn, "NOT IMPLEMENTED", tcp());
     let mut known = BTreeSet::new();
     let request = Request::Show { what: Show::Connections, name: None, json: false };
     let asked = ctl::ask(&paths::ctlbase(), &request, false, Some(Duration::from_secs(30)), |line| {
@@ -73,14 +76,20 @@ pub(crate) fn pluto(r: &mut Report, needs: &Needs) {
 fn loaded(r: &mut Report, needs: &Needs, known: &BTreeSet<String>) {
     let missing: Vec<&str> =
         needs.names.iter().filter(|n| !known.contains(*n)).map(String::as_str).take(20).collect();
-    let advice = format!("pluto does not know {}: run `ipsec setup reload'", missing.join(", "));
-    r.check(" Pluto knows the conns of ipsec.conf", missing.is_empty(), "FAILED", &advice);
+    let unknown = advice(
+        format!("pluto does not know {}: their peers get no answer", missing.join(", ")),
+        "`ipsec setup reload'",
+    );
+    r.check(" Pluto knows the conns of ipsec.conf", missing.is_empty(), "FAILED", unknown);
 }
 
 fn listens(r: &mut Report, text: &str, port: u16, word: &str) {
     let (good, taken) = held(port, &["pluto"]);
-    let advice = taken.map(|t| format!("{t}: stop it, then run `ipsec auto --ready'"));
-    r.check(text, good, word, advice.as_deref().unwrap_or("no peer is heard; run `ipsec auto --ready'"));
+    let deaf = match taken {
+        Some(taken) => advice(format!("{taken}: no peer is heard"), "stop it, then `ipsec auto --ready'"),
+        None => advice("no peer is heard", "`ipsec auto --ready'"),
+    };
+    r.check(text, good, word, deaf);
 }
 
 /// Daemons of others that would be in the way.
@@ -92,13 +101,18 @@ pub(crate) fn clashes(r: &mut Report, host: &Host, needs: &Needs) {
         .map(|(n, pid)| format!("{n} (pid {pid})"))
         .collect();
     let plutos: Vec<u32> = processes.iter().filter(|(n, _)| n == "pluto").map(|(_, pid)| *pid).collect();
-    let advice =
-        format!("they take our ports and change our policies; stop and disable: {}", found.join(", "));
-    r.advise("Checking for other IKE and L2TP daemons", found.is_empty(), "FOUND", &advice);
+    let clash = advice(
+        "they take our ports and change our policies",
+        format!("stop and disable: {}", found.join(", ")),
+    );
+    r.advise("Checking for other IKE and L2TP daemons", found.is_empty(), "FOUND", clash);
     if plutos.len() > 1 {
         let list: Vec<String> = plutos.iter().map(u32::to_string).collect();
-        r.line(" More than one pluto runs", Verdict::Warn, "FOUND");
-        r.note(&format!("pids {}; one that `ipsec setup' did not start may be left over", list.join(", ")));
+        let two = advice(
+            format!("pids {}; one that `ipsec setup' did not start may be left over", list.join(", ")),
+            "kill the one that is not in /run/pluto/pluto.pid, then `ipsec setup restart'",
+        );
+        r.bad(" More than one pluto runs", Verdict::Warn, "FOUND", two);
     }
 }
 
@@ -108,28 +122,31 @@ pub(crate) fn l2tp(r: &mut Report, host: &Host, needs: &Needs) {
         return;
     }
     let ppp = host.exists("/dev/ppp") || host.kernel_has("ppp_generic", "ppp_register_channel");
-    let advice =
-        "no L2TP call can be set up: CONFIG_PPP and CONFIG_PPP_ASYNC (modprobe ppp_generic) are needed";
-    r.check("Checking PPP support (/dev/ppp)", ppp, "MISSING", advice);
-    r.check(
-        "Checking 'pppd' command",
-        host.program("pppd"),
-        "MISSING",
-        "no L2TP call can be set up: install ppp",
-    );
+    let no_call = |fix: &str| advice("no L2TP call can be set up", fix);
+    let modules = no_call("modprobe ppp_generic, or a kernel with CONFIG_PPP and CONFIG_PPP_ASYNC");
+    r.check("Checking PPP support (/dev/ppp)", ppp, "MISSING", modules);
+    r.check("Checking 'pppd' command", host.program("pppd"), "MISSING", no_call("install ppp"));
     r.advise(
         "Checking L2TP support in kernel",
         host.kernel_has("l2tp_ppp", "pppol2tp_recv"),
         "MISSING",
-        "calls work, but slower, through a pty: CONFIG_PPPOL2TP (modprobe l2tp_ppp)",
+        advice(
+            "calls work, but slower, through a pty",
+            "modprobe l2tp_ppp, or a kernel with CONFIG_PPPOL2TP",
+        ),
     );
     let (good, taken) = held(1701, &["xl2tpd", "l2tpd"]);
-    let advice = taken.unwrap_or_else(|| "clients get IPsec and nothing behind it; start xl2tpd".into());
-    r.check("Checking that an L2TP daemon listens on udp 1701", good, "NOT RUNNING", &advice);
+    let nothing = match taken {
+        Some(taken) => {
+            advice(format!("{taken}: clients get IPsec and nothing behind it"), "stop it, start xl2tpd")
+        }
+        None => advice("clients get IPsec and nothing behind it", "start xl2tpd"),
+    };
+    r.check("Checking that an L2TP daemon listens on udp 1701", good, "NOT RUNNING", nothing);
 }
 
 /// Whether the firewall of this host drops what peers send.
-pub(crate) fn firewall(r: &mut Report, needs: &Needs) {
+pub(crate) fn firewall(r: &mut Report, needs: &Needs, address: Option<IpAddr>) {
     let text = "Checking the firewall for IKE and ESP";
     let mut packets = vec![(format!("UDP {}", needs.ike_port), Packet { proto: 17, port: needs.ike_port })];
     if let Some(port) = needs.ike_port.checked_add(4000).filter(|_| needs.natt) {
@@ -140,7 +157,7 @@ pub(crate) fn firewall(r: &mut Report, needs: &Needs) {
     let nft = output("nft", &["-j", "list", "ruleset"]);
     let nft = nft.and_then(|t| serde_json::from_str::<serde_json::Value>(&t).ok());
     if nft.is_none() && rules.iter().all(Option::is_none) {
-        return r.line(text, Verdict::Good, "N/A");
+        return r.line(text, "N/A");
     }
     let reply = !needs.responder;
     let blocked: Vec<&str> = packets
@@ -151,12 +168,17 @@ pub(crate) fn firewall(r: &mut Report, needs: &Needs) {
         })
         .map(|(name, _)| name.as_str())
         .collect();
-    // ESP in the clear is not needed where everybody is behind NAT; without IKE nothing works.
-    let bad = blocked.iter().any(|b| b.starts_with("UDP"));
-    let advice = format!("the input chain drops {}; let it in", blocked.join(", "));
+    // Behind a NAT, and where the conns ask for it, ESP comes in UDP; without IKE nothing works.
+    let in_udp = !needs.plain_esp || (is_private(address) && !needs.oriented_private);
+    let bad = blocked.iter().any(|b| b.starts_with("UDP") || !in_udp);
+    let list = blocked.join(", ");
+    let dropped = advice(
+        format!("the input chain drops {list}"),
+        format!("let it in, before the rule that drops it: {list}"),
+    );
     match bad {
-        true => r.check(text, false, "BLOCKED", &advice),
-        false => r.advise(text, blocked.is_empty(), "BLOCKED", &advice),
+        true => r.check(text, false, "BLOCKED", dropped),
+        false => r.advise(text, blocked.is_empty(), "BLOCKED", dropped),
     }
 }
 

@@ -164,7 +164,10 @@ fn needs_follow_the_conns() {
     let l2tp = of(
         "config setup\n\toe=yes\nconn a\n\tleft=192.0.2.1\n\tleftprotoport=17/1701\n\tright=%any\n\ttype=transport\n\tauthby=secret\n\tauto=add\n",
     );
-    assert!(l2tp.l2tp && l2tp.forwarding && l2tp.responder && l2tp.oe && !l2tp.certificates);
+    assert!(
+        l2tp.l2tp && l2tp.forwarding && l2tp.responder && l2tp.oe && l2tp.plain_esp && !l2tp.certificates
+    );
+    assert!(!of("conn a\n\tleft=192.0.2.1\n\tright=%any\n\tforceencaps=yes\n\tauto=add\n").plain_esp);
     // Those that oe=yes brings stand behind the file's own.
     assert_eq!(l2tp.names.first().map(String::as_str), Some("a"));
     assert!(l2tp.names.iter().any(|n| n == "private-or-clear"));

@@ -10,29 +10,81 @@ use crate::optfile::{OptFile, words};
 use crate::ppp_secrets;
 use crate::secrets::SecretFile;
 
-/// Lines for whoever wrote the files; `secrets` is the path of `l2tp-secrets`.
-pub fn warnings(conf: &Config, secrets: &str) -> Vec<String> {
+/// Something in `xl2tpd.conf` alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trap {
+    /// `lns` or `lac`.
+    pub kind: &'static str,
+    /// The section's name.
+    pub name: String,
+    /// The keyword it is about, whether it stands there or is missed.
+    pub keyword: &'static str,
+    /// What follows.
+    pub text: String,
+    /// What to write.
+    pub fix: &'static str,
+    /// Calls come up all the same.
+    pub works: bool,
+}
+
+/// The traps in what the file says, whatever other files there are.
+pub fn traps(conf: &Config) -> Vec<Trap> {
     let mut out = Vec::new();
+    let mut tell = |kind, name: &str, (keyword, fix), works, text: String| {
+        out.push(Trap { kind, name: name.into(), keyword, text, fix, works });
+    };
     let lns: Vec<_> = conf.lns.iter().chain(&conf.default_lns).collect();
-    if conf.default_lns.is_none() && !lns.is_empty() && lns.iter().all(|l| l.lac.is_empty()) {
-        out.push("no section has a 'lac' line and there is no [lns default]: everybody is refused".into());
+    if conf.default_lns.is_none()
+        && lns.iter().all(|l| l.lac.is_empty())
+        && let Some(first) = lns.first()
+    {
+        let text = "no section has a 'lac' line and there is no [lns default]: everybody is refused";
+        tell("lns", &first.name, ("lac", "lac = ADDRESS, or [lns default]"), false, text.into());
+    }
+    if conf.global.access_control
+        && let Some(default) = conf.default_lns.as_ref().filter(|_| lns.iter().all(|l| l.lac.is_empty()))
+    {
+        let text = "with access control no section has a 'lac' line: everybody is refused";
+        tell("lns", &default.name, ("lac", "lac = FIRST-LAST, or access control = no"), false, text.into());
     }
     for l in &lns {
         if !l.no_assign && !l.pool.iter().any(|r| r.allow) {
-            out.push(format!("[lns {}] has no 'ip range': callers get 'No available IP address'", l.name));
+            let text = format!("[lns {}] has no 'ip range': callers get 'No available IP address'", l.name);
+            tell("lns", &l.name, ("ip range", "ip range = FIRST-LAST"), false, text);
         }
         if l.local_ip.is_none() && l.local_pool.is_empty() {
-            out.push(format!("[lns {}] has no 'local ip': pppd takes an address of its own", l.name));
+            let text = format!("[lns {}] has no 'local ip': pppd takes an address of its own", l.name);
+            tell("lns", &l.name, ("local ip", "local ip = ADDRESS"), true, text);
         }
+    }
+    for l in conf.lac.iter().filter(|l| l.lns.is_empty()) {
+        let text = format!("[lac {}] has no 'lns', and neither has [lac default]", l.name);
+        tell("lac", &l.name, ("lns", "lns = SERVER"), false, text);
+    }
+    let of_lns = lns.iter().map(|l| ("lns", &l.name, &l.ppp));
+    for (kind, name, p) in of_lns.chain(conf.lac.iter().map(|l| ("lac", &l.name, &l.ppp))) {
+        if (p.require_pap || p.require_chap) && !p.require_auth {
+            let keyword = if p.require_chap { "require chap" } else { "require pap" };
+            let text = format!(
+                "[{kind} {name}] requires pap or chap, which does nothing without 'require authentication'"
+            );
+            tell(kind, name, (keyword, "require authentication = yes"), false, text);
+        }
+    }
+    out
+}
+
+/// Lines for whoever wrote the files; `secrets` is the path of `l2tp-secrets`.
+pub fn warnings(conf: &Config, secrets: &str) -> Vec<String> {
+    let mut out: Vec<String> = traps(conf).into_iter().map(|t| t.text).collect();
+    let lns: Vec<_> = conf.lns.iter().chain(&conf.default_lns).collect();
+    for l in &lns {
         ppp(&format!("[lns {}]", l.name), &l.ppp, conf.global.force_userspace, &mut out);
         if l.ppp.require_auth && !l.ppp.login {
             known_server(&format!("[lns {}]", l.name), &l.ppp, &mut out);
         }
     }
     for l in &conf.lac {
-        if l.lns.is_empty() {
-            out.push(format!("[lac {}] has no 'lns', and neither has [lac default]", l.name));
-        }
         ppp(&format!("[lac {}]", l.name), &l.ppp, conf.global.force_userspace, &mut out);
     }
     if let Some((_, warnings)) = SecretFile::new(secrets.into()).changed() {
@@ -51,11 +103,6 @@ pub fn warnings(conf: &Config, secrets: &str) -> Vec<String> {
 }
 
 fn ppp(section: &str, p: &PppOptions, force_userspace: bool, out: &mut Vec<String>) {
-    if (p.require_pap || p.require_chap) && !p.require_auth {
-        out.push(format!(
-            "{section} requires pap or chap, which does nothing without 'require authentication'"
-        ));
-    }
     let Some(file) = &p.file else { return };
     if !Path::new(file).exists() {
         return out.push(format!("{section} names {file}, which is not there"));
@@ -85,6 +132,17 @@ fn known_server(section: &str, p: &PppOptions, out: &mut Vec<String>) {
 mod tests {
     use super::*;
     use crate::conf::load;
+
+    #[test]
+    fn access_control_wants_callers() {
+        let told = |lines: &str| {
+            let text = format!(
+                "[global]\naccess control = yes\n[lns default]\nip range = 10.0.0.2-9\nlocal ip = 10.0.0.1\n{lines}"
+            );
+            !traps(&load("x", &text).unwrap()).is_empty()
+        };
+        assert!(told("") && !told("lac = 192.0.2.1\n"));
+    }
 
     #[test]
     fn traps_are_told() {

@@ -84,15 +84,31 @@ pub fn words(text: &str) -> Vec<String> {
 
 /// The words of each line that has any.
 pub fn lines(text: &str) -> Vec<Vec<String>> {
+    let texts = |line: Vec<Word>| line.into_iter().map(|w| w.text).collect();
+    numbered(text).into_iter().map(texts).collect()
+}
+
+/// A word of an option file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// Without quotes and backslashes.
+    pub text: String,
+    /// The line it ends in, from 1.
+    pub line: usize,
+}
+
+/// As [`lines`], with the place of each word.
+pub fn numbered(text: &str) -> Vec<Vec<Word>> {
     let (mut all, mut out, mut word, mut quote) = (Vec::new(), Vec::new(), None::<String>, None);
+    let mut line = 1;
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match (c, quote) {
-            ('\\', _) => {
-                if let Some(next) = chars.next().filter(|n| *n != '\n') {
-                    word.get_or_insert_default().push(next);
-                }
-            }
+            ('\\', _) => match chars.next() {
+                Some('\n') => line += 1,
+                Some(next) => word.get_or_insert_default().push(next),
+                None => {}
+            },
             (c, Some(q)) if c == q => quote = None,
             ('"' | '\'', None) => {
                 word.get_or_insert_default();
@@ -100,18 +116,23 @@ pub fn lines(text: &str) -> Vec<Vec<String>> {
             }
             ('#', None) if word.is_none() => {
                 chars.by_ref().find(|c| *c == '\n');
+                line += 1;
                 all.push(std::mem::take(&mut out));
             }
             (c, None) if c.is_whitespace() => {
-                out.extend(word.take());
+                out.extend(word.take().map(|text| Word { text, line }));
                 if c == '\n' {
+                    line += 1;
                     all.push(std::mem::take(&mut out));
                 }
             }
-            (c, _) => word.get_or_insert_default().push(c),
+            (c, _) => {
+                line += usize::from(c == '\n');
+                word.get_or_insert_default().push(c);
+            }
         }
     }
-    out.extend(word);
+    out.extend(word.map(|text| Word { text, line }));
     all.push(out);
     all.retain(|l| !l.is_empty());
     all
@@ -126,6 +147,15 @@ mod tests {
     fn words_as_pppd_reads_them() {
         let w = words("name \"two words\" # comment\nmtu 1400\\\n it\\ is '#' a#b ''\n");
         assert_eq!(w, ["name", "two words", "mtu", "1400", "it is", "#", "a#b", ""]);
+    }
+
+    #[test]
+    fn words_know_their_lines() {
+        let text = "# head\nauth # x\nmtu \\\n 1400 name \"a\nb\"\n\nmru 1300";
+        let at: Vec<(String, usize)> =
+            numbered(text).into_iter().flatten().map(|w| (w.text, w.line)).collect();
+        let want = [("auth", 2), ("mtu", 3), ("1400", 4), ("name", 4), ("a\nb", 5), ("mru", 7), ("1300", 7)];
+        assert_eq!(at, want.map(|(t, l)| (t.to_string(), l)));
     }
 
     #[test]

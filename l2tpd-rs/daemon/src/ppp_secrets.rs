@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::SystemTime;
 
-use crate::optfile::lines;
+use crate::optfile::{self, lines};
 
 /// Where pppd reads passwords.
 pub const FILES: [&str; 2] = ["/etc/ppp/chap-secrets", "/etc/ppp/pap-secrets"];
@@ -24,6 +24,34 @@ pub fn addresses(text: &str) -> BTreeSet<Ipv4Addr> {
         }
     }
     out
+}
+
+/// A line of a file, without its password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// First column; `*` is everybody.
+    pub client: String,
+    /// Second column; `*` is every server. None when the line is too short.
+    pub server: Option<String>,
+    /// Whether there is a third column.
+    pub has_secret: bool,
+    /// The addresses the client may have, up to the options.
+    pub addresses: Vec<String>,
+    /// From 1.
+    pub line: usize,
+}
+
+/// The lines of a file.
+pub fn users(text: &str) -> Vec<User> {
+    let user = |words: Vec<optfile::Word>| {
+        let line = words.first()?.line;
+        let mut words = words.into_iter().map(|w| w.text);
+        let (client, server, secret) = (words.next()?, words.next(), words.next());
+        let has_secret = secret.map(zeroize::Zeroizing::new).is_some();
+        let addresses = words.take_while(|w| w != "--").collect();
+        Some(User { client, server, has_secret, addresses, line })
+    };
+    optfile::numbered(text).into_iter().filter_map(user).collect()
 }
 
 /// The files, read anew when they change.
@@ -67,11 +95,27 @@ mod tests {
         assert_eq!(last, [20, 21, 22, 31]);
     }
 
+    #[test]
+    fn users_come_without_their_passwords() {
+        let all = users("# head\nalice srv \"a b\" 10.0.0.9 -- mtu 1\nbob\n");
+        let alice = User {
+            client: "alice".into(),
+            server: Some("srv".into()),
+            has_secret: true,
+            addresses: vec!["10.0.0.9".into()],
+            line: 2,
+        };
+        let bob = User { client: "bob".into(), server: None, has_secret: false, addresses: vec![], line: 3 };
+        assert_eq!(all, [alice, bob]);
+    }
+
     proptest! {
         #[test]
         fn arbitrary_text_never_panics(s in any::<String>(), t in "[\"'\\\\# \na1./-]{0,60}") {
             addresses(&s);
             addresses(&t);
+            users(&s);
+            users(&t);
         }
     }
 }

@@ -7,17 +7,18 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::diag::{Diagnostic, Severity};
+use crate::dialect::{self, Dialect};
 use crate::keywords::{self, Kind, Scope, Side};
 use crate::merge::{Conns, Merged};
 use crate::parse::{self, Param, SectionKind, Sections};
-use crate::{dialect, values};
+use crate::values;
 
 /// Reads `path` and what it includes, and writes it out again.
 ///
 /// # Errors
 /// As [`crate::load`].
 pub fn file(path: &Path) -> Result<String, Vec<Diagnostic>> {
-    parse::read_file(path).map(|sections| write(&sections))
+    parse::read_file(path, &[]).map(|sections| write(&sections))
 }
 
 /// [`file()`] of a text that is not in a file.
@@ -28,10 +29,22 @@ pub fn text(path: &Path, text: &str) -> Result<String, Vec<Diagnostic>> {
     parse::read_str(path, text).map(|sections| write(&sections))
 }
 
-fn write(sections: &Sections) -> String {
-    let dialect = dialect::of(&sections.list);
+/// Writes sections that have been read.
+pub fn write(sections: &Sections) -> String {
+    let dialect = dialect::of(sections);
+    let body = body(sections, dialect);
+    // What applies to each conn is written out, so that some words are more often there than they were.
+    let same = |out: &str| {
+        parse::read_str(Path::new("canonical"), out).is_ok_and(|again| dialect::of(&again) == dialect)
+    };
+    let head = "version 2.0\n\nconfig setup\n";
+    let out = format!("{head}{body}");
+    if same(&out) { out } else { format!("{head}\t{}\n{body}", dialect.mark()) }
+}
+
+fn body(sections: &Sections, dialect: Dialect) -> String {
     let conns = Conns::new(&sections.list, dialect);
-    let mut out = String::from("version 2.0\n\nconfig setup\n");
+    let mut out = String::new();
     // The first one counts.
     let setup = sections.list.iter().find(|s| s.kind == SectionKind::Setup);
     let mut seen = Vec::new();
@@ -93,15 +106,7 @@ fn key(param: &Param, side: Side) -> String {
 }
 
 fn line(out: &mut String, key: &str, kind: Kind, param: &Param) {
-    let value = match kind {
-        Kind::Bool => match values::boolean(&param.value) {
-            Some(true) => "yes".to_string(),
-            Some(false) => "no".to_string(),
-            None => param.value.clone(),
-        },
-        Kind::Word(_) => param.value.to_ascii_lowercase(),
-        _ => param.value.clone(),
-    };
+    let value = values::canonical(kind, &param.value);
     let _ = writeln!(out, "\t{key}={}", quoted(&value));
 }
 

@@ -1,7 +1,7 @@
 //! Whose `ipsec.conf` a file is, as far as its words tell. Where the programs disagree about a meaning, this decides.
 
 use crate::keywords::{self, Origin};
-use crate::parse::{Section, SectionKind};
+use crate::parse::{SectionKind, Sections};
 
 /// Whose file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,11 +44,36 @@ const PLUTO: [&str; 9] = [
     "remote_peer_type",
 ];
 
-/// The dialect of the file: the one most telling words belong to.
-pub(crate) fn of(sections: &[Section]) -> Dialect {
+/// The word of `config setup` that says it.
+const MARK: &str = "x-dialect=";
+
+impl Dialect {
+    /// The line that says it.
+    pub(crate) fn mark(self) -> String {
+        let name = match self {
+            Dialect::Openswan => "openswan",
+            Dialect::Libreswan => "libreswan",
+            Dialect::Strongswan => "strongswan",
+        };
+        format!("{MARK}{name}")
+    }
+}
+
+/// The dialect a line says the file is in.
+pub(crate) fn marked(line: &str) -> Option<Dialect> {
+    let line = line.trim().to_ascii_lowercase();
+    [Dialect::Openswan, Dialect::Libreswan, Dialect::Strongswan].into_iter().find(|d| d.mark() == line)
+}
+
+/// The dialect of the file: the one it says, or the one most telling words belong to.
+pub(crate) fn of(sections: &Sections) -> Dialect {
+    sections.dialect.unwrap_or_else(|| by_words(sections))
+}
+
+fn by_words(sections: &Sections) -> Dialect {
     let (mut openswan, mut libreswan, mut strongswan) = (0u32, 0u32, 0u32);
     let (mut pluto, mut strict) = (0u32, false);
-    for section in sections {
+    for section in &sections.list {
         strongswan += u32::from(matches!(section.kind, SectionKind::Ca(_)));
         for param in section.params.iter().filter(|p| !p.value.is_empty()) {
             let key = param.key.to_ascii_lowercase();

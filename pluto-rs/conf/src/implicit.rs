@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::Config;
+use crate::{Config, Conn};
 
 /// As Openswan's manual gives them, but for the keys: no name server is asked for one, so a shared secret does as well.
 /// What no group has leaves in clear, which needs no conn; `packetdefault` is therefore not made.
@@ -41,7 +41,8 @@ conn private-or-clear
 /// Adds them to what the file gave; `named` says whether the file has a conn of that name.
 pub(crate) fn add(config: &mut Config, named: impl Fn(&str) -> bool) {
     let Ok(ours) = crate::load_str(Path::new("(oe=yes)"), TEXT) else { return };
-    config.conns.extend(ours.conns.into_iter().filter(|c| !named(&c.spec.name)));
+    let ours = ours.conns.into_iter().map(|c| Conn { section: None, ..c });
+    config.conns.extend(ours.filter(|c| !named(&c.spec.name)));
 }
 
 #[cfg(test)]

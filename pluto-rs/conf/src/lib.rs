@@ -25,6 +25,7 @@ pub mod keywords;
 mod merge;
 pub mod net;
 pub mod parse;
+mod places;
 pub mod secrets;
 mod setup;
 pub mod source;
@@ -33,6 +34,7 @@ pub mod values;
 pub use ca::Ca;
 pub use conn::{Conn, ConnError, Pending, Refusal};
 pub use diag::{Diagnostic, Severity};
+pub use places::Places;
 pub use setup::SetupSection;
 
 use diag::Place;
@@ -63,6 +65,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// The configuration that sections make.
+    pub fn of(sections: &Sections) -> Config {
+        build(sections)
+    }
+
     /// The conns of a name: the one section, or all that its `leftsubnets=` expanded to. Case does not matter.
     pub fn named(&self, name: &str) -> Vec<&Conn> {
         let is = |n: &str| n.eq_ignore_ascii_case(name);
@@ -96,7 +103,7 @@ impl Config {
 /// # Errors
 /// The syntax errors, at least one.
 pub fn load(path: &Path) -> Result<Config, Vec<Diagnostic>> {
-    parse::read_file(path).map(|sections| build(&sections))
+    parse::read_file(path, &[]).map(|sections| build(&sections))
 }
 
 /// Reads a configuration from a stream, under the name `path` (`addconn --config -`).
@@ -104,7 +111,7 @@ pub fn load(path: &Path) -> Result<Config, Vec<Diagnostic>> {
 /// # Errors
 /// As [`load`].
 pub fn load_stream(path: &Path, input: impl Read) -> Result<Config, Vec<Diagnostic>> {
-    parse::read_stream(path, input).map(|sections| build(&sections))
+    parse::read_stream(path, input, &[]).map(|sections| build(&sections))
 }
 
 /// Reads a configuration from memory, under the name `path`.
@@ -117,7 +124,7 @@ pub fn load_str(path: &Path, text: &str) -> Result<Config, Vec<Diagnostic>> {
 
 fn build(sections: &Sections) -> Config {
     let mut config = Config { warnings: sections.notes.clone(), ..Config::default() };
-    config.dialect = dialect::of(&sections.list);
+    config.dialect = dialect::of(sections);
     if config.dialect == Dialect::Strongswan
         && let Some(first) = sections.list.first()
     {
@@ -147,7 +154,7 @@ fn build(sections: &Sections) -> Config {
                 let error = ConnError { name: name.to_string(), refusal: Refusal::Wrong, auto, diagnostics };
                 config.conn_errors.push(error);
             }
-            Ok(conns) => config.conns.extend(conns),
+            Ok(conns) => config.conns.extend(conns.into_iter().map(|c| Conn { section: Some(i), ..c })),
             Err(error) => config.conn_errors.push(error),
         }
     }

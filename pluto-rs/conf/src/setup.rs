@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipsec_types::auth::{CryptoPolicy, StrictCrl};
 use ipsec_types::whack::SetupSpec;
@@ -59,7 +60,7 @@ pub struct SetupSection {
     pub secretsfile: Option<PathBuf>,
     /// `ipsecdir=`.
     pub ipsecdir: Option<PathBuf>,
-    /// Every keyword that is set, canonical name and value as written, in the order of the file.
+    /// Every keyword that is set, canonical name and value (`yes` for `On`), in the order of the file.
     pub given: Vec<(&'static str, String)>,
 }
 
@@ -146,6 +147,13 @@ fn set(setup: &mut SetupSection, p: &Param, notes: &mut Vec<Diagnostic>) -> Resu
     let bad = |why: &str| warn(format!("bad value {}={} [{why}]; using the default", p.key, p.value));
     let yes = || values::boolean(&p.value).ok_or_else(|| bad("expected yes or no"));
     let number = || values::number(&p.value).map_err(|why| bad(&why));
+    let count = |most: u32| {
+        let n = number()?;
+        match (1..=most).contains(&n) {
+            true => Ok(n as usize),
+            false => Err(bad(&format!("expected a number from 1 to {most}"))),
+        }
+    };
     let path = || Some(PathBuf::from(&p.value)).filter(|_| !p.value.is_empty());
     let words = || p.value.split([' ', '\t', ',']).filter(|w| !w.is_empty()).map(str::to_string);
     match keyword.name {
@@ -215,12 +223,27 @@ fn set(setup: &mut SetupSection, p: &Param, notes: &mut Vec<Diagnostic>) -> Resu
                 number()?.try_into().ok().filter(|&n| n > 0).ok_or_else(|| bad("expected a port"))?;
         }
         "protostack" => setup.protostack = p.value.to_ascii_lowercase(),
+        "max-halfopen-ike" => setup.engine.limits.half_open = count(1_000_000)?,
+        "max-halfopen-per-peer" => setup.engine.limits.half_open_per_peer = count(1_000_000)?,
+        "halfopen-timeout" => {
+            let seconds = values::time(&p.value).map_err(|why| bad(&why))?;
+            let life = Some(seconds).filter(|s| (1..=3600).contains(s));
+            let life = life.ok_or_else(|| bad("expected a time from 1s to 1h"))?;
+            setup.engine.limits.half_open_life = Duration::from_secs(life.into());
+        }
+        "max-quick-modes" => setup.engine.limits.exchanges = count(4096)?,
+        "max-duplicates" => setup.engine.limits.duplicates = count(1000)? as u32,
+        "max-malformed-notify" => setup.engine.limits.malformed = count(1000)? as u32,
+        "max-payloads" => setup.engine.limits.payloads = count(256)?,
+        "max-fragments" => setup.engine.limits.fragments = count(255)?,
+        "max-fragment-octets" => setup.engine.limits.fragment_octets = count(65_536)?,
+        "max-fragment-memory" => setup.engine.limits.fragment_octets_all = count(1 << 30)?,
         "nhelpers" => setup.nhelpers = if p.value == "-1" { None } else { Some(number()?) },
         "secretsfile" => setup.secretsfile = path(),
         "ipsecdir" => setup.ipsecdir = path(),
         _ => return Ok(()),
     }
     debug_assert!(keyword.kind != Kind::Append);
-    setup.given.push((keyword.name, p.value.clone()));
+    setup.given.push((keyword.name, values::canonical(keyword.kind, &p.value)));
     Ok(())
 }

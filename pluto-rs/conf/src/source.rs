@@ -88,6 +88,28 @@ fn plain(e: &std::io::Error) -> String {
     }
 }
 
+/// The words of an option file (`--optionsfrom`): split at blanks and newlines, `"…"` and `'…'` keep blanks, `#` begins a
+/// comment.
+///
+/// # Errors
+/// As [`read`], or a quote that is not closed in its line.
+pub fn options(path: &Path) -> Result<Vec<String>, String> {
+    let text = read(path)?;
+    let mut words = Vec::new();
+    for line in lines(&text) {
+        let mut rest = line.trim();
+        while let Some(first) = rest.chars().next().filter(|c| *c != '#') {
+            let (word, tail) = match first {
+                '"' | '\'' => rest[1..].split_once(first).ok_or("unterminated string")?,
+                _ => rest.split_once([' ', '\t']).unwrap_or((rest, "")),
+            };
+            words.push(word.to_string());
+            rest = tail.trim_start();
+        }
+    }
+    Ok(words)
+}
+
 /// The lines of a text: ended by LF or CRLF, the last one by nothing too.
 pub fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(|l| l.trim_end_matches('\r'))
@@ -96,6 +118,16 @@ pub fn lines(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn option_files_are_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("options");
+        std::fs::write(&file, "# x\n--nofork --listen\t192.0.2.1\n\n'a b' \"c\" # rest\n").unwrap();
+        assert_eq!(options(&file).unwrap(), ["--nofork", "--listen", "192.0.2.1", "a b", "c"]);
+        std::fs::write(&file, "'a\nb'\n").unwrap();
+        assert_eq!(options(&file).unwrap_err(), "unterminated string");
+    }
 
     #[test]
     fn only_regular_text_files_are_read() {

@@ -1,5 +1,17 @@
 //! Single values: truth, numbers, times, percentages.
 
+use crate::keywords::Kind;
+
+/// A value as one would write it who knows only one spelling: `yes`, `no`, words in lower case.
+pub(crate) fn canonical(kind: Kind, s: &str) -> String {
+    match (kind, boolean(s)) {
+        (Kind::Bool, Some(true)) => "yes".into(),
+        (Kind::Bool, Some(false)) => "no".into(),
+        (Kind::Word(_), _) => s.to_ascii_lowercase(),
+        _ => s.to_string(),
+    }
+}
+
 /// `yes y true on 1` and `no n false off 0`, in any case.
 pub fn boolean(s: &str) -> Option<bool> {
     match s.to_ascii_lowercase().as_str() {

@@ -58,7 +58,7 @@ fn peak() -> u64 {
 fn bounded<T>(what: &str, f: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let out = f();
-    assert!(start.elapsed() < Duration::from_secs(30), "{what}: {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(120), "{what}: {:?}", start.elapsed());
     assert!(peak() < 2 << 20, "{what}: {} MiB", peak() >> 10);
     out
 }

@@ -64,6 +64,11 @@ fn every_form_of_a_psk() {
         assert_eq!(keys(&format!("{A} {B}: {value}\n"), A, B), [want], "{value}");
     }
     assert_eq!(keys(&format!("{A} {B} \"old\"\n"), A, B), ["old"]);
+    for glued in
+        [format!("{A} {B}:PSK \"x\"\n"), format!("{A} {B} :PSK \"x\"\n"), format!("{A} {B}:psk\n \"x\"\n")]
+    {
+        assert_eq!(keys(&glued, A, B), ["x"], "{glued}");
+    }
     assert_eq!(keys(&format!("known.example {B} : PSK \"x\"\n"), A, B), ["x"]);
 }
 

@@ -44,6 +44,7 @@ fn a_conn_that_allows_ikev1_loads() {
     }
     let said = |lines| conn(lines).conns[1].notes.iter().any(|n| n.message.contains("IKEv1 is spoken"));
     assert!(said(" ikev2=propose\n") && said(" keyexchange=ike\n margintime=3m\n inactivity=1m\n"));
+    assert!(!said(" keyexchange=ikev1\n margintime=3m\n inactivity=1m\n"));
     assert!(!said(" ikev2=permit\n") && !said(" keyexchange=ike\n") && !said(" keyexchange=ikev1\n"));
 }
 

@@ -112,6 +112,29 @@ fn numbers(
     })
 }
 
+/// The key with these primes and this public exponent, all big-endian; for `rsasigkey --oldkey`.
+///
+/// # Errors
+/// There is none with these numbers.
+pub fn from_primes(p: &[u8], q: &[u8], e: &[u8]) -> Result<RsaNumbers, CryptoError> {
+    let refuse = || CryptoError::Library("these are not the primes of a key".into());
+    if [p, q, e].iter().any(|x| x.is_empty() || x.len() > LONGEST) {
+        return Err(refuse());
+    }
+    let mut ctx = BigNumContext::new_secure()?;
+    let (p, q, e) = (BigNum::from_slice(p)?, BigNum::from_slice(q)?, BigNum::from_slice(e)?);
+    if p == q || !p.is_prime(0, &mut ctx)? || !q.is_prime(0, &mut ctx)? {
+        return Err(refuse());
+    }
+    let (p, q) = if p > q { (p, q) } else { (q, p) };
+    numbers(&p, &q, &e, &mut ctx).map_err(|_| refuse())
+}
+
+/// Base64 of a public key, without the `0s` in front.
+pub fn base64(octets: &[u8]) -> String {
+    openssl::base64::encode_block(octets)
+}
+
 /// What is wrong with a private key, in Openswan's words (ours for what it did not look at); `None` if the numbers fit.
 ///
 /// # Errors
@@ -235,6 +258,10 @@ mod tests {
             assert!(is_sound(&key));
             assert_eq!(defect(&key).unwrap(), None);
             assert_eq!(key, generate(bits, &mut random(u64::from(bits))).unwrap());
+            assert_eq!(key, from_primes(key.q.expose(), key.p.expose(), key.e.expose()).unwrap());
+            assert!(from_primes(key.p.expose(), key.p.expose(), key.e.expose()).is_err());
+            assert!(from_primes(key.n.expose(), key.p.expose(), key.e.expose()).is_err());
+            assert!(from_primes(&[], &[7], &[2]).is_err() && from_primes(&[7], &[11], &[2]).is_err());
         }
     }
 

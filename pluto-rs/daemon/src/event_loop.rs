@@ -1,9 +1,10 @@
 //! The loop: takes what is ready in a fixed order, hands it to the engine, does what the engine hands out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Limits, Output};
+use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Output};
 use ipnet::IpNet;
 use ipsec_conf::diag::Severity;
 use ipsec_kernel::KernelBackend;
@@ -18,10 +19,11 @@ use crate::ctl::{self, Clients, CtlEvent};
 use crate::listen::{Datagram, Listeners};
 use crate::logging::Log;
 use crate::options::{Options, VERSION};
+use crate::passwords::Passwords;
 use crate::signals::{Signal, Signals};
 use crate::updown::Scripts;
 use crate::workers::{Done, Workers};
-use crate::{groups, protect, readiness, reload, secrets};
+use crate::{groups, keys, protect, readiness, reload, secrets};
 
 /// Datagrams on their way to the engine.
 const DATAGRAMS: usize = 256;
@@ -33,12 +35,13 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// How long updown scripts may take at the end.
 const LAST_SCRIPTS: Duration = Duration::from_secs(10);
 
-struct OsEntropy;
+#[derive(Default)]
+struct OsEntropy(ipsec_netio::OsEntropy);
 
 impl EntropySource for OsEntropy {
     #[expect(clippy::expect_used, reason = "keys without randomness are worse than no daemon")]
     fn fill(&mut self, out: &mut [u8]) {
-        ipsec_netio::entropy::OsEntropy.fill(out).expect("the operating system gives no random octets");
+        self.0.fill(out).expect("the operating system gives no random octets");
     }
 }
 
@@ -49,6 +52,7 @@ struct Shell {
     workers: Workers,
     clients: Clients,
     scripts: Scripts,
+    passwords: Passwords,
     log: Log,
     options: Options,
     exit: bool,
@@ -68,6 +72,7 @@ pub(crate) async fn run(options: &Options, ready: Option<Ready>) -> Result<(), S
     let mut log = Log::open(options.stderrlog, options.log_time);
     match start(options, &mut log) {
         Ok(parts) => {
+            log.flush();
             if let Some(ready) = ready {
                 ready.tell(0).map_err(|e| format!("/dev/null: {e}"))?;
             } else {
@@ -123,16 +128,18 @@ async fn serve(options: Options, log: Log, parts: Parts) {
     let encapsulate = kernel.event_fd().is_some();
     let news = kernel.event_fd().and_then(|fd| readiness::watch(fd).ok());
     let engine = Endpoint::new(EndpointConfig {
-        limits: Limits::default(),
         setup: options.setup.clone(),
         vendor_id: vendor_id().into_bytes(),
         kernel_name: kernel.name(),
-        entropy: Box::new(OsEntropy),
-        secrets: Box::new(secrets::Secrets(Vec::new())),
+        updown_always: ipsec_updown::Settings::new(&[]).is_ok_and(|s| !s.are_empty()),
+        entropy: Box::new(OsEntropy::default()),
+        secrets: Box::new(secrets::Secrets::default()),
     });
     let listeners = Listeners::new(options.listen, options.ikeport, encapsulate, send_datagram);
     let (send_ended, mut ended) = unbounded_channel();
     let scripts = Scripts::new(send_ended);
+    let (send_checked, mut checked) = unbounded_channel();
+    let passwords = Passwords::new(options.ipsecdir.join("passwd"), send_checked);
     let mut shell = Shell {
         engine,
         kernel,
@@ -140,12 +147,14 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         workers,
         clients: Clients::default(),
         scripts,
+        passwords,
         log,
         options,
         exit: false,
     };
     shell.drain();
     while !shell.exit {
+        shell.log.flush();
         let wait = shell.engine.poll_timeout().map(|(at, _)| at.since(clock::now().mono));
         let timer = async {
             match wait {
@@ -176,6 +185,9 @@ async fn serve(options: Options, log: Log, parts: Parts) {
                 shell.scripts.ended(queue);
                 shell.handle(Input::UpdownDone(token, result));
             }
+            Some((token, verdict)) = checked.recv() => {
+                shell.handle(Input::PasswordChecked(token, verdict));
+            }
             Some((local, remote, data)) = datagrams.recv() => {
                 shell.handle(Input::Datagram { local, remote, data });
                 for _ in 1..BUDGET {
@@ -185,6 +197,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
             }
         }
     }
+    shell.log.flush();
     // The last replies are still to be read by their clients.
     let farewell = async {
         while !shell.clients.is_empty() {
@@ -268,6 +281,7 @@ impl Shell {
                     }
                 }
                 Output::Updown(token, script) => self.scripts.submit(token, script),
+                Output::CheckPassword(token, check) => self.passwords.submit(token, check),
                 Output::Whack(client, line) => self.clients.reply(client, &line),
                 Output::WhackDone(client) => self.clients.done(client),
                 Output::Log(record) => self.log.record(&record),
@@ -336,13 +350,18 @@ impl Shell {
             self.tell(client, code, &r.log_form());
         }
         // A file that cannot be read at all costs nothing that worked before.
-        if fresh.0.is_empty() && remarks.iter().any(|r| r.severity == Severity::Error) {
+        if fresh.is_empty() && remarks.iter().any(|r| r.severity == Severity::Error) {
             return self.tell(
                 client,
                 rc::LOG_SERIOUS,
                 "no secret could be read; the secrets loaded before stay in force",
             );
         }
-        self.engine.set_secrets(Box::new(fresh));
+        let (keyring, remarks) = keys::load(&fresh, &self.options.ipsecdir);
+        for (fault, text) in remarks {
+            self.tell(client, if fault { rc::LOG_SERIOUS } else { rc::LOG }, &text);
+        }
+        self.engine.set_secrets(Box::new(secrets::Secrets::from(fresh)));
+        self.engine.set_keyring(Arc::new(keyring));
     }
 }

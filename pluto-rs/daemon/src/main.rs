@@ -8,9 +8,11 @@
 mod ctl;
 mod event_loop;
 mod groups;
+mod keys;
 mod listen;
 mod logging;
 mod options;
+mod passwords;
 mod protect;
 mod readiness;
 mod reload;
@@ -30,7 +32,7 @@ const EXIT_LOCKED: u8 = 10;
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let options = match options::parse(&args) {
-        Ok(Action::Run(o)) => o,
+        Ok(Action::Run(o)) => *o,
         Ok(Action::Print(text)) => {
             println!("{text}");
             return ExitCode::SUCCESS;

@@ -1,5 +1,6 @@
 //! pluto's command line. Options that ask for what is always so, or for what no longer exists, are taken and ignored.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ pub(crate) const VERSION: &str = concat!("Openswan 2.6.38 (Cygnet ", env!("CARGO
 /// What the command line asks for.
 pub(crate) enum Action {
     /// Run.
-    Run(Options),
+    Run(Box<Options>),
     /// Print this and leave.
     Print(String),
 }
@@ -71,37 +72,70 @@ const IGNORED_FLAGS: [&str; 19] = [
     "use-native",
 ];
 /// Options with a value that have no use here.
-const IGNORED_VALUES: [&str; 8] = [
+const IGNORED_VALUES: [&str; 7] = [
     "crlcheckinterval",
     "ocspuri",
     "ocsprequestcert",
     "interface",
-    "foodgroupsdir",
     "perpeerlogbase",
     "coredir",
     "secctx_attr_value",
 ];
 
-/// Parses the command line.
-pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
-    let mut opts = getopts::Options::new();
-    opts.optflag("", "help", "print this").optflag("", "version", "print the version");
-    opts.optflag("", "nofork", "stay in the foreground");
-    opts.optflag("", "stderrlog", "log to standard error instead of syslog");
-    opts.optflag("", "plutostderrlogtime", "with --stderrlog, put the time in front");
-    for name in ["noklips", "use-nostack", "use-none"] {
-        opts.optflag("", name, "do not touch the kernel's IPsec");
+/// How many files of options are read.
+const MAX_FILES: usize = 16;
+/// Most words of all of them.
+const MAX_WORDS: usize = 10_000;
+
+/// Puts the words of the files that `--optionsfrom` names in its place.
+fn expand(args: &[String]) -> Result<Vec<String>, String> {
+    let mut out = Vec::new();
+    let mut rest: VecDeque<String> = args.iter().cloned().collect();
+    let mut files = 0;
+    while let Some(arg) = rest.pop_front() {
+        let file = match arg.strip_prefix("--optionsfrom") {
+            Some("") => rest.pop_front().ok_or("--optionsfrom: a file is missing")?,
+            Some(glued) if glued.starts_with('=') => glued[1..].to_string(),
+            _ => {
+                out.push(arg);
+                continue;
+            }
+        };
+        files += 1;
+        let words = ipsec_conf::source::options(file.as_ref())
+            .map_err(|why| format!("optionsfrom failed: {file}: {why}"))?;
+        if files > MAX_FILES || words.len() + rest.len() > MAX_WORDS {
+            return Err(format!("optionsfrom called {files} times, looping?"));
+        }
+        words.into_iter().rev().for_each(|w| rest.push_front(w));
     }
-    opts.optopt("", "ctlbase", "control socket and pid file are BASE.ctl and BASE.pid", "BASE");
-    opts.optopt("", "secretsfile", "pre-shared keys", "FILE");
+    Ok(out)
+}
+
+/// Parses the command line. Of an option that is given twice the last one counts, as ever.
+pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
+    let args = expand(args)?;
+    let mut opts = getopts::Options::new();
+    opts.optflagmulti("", "help", "print this").optflagmulti("", "version", "print the version");
+    opts.optmulti("", "optionsfrom", "more options are the words of this file", "FILE");
+    opts.optflagmulti("", "nofork", "stay in the foreground");
+    opts.optflagmulti("", "stderrlog", "log to standard error instead of syslog");
+    opts.optflagmulti("", "plutostderrlogtime", "with --stderrlog, put the time in front");
+    for name in ["noklips", "use-nostack", "use-none"] {
+        opts.optflagmulti("", name, "do not touch the kernel's IPsec");
+    }
+    opts.optmulti("", "ctlbase", "control socket and pid file are BASE.ctl and BASE.pid", "BASE");
+    opts.optmulti("", "secretsfile", "pre-shared keys", "FILE");
     opts.optmulti("", "ipsecdir", "folder with policies/, the networks of policy groups", "DIR");
-    opts.optmulti("", "ipsec_dir", "the same", "DIR");
+    for name in ["ipsec_dir", "foodgroupsdir"] {
+        opts.optmulti("", name, "the same", "DIR");
+    }
     opts.optmulti("", "listen", "bind this address only", "IP");
-    opts.optopt("", "ikeport", "IKE port; the other one is 4000 higher", "PORT");
-    opts.optopt("", "nhelpers", "threads for Diffie-Hellman", "N");
+    opts.optmulti("", "ikeport", "IKE port; the other one is 4000 higher", "PORT");
+    opts.optmulti("", "nhelpers", "threads for Diffie-Hellman", "N");
     opts.optflagmulti("", "nat_traversal", "NAT traversal (always on; kept for old scripts)");
-    opts.optopt("", "virtual_private", "networks that %priv stands for", "LIST");
-    opts.optopt("", "keep_alive", "seconds between NAT keep-alives", "S");
+    opts.optmulti("", "virtual_private", "networks that %priv stands for", "LIST");
+    opts.optmulti("", "keep_alive", "seconds between NAT keep-alives", "S");
     opts.optflagmulti("", "force_keepalive", "keep-alives even without a NAT before us");
     opts.optflagmulti("", "uniqueids", "one connection per identity");
     for name in IGNORED_FLAGS {
@@ -123,7 +157,8 @@ pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
     if let Some(word) = m.free.first() {
         return Err(format!("unexpected argument `{word}'"));
     }
-    let number = |name: &str| match m.opt_str(name) {
+    let last = |name: &str| m.opt_strs(name).pop();
+    let number = |name: &str| match last(name) {
         None => Ok(None),
         Some(s) => s.parse::<u32>().map(Some).map_err(|_| format!("--{name}: `{s}' is not a number")),
     };
@@ -132,29 +167,27 @@ pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
         Some(s) => Some(s.parse().map_err(|_| format!("--listen: `{s}' is not an address"))?),
     };
     let (virtual_private, bad) =
-        m.opt_str("virtual_private").map(|l| ipsec_conf::net::virtual_private(&l)).unwrap_or_default();
+        last("virtual_private").map(|l| ipsec_conf::net::virtual_private(&l)).unwrap_or_default();
     if !bad.is_empty() {
         eprintln!("pluto: --virtual_private: {}", bad.join("; "));
     }
     let ikeport = number("ikeport")?.unwrap_or(500);
     let ikeport = u16::try_from(ikeport).ok().filter(|p| (1..=61_535).contains(p));
-    Ok(Action::Run(Options {
+    Ok(Action::Run(Box::new(Options {
         nofork: m.opt_present("nofork"),
         stderrlog: m.opt_present("stderrlog"),
         log_time: m.opt_present("plutostderrlogtime"),
         no_kernel: ["noklips", "use-nostack", "use-none"].iter().any(|n| m.opt_present(n)),
-        ctlbase: m
-            .opt_str("ctlbase")
-            .map_or_else(|| PathBuf::from(CTL_PATH).with_extension(""), PathBuf::from),
-        secrets: m.opt_str("secretsfile").map_or_else(|| PathBuf::from("/etc/ipsec.secrets"), PathBuf::from),
-        ipsecdir: ["ipsecdir", "ipsec_dir"]
+        ctlbase: last("ctlbase").map_or_else(|| PathBuf::from(CTL_PATH).with_extension(""), PathBuf::from),
+        secrets: last("secretsfile").map_or_else(|| PathBuf::from("/etc/ipsec.secrets"), PathBuf::from),
+        ipsecdir: ["ipsecdir", "ipsec_dir", "foodgroupsdir"]
             .into_iter()
             .find_map(|n| m.opt_strs(n).pop())
             .map_or_else(|| PathBuf::from("/etc/ipsec.d"), PathBuf::from),
         listen,
         ikeport: ikeport.ok_or("--ikeport: expected a port from 1 to 61535")?,
         // -1, Openswan's "as many as there are processors", is not a number here: it is the default.
-        helpers: m.opt_str("nhelpers").and_then(|s| s.parse().ok()),
+        helpers: last("nhelpers").and_then(|s| s.parse().ok()),
         setup: SetupSpec {
             virtual_private,
             nat_traversal: true,
@@ -163,7 +196,7 @@ pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
             uniqueids: m.opt_present("uniqueids"),
             ..SetupSpec::default()
         },
-    }))
+    })))
 }
 
 #[cfg(test)]
@@ -172,7 +205,7 @@ mod tests {
 
     fn run(args: &[&str]) -> Options {
         match parse(&args.iter().map(ToString::to_string).collect::<Vec<_>>()) {
-            Ok(Action::Run(o)) => o,
+            Ok(Action::Run(o)) => *o,
             Ok(Action::Print(t)) => panic!("{t}"),
             Err(e) => panic!("{e}"),
         }
@@ -199,6 +232,46 @@ mod tests {
         assert_eq!(o.setup.virtual_private.disallowed.len(), 1);
         assert_eq!(o.ctl_path().to_str(), Some("/run/x/pluto.ctl"));
         assert_eq!(run(&[]).ctl_path().to_str(), Some(CTL_PATH));
+    }
+
+    #[test]
+    fn every_option_of_old_is_taken_and_the_last_one_counts() {
+        let flags = "nofork stderrlog plutostderrlogtime noklips use-nostack use-none use-auto use-klips useklips use-netkey \
+            usenetkey use-mast use-mastklips use-bsdkame force_busy nocrsend strictcrlpolicy uniqueids perpeerlog \
+            noretransmits nat_traversal force_keepalive disable_port_floating built-withlibnss debug-none debug-all debug-raw \
+            debug-x509 impair-retransmits";
+        let values = "crlcheckinterval=3600 ocspuri=http://x ocspreqcert=x interface=eth0 listen=192.0.2.1 ikeport=501 \
+            ctlbase=/x/pluto secretsfile=/x/s ipsecdir=/a ipsec_dir=/b foodgroupsdir=/c perpeerlogbase=/x coredir=/x \
+            keep_alive=7 virtual_private=%v4:10.0.0.0/8 nhelpers=0 secctx_attr_value=10";
+        let mut args: Vec<String> = flags.split_whitespace().map(|f| format!("--{f}")).collect();
+        for pair in values.replace("ocspreqcert", "ocsprequestcert").split_whitespace() {
+            let (name, value) = pair.split_once('=').unwrap();
+            args.extend([format!("--{name}"), value.into()]);
+        }
+        // Twice, and with `=`.
+        args.extend(args.clone());
+        args.extend(["--keep_alive=9".into(), "--ikeport=502".into()]);
+        let o = run(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(o.no_kernel && o.setup.keep_alive == 9 && o.ikeport == 502);
+        for help in ["--help", "--version"] {
+            assert!(matches!(parse(&[help.into()]), Ok(Action::Print(_))), "{help}");
+        }
+    }
+
+    #[test]
+    fn options_come_from_files_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("options");
+        let name = file.to_str().unwrap();
+        std::fs::write(&file, "--keep_alive 7 # seconds\n--listen 192.0.2.1\n").unwrap();
+        let o = run(&["--optionsfrom", name, "--keep_alive", "8"]);
+        assert_eq!((o.setup.keep_alive, o.listen), (8, "192.0.2.1".parse().ok()));
+        std::fs::write(&file, format!("--optionsfrom={name} --optionsfrom={name}\n")).unwrap();
+        let why =
+            |args: &[&str]| parse(&args.iter().map(ToString::to_string).collect::<Vec<_>>()).err().unwrap();
+        assert!(why(&["--optionsfrom", name]).contains("looping?"));
+        assert!(why(&["--optionsfrom", "/nonexistent"]).contains("optionsfrom failed"));
+        assert!(why(&["--optionsfrom"]).contains("is missing"));
     }
 
     #[test]

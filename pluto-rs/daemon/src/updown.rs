@@ -3,13 +3,17 @@
 //! ```text
 //!  submit -> queue of the conn -> at most RUNNING processes -> (queue, token, result) -> the engine
 //! ```
+//! The built-in script is no process: a thread does its work, unless somebody put a script of his own in its place.
 
 use std::collections::{HashMap, VecDeque};
+use std::env;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use ike::{Updown, UpdownEnd, UpdownResult, UpdownToken};
+use ipsec_updown::{Settings, Variables};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::sync::mpsc::UnboundedSender;
@@ -96,6 +100,9 @@ async fn run(script: &Updown, time: Duration) -> UpdownResult {
     let Some((program, args)) = words.split_first() else {
         return nothing(UpdownEnd::NotStarted("the command is empty".into()));
     };
+    if let Some(args) = builtin(&words).filter(|_| !is_replaced()) {
+        return inside(script, args.to_vec(), time).await;
+    }
     let started = Command::new(program)
         .args(args)
         .env("PATH", PATH)
@@ -133,6 +140,41 @@ async fn run(script: &Updown, time: Duration) -> UpdownResult {
     };
     let lines = String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
     UpdownResult { lines, end }
+}
+
+/// The words after `ipsec _updown`, or after one of its other names; `None` for any other command.
+fn builtin(words: &[String]) -> Option<&[String]> {
+    let [program, name, args @ ..] = words else { return None };
+    let is_ours = matches!(
+        name.as_str(),
+        "_updown" | "_updown.netkey" | "_updown.klips" | "_updown.mast" | "_updown.bsdkame"
+    );
+    (program.rsplit('/').next() == Some("ipsec") && is_ours).then_some(args)
+}
+
+/// Whether the library directory has an `_updown` that is not a link to `ipsec`.
+fn is_replaced() -> bool {
+    let named = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let own = || env::current_exe().ok().and_then(|p| p.parent().map(PathBuf::from));
+    let dirs = [named("IPSEC_EXECDIR"), named("IPSEC_LIBDIR").or_else(own)];
+    dirs.into_iter().flatten().any(|dir| {
+        let real = dir.join("_updown").canonicalize();
+        real.is_ok_and(|p| p.file_name().is_none_or(|n| n != "ipsec"))
+    })
+}
+
+/// Does what the built-in script does, on a thread. One that is late goes on, and its result is lost.
+async fn inside(script: &Updown, args: Vec<String>, time: Duration) -> UpdownResult {
+    let variables = Variables::new(script.env.iter().map(|(n, v)| (n.to_string(), v.clone())));
+    let work = tokio::task::spawn_blocking(move || match Settings::new(&args) {
+        Ok(settings) => ipsec_updown::run(&variables, &settings),
+        Err(why) => ipsec_updown::Outcome { lines: vec![format!("ipsec _updown: {why}")], status: 1 },
+    });
+    match tokio::time::timeout(time, work).await {
+        Ok(Ok(out)) => UpdownResult { lines: out.lines, end: UpdownEnd::Exit(out.status) },
+        Ok(Err(e)) => UpdownResult { lines: Vec::new(), end: UpdownEnd::NotStarted(e.to_string()) },
+        Err(_) => UpdownResult { lines: Vec::new(), end: UpdownEnd::TimedOut },
+    }
 }
 
 /// Reads to the end and keeps the first part, so that a script that talks much is not held up.
@@ -204,6 +246,27 @@ mod tests {
         assert_eq!(done.end, UpdownEnd::Signal(9));
         let done = in_a_loop(run(&script("/nonexistent/updown"), TIME));
         assert!(matches!(done.end, UpdownEnd::NotStarted(_)), "{done:?}");
+    }
+
+    #[test]
+    fn the_built_in_script_is_no_process() {
+        let words = |text: &str| split_words(text);
+        for ours in ["ipsec _updown", "/usr/sbin/ipsec _updown.netkey --route yes"] {
+            assert_eq!(builtin(&words(ours)).unwrap().len(), words(ours).len() - 2, "{ours}");
+        }
+        for other in ["", "ipsec", "ipsec status", "/etc/ipsec.d/_updown up", "sh ipsec _updown"] {
+            assert_eq!(builtin(&words(other)), None, "{other}");
+        }
+        let mut up = script("ipsec _updown --frob");
+        let done = in_a_loop(run(&up, TIME));
+        assert_eq!(
+            (done.lines.concat().as_str(), done.end),
+            ("ipsec _updown: Unknown argument \"--frob\"", UpdownEnd::Exit(1))
+        );
+        up.command = "ipsec _updown".into();
+        let done = in_a_loop(run(&up, TIME));
+        assert!(done.lines[0].starts_with("ipsec _updown: unknown verb `up-host; exit 7'"), "{done:?}");
+        assert_eq!(done.end, UpdownEnd::Exit(1));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Child SAs: their SPIs, establishment, removal, counters. Installation is in `install`.
 
+use ipsec_types::conn::ConnType;
 use ipsec_types::kernel::{KernelError, KernelReply, KernelRequest, Layers, Mode, SaId, SaProto};
 use ipsec_types::whack::rc;
 
@@ -84,8 +85,11 @@ impl Endpoint {
         let trap = self.conns.get(c.conn).and_then(|x| x.template);
         let trap = trap.filter(|t| self.conns.get(*t).is_some_and(Connection::is_opportunistic));
         let trap = trap.filter(|t| self.spd.holds(&c.flow, *t));
-        let Some(slot) = self.spd.enter(c.flow, trap.unwrap_or(c.conn), child) else {
-            self.failed(child, Fail::fatal("no room for another policy (32767 are in use)"));
+        // The guard of a transport-mode conn wants one even where the peer has chosen tunnel mode.
+        let asked = self.conns.get(c.conn).is_some_and(|x| x.spec.conn_type == ConnType::Transport);
+        let mark = asked || c.mode == Mode::Transport;
+        let Some(slot) = self.spd.enter(c.flow, trap.unwrap_or(c.conn), child, mark) else {
+            self.failed(child, Fail::fatal("no room for another policy: too many are in use"));
             return;
         };
         if let Some(c) = self.children.get_mut(&child) {
@@ -271,8 +275,12 @@ impl Endpoint {
             });
             let label = self.conn_label(c.conn, 0);
             let kind = if c.layers.proto == SaProto::Ah { "AH" } else { "ESP" };
+            let user = self.conns.get(c.conn).and_then(|x| x.xauth_user.clone());
+            let user = user.map_or_else(String::new, |u| format!(" username={u},"));
+            let lease = self.conns.get(c.conn).and_then(|x| x.their_lease.or(x.our_lease));
+            let lease = lease.map_or_else(String::new, |a| format!(", lease={}", ipnet::IpNet::from(a)));
             let text = format!(
-                "{child}: {label}, type={kind}, add_time={}, inBytes={}, outBytes={bytes}, id='{id}'",
+                "{child}: {label},{user} type={kind}, add_time={}, inBytes={}, outBytes={bytes}, id='{id}'{lease}",
                 c.since,
                 t.inbound.unwrap_or(0),
             );

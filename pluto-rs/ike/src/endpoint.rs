@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipsec_crypto::CryptoError;
@@ -14,66 +15,31 @@ use crate::conn::{ConnId, ConnKind, ConnTable};
 use crate::groups::BareShunts;
 use crate::install::Stage;
 use crate::io::{
-    ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, Protected,
-    PskLookup, UpdownToken,
+    ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, PasswordToken,
+    Protected, PskLookup, UpdownToken,
 };
-use crate::sa::{ChildSa, IkeSa, Phase1, Role, Serial};
+use crate::keyring::Keyring;
+use crate::limits::{Counters, HalfOpen};
+use crate::pools::Pools;
+use crate::sa::{ChildSa, Phase1, Phase2, Role, Serial};
 use crate::spd::Spd;
+use crate::table::{ChildTable, IkeTable};
 use crate::timer::{TimerKind, TimerQueue};
 use crate::updown::Script;
 use crate::v1::Continuation;
 use crate::v1::fragment::Reassemblies;
 use crate::wire::Cookie;
 
-/// Bounds on what strangers can make us hold.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Half-open IKE SAs from one address.
-    pub half_open_per_peer: usize,
-    /// Half-open IKE SAs in all.
-    pub half_open: usize,
-    /// Life of a half-open responder.
-    pub half_open_life: Duration,
-    /// Quick Modes under way in one IKE SA.
-    pub exchanges: usize,
-    /// Answers to repetitions of one message.
-    pub duplicates: u32,
-    /// `PAYLOAD_MALFORMED` notifications of one IKE SA.
-    pub malformed: u32,
-    /// Fragments of one message.
-    pub fragments: usize,
-    /// Octets of all fragments of one message.
-    pub fragment_octets: usize,
-    /// Octets of the fragments of all unfinished messages.
-    pub fragment_octets_all: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            half_open_per_peer: 10,
-            half_open: 1000,
-            half_open_life: Duration::from_secs(30),
-            exchanges: 16,
-            duplicates: 8,
-            malformed: 16,
-            fragments: 64,
-            fragment_octets: 65_536,
-            fragment_octets_all: 4 << 20,
-        }
-    }
-}
-
 /// What an engine is made with.
 pub struct EndpointConfig {
-    /// Bounds.
-    pub limits: Limits,
-    /// `config setup`.
+    /// `config setup`, the limits too.
     pub setup: SetupSpec,
     /// Our vendor ID.
     pub vendor_id: Vec<u8>,
     /// Words of the first status line: `netkey`, `noklips`.
     pub kernel_name: &'static str,
+    /// Whether the built-in updown script has work even for conns that ask nothing of it.
+    pub updown_always: bool,
     /// Randomness.
     pub entropy: Box<dyn EntropySource>,
     /// Pre-shared keys.
@@ -91,12 +57,13 @@ pub(crate) enum KernelWait {
 
 /// The engine. See the crate's documentation for how it is driven.
 pub struct Endpoint {
-    pub(crate) limits: Limits,
     pub(crate) setup: SetupSpec,
     pub(crate) vendor_id: Vec<u8>,
     pub(crate) kernel_name: &'static str,
+    pub(crate) updown_always: bool,
     entropy: Box<dyn EntropySource>,
     pub(crate) secrets: Box<dyn PskLookup>,
+    pub(crate) keyring: Arc<Keyring>,
     pub(crate) now: Now,
     pub(crate) out: VecDeque<Output>,
     /// `--myid`, for the status.
@@ -107,8 +74,8 @@ pub struct Endpoint {
     pub(crate) listening: bool,
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) conns: ConnTable,
-    pub(crate) ikes: BTreeMap<Serial, IkeSa>,
-    pub(crate) children: BTreeMap<Serial, ChildSa>,
+    pub(crate) ikes: IkeTable,
+    pub(crate) children: ChildTable,
     // Half of the key is the peer's choice: std's keyed hasher, as for every map here.
     pub(crate) by_cookies: HashMap<(Cookie, Cookie), Serial>,
     // First messages of responders under way, so that a repeated one makes no second SA. The peer chooses the key.
@@ -121,8 +88,8 @@ pub struct Endpoint {
     pub(crate) by_spi_out: HashMap<(IpAddr, u32), Serial>,
     // Children by exchange. The peer may choose the message ID.
     pub(crate) by_msgid: HashMap<(Serial, u32), Serial>,
-    pub(crate) half_open: HashMap<IpAddr, usize>,
-    pub(crate) half_open_all: usize,
+    pub(crate) half_open: HalfOpen,
+    pub(crate) refused: Counters,
     pub(crate) timers: TimerQueue,
     pub(crate) spd: Spd,
     /// Networks of the policy group files, by the group's name.
@@ -132,8 +99,10 @@ pub struct Endpoint {
     pub(crate) installs: HashMap<Serial, (u32, Option<KernelError>)>,
     pub(crate) traffic: HashMap<ClientId, u32>,
     pub(crate) scripts: HashMap<UpdownToken, Script>,
+    pub(crate) pools: Pools,
+    /// Passwords that are being checked.
+    pub(crate) checks: HashMap<PasswordToken, (Serial, String)>,
     pub(crate) fragments: Reassemblies,
-    pub(crate) refused_fragments: u64,
     waits: HashMap<ReqToken, KernelWait>,
     jobs: HashMap<CryptoToken, (Serial, Continuation)>,
     next_serial: u32,
@@ -147,12 +116,13 @@ impl Endpoint {
         let mut first_slot = [0; 2];
         cfg.entropy.fill(&mut first_slot);
         let mut e = Endpoint {
-            limits: cfg.limits,
             setup: cfg.setup,
             vendor_id: cfg.vendor_id,
             kernel_name: cfg.kernel_name,
+            updown_always: cfg.updown_always,
             entropy: cfg.entropy,
             secrets: cfg.secrets,
+            keyring: Arc::default(),
             now: Now::default(),
             out: VecDeque::new(),
             my_id: Id::None,
@@ -161,16 +131,16 @@ impl Endpoint {
             listening: false,
             interfaces: Vec::new(),
             conns: ConnTable::default(),
-            ikes: BTreeMap::new(),
-            children: BTreeMap::new(),
+            ikes: IkeTable::default(),
+            children: ChildTable::default(),
             by_cookies: HashMap::new(),
             by_first: HashMap::new(),
             by_icookie: HashMap::new(),
             by_spi_in: HashMap::new(),
             by_spi_out: HashMap::new(),
             by_msgid: HashMap::new(),
-            half_open: HashMap::new(),
-            half_open_all: 0,
+            half_open: HalfOpen::default(),
+            refused: Counters::default(),
             timers: TimerQueue::default(),
             groups: BTreeMap::new(),
             bare_shunts: BareShunts::default(),
@@ -179,8 +149,9 @@ impl Endpoint {
             installs: HashMap::new(),
             traffic: HashMap::new(),
             scripts: HashMap::new(),
+            pools: Pools::default(),
+            checks: HashMap::new(),
             fragments: Reassemblies::default(),
-            refused_fragments: 0,
             waits: HashMap::new(),
             jobs: HashMap::new(),
             next_serial: 1,
@@ -197,6 +168,11 @@ impl Endpoint {
         self.secrets = secrets;
     }
 
+    /// Replaces private keys and certificates. Established SAs are not touched.
+    pub fn set_keyring(&mut self, keyring: Arc<Keyring>) {
+        self.keyring = keyring;
+    }
+
     /// Takes one input. Outputs pile up for [`Self::poll_output`].
     pub fn handle(&mut self, now: Now, input: Input) {
         self.now = now;
@@ -210,6 +186,7 @@ impl Endpoint {
             Input::Kernel(event) => self.on_kernel(event),
             Input::CryptoDone(token, result) => self.on_crypto(token, result),
             Input::UpdownDone(token, result) => self.on_updown(token, result),
+            Input::PasswordChecked(token, verdict) => self.on_password(token, verdict),
         }
     }
 
@@ -231,7 +208,22 @@ impl Endpoint {
 
     /// Numbers of IKE SAs, Child SAs, connections (with instances) and armed waits: for leak checks.
     pub fn counts(&self) -> [usize; 4] {
-        [self.ikes.len(), self.children.len(), self.conns.iter().count(), self.waits.len() + self.jobs.len()]
+        [
+            self.ikes.len(),
+            self.children.len(),
+            self.conns.iter().count(),
+            self.waits.len() + self.jobs.len() + self.checks.len(),
+        ]
+    }
+
+    /// SAs that no timer will ever wake, and for which no worker or kernel is at work: there is never one.
+    pub fn untimed(&self) -> Vec<u32> {
+        let ikes =
+            self.ikes.iter().filter(|(_, s)| !matches!(s.state, Phase1::Suspended(_))).map(|(s, _)| *s);
+        let busy = |c: &ChildSa| matches!(c.state, Phase2::Suspended(_));
+        let children = self.children.iter().filter(|(s, c)| !busy(c) && !self.installs.contains_key(s));
+        let all = ikes.chain(children.map(|(s, _)| *s));
+        all.filter(|s| !self.timers.has(*s)).map(|s| s.0).collect()
     }
 
     // ---- services for the other modules ----
@@ -292,7 +284,10 @@ impl Endpoint {
         match result {
             Ok(done) => self.resume(serial, then, done),
             Err(e) => {
-                let text = format!("Diffie-Hellman failed: {e}; the peer's key exchange value is refused");
+                let text = match then.signs() {
+                    true => format!("our signature could not be made: {e}"),
+                    false => format!("Diffie-Hellman failed: {e}; the peer's key exchange value is refused"),
+                };
                 self.log_sa(serial, rc::LOG_SERIOUS, &text);
                 self.drop_state(serial);
             }
@@ -339,8 +334,12 @@ impl Endpoint {
         while let Some((serial, kind)) = self.timers.pop(self.now.mono) {
             match kind {
                 TimerKind::Retransmit => self.on_retransmit(serial),
+                TimerKind::Discard if self.ikes.get(&serial).is_some_and(|s| s.up().is_some()) => {
+                    self.on_silence(serial);
+                }
                 TimerKind::Discard => {
                     if self.ikes.contains_key(&serial) {
+                        self.refused.timed_out += 1;
                         self.log_sa(serial, rc::LOG, "half-open ISAKMP SA timed out: the peer went silent");
                     }
                     self.drop_state(serial);
@@ -357,28 +356,6 @@ impl Endpoint {
     }
 
     // ---- life and death of states ----
-
-    /// Adds a half-open responder to the counts; false if there are too many.
-    pub(crate) fn admit_half_open(&mut self, peer: IpAddr) -> bool {
-        let n = self.half_open.get(&peer).copied().unwrap_or(0);
-        if n >= self.limits.half_open_per_peer || self.half_open_all >= self.limits.half_open {
-            return false;
-        }
-        self.half_open.insert(peer, n + 1);
-        self.half_open_all += 1;
-        true
-    }
-
-    /// Takes a responder out of the counts: it is established or gone.
-    pub(crate) fn leave_half_open(&mut self, peer: IpAddr) {
-        if let Some(n) = self.half_open.get_mut(&peer) {
-            *n = n.saturating_sub(1);
-            if *n == 0 {
-                self.half_open.remove(&peer);
-            }
-            self.half_open_all = self.half_open_all.saturating_sub(1);
-        }
-    }
 
     /// Forgets a state of either kind without telling the peer.
     pub(crate) fn drop_state(&mut self, serial: Serial) {
@@ -403,16 +380,32 @@ impl Endpoint {
         self.release_whack(serial);
         self.timers.clear_all(serial);
         self.forget_first(serial);
+        self.half_open.proved(serial);
         let Some(sa) = self.ikes.remove(&serial) else { return };
         self.by_cookies.remove(&(sa.icookie, sa.rcookie));
         self.by_icookie.remove(&sa.icookie);
-        if sa.role == Role::Responder && !matches!(sa.state, Phase1::Up(_)) {
-            self.leave_half_open(sa.remote.ip());
+        if let Some(peer) = sa.half_open {
+            self.leave_half_open(peer);
         }
         if let Some(c) = self.conns.get_mut(sa.conn).filter(|c| c.newest_ike == Some(serial)) {
             c.newest_ike = None;
         }
         self.conn_unref(sa.conn);
+    }
+
+    /// A responder is no longer half-open.
+    pub(crate) fn opened(&mut self, serial: Serial) {
+        self.half_open.proved(serial);
+        if let Some(peer) = self.ikes.get_mut(&serial).and_then(|s| s.half_open.take()) {
+            self.leave_half_open(peer);
+        }
+    }
+
+    /// Phase 1 has proved who the peer is; whom XAUTH still has to ask stays half-open.
+    pub(crate) fn opened_by_phase1(&mut self, serial: Serial) {
+        if self.ikes.get(&serial).is_some_and(|s| s.auth.asked() != Some(Role::Initiator)) {
+            self.opened(serial);
+        }
     }
 
     /// The first message of a responder need no longer be known.
@@ -436,8 +429,11 @@ impl Endpoint {
     pub(crate) fn conn_unref(&mut self, conn: ConnId) {
         let Some(c) = self.conns.get_mut(conn) else { return };
         c.refs = c.refs.saturating_sub(1);
-        if c.refs > 0 || !matches!(c.kind, ConnKind::Instance(_)) {
+        if c.refs > 0 {
             return;
+        }
+        if !matches!(c.kind, ConnKind::Instance(_)) {
+            return self.release_lease(conn);
         }
         if let Some(peer) = c.peer {
             let text = format!(
@@ -446,6 +442,7 @@ impl Endpoint {
             );
             self.log_conn(conn, None, rc::LOG, &text);
         }
+        self.release_lease(conn);
         self.conns.remove(conn);
     }
 }

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
-use ipsec_crypto::CryptoError;
+use ipsec_crypto::{CryptoError, PrivateKey};
 use ipsec_types::algo::DhGroup;
+use ipsec_types::auth::XauthBy;
 use ipsec_types::kernel::{KernelEvent, KernelRequest, ReqToken};
 use ipsec_types::whack::Request;
 use ipsec_types::{Id, SecretBytes};
+
+use crate::claim::{Claim, Verdict};
 
 /// Where random octets come from: the operating system in the daemon, a seed in tests. Cookies, nonces, message
 /// IDs, fuzz and Diffie-Hellman exponents are all drawn here.
@@ -21,6 +25,11 @@ pub trait EntropySource {
 pub trait PskLookup {
     /// All secrets that serve this pair of identities equally well, best first, without duplicates.
     fn lookup(&self, me: &Id, him: &Id) -> Vec<SecretBytes>;
+
+    /// The password of `user`, to answer XAUTH with.
+    fn xauth(&self, _user: &str) -> Option<SecretBytes> {
+        None
+    }
 }
 
 /// One connection to the control socket.
@@ -77,6 +86,34 @@ pub struct UpdownResult {
     pub end: UpdownEnd,
 }
 
+/// Pairs the check of a password with its outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PasswordToken(pub u64);
+
+/// A name and password that a peer gave, to be checked.
+#[derive(Clone, Debug)]
+pub struct PasswordCheck {
+    /// Who knows.
+    pub by: XauthBy,
+    /// Name of the conn, without an instance number.
+    pub conn: String,
+    /// User; no control characters are in it.
+    pub user: String,
+    /// Password.
+    pub password: SecretBytes,
+    /// The peer's address.
+    pub peer: IpAddr,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordVerdict {
+    /// Name and password are right.
+    pub right: bool,
+    /// For the log.
+    pub lines: Vec<String>,
+}
+
 /// What enters.
 #[derive(Debug)]
 pub enum Input {
@@ -115,11 +152,29 @@ pub enum Input {
     CryptoDone(CryptoToken, Result<CryptoResult, CryptoError>),
     /// A script has ended.
     UpdownDone(UpdownToken, UpdownResult),
+    /// A password was checked.
+    PasswordChecked(PasswordToken, PasswordVerdict),
 }
 
-/// Diffie-Hellman work for a thread.
+/// Work for a thread.
 #[derive(Debug)]
-pub struct CryptoJob {
+pub enum CryptoJob {
+    /// Diffie-Hellman.
+    KeyExchange(KeyExchange),
+    /// Our signature.
+    Sign {
+        /// Our key.
+        key: Arc<PrivateKey>,
+        /// What is signed.
+        hash: Vec<u8>,
+    },
+    /// The peer's signature.
+    Verify(Box<Claim>),
+}
+
+/// Diffie-Hellman: our public value, the shared secret, or both.
+#[derive(Debug)]
+pub struct KeyExchange {
     /// Group.
     pub group: DhGroup,
     /// Our exponent.
@@ -130,23 +185,33 @@ pub struct CryptoJob {
     pub peer: Option<Vec<u8>>,
 }
 
-/// What came of it.
+/// What came of a job: what it was for is filled in.
 #[derive(Debug, Default)]
 pub struct CryptoResult {
     /// Our public value; empty if it was not asked for.
     pub public: Vec<u8>,
     /// The shared secret; empty if it was not asked for.
     pub shared: SecretBytes,
+    /// Our signature.
+    pub signature: Vec<u8>,
+    /// What became of the peer's.
+    pub verdict: Verdict,
 }
 
 /// Does a job: what a worker thread calls.
 pub fn run_crypto(job: &CryptoJob) -> Result<CryptoResult, CryptoError> {
     let mut done = CryptoResult::default();
-    if let Some(peer) = &job.peer {
-        done.shared = ipsec_crypto::dh::shared(job.group, &job.secret, peer)?;
-    }
-    if job.public {
-        done.public = ipsec_crypto::dh::public(job.group, &job.secret)?;
+    match job {
+        CryptoJob::KeyExchange(job) => {
+            if let Some(peer) = &job.peer {
+                done.shared = ipsec_crypto::dh::shared(job.group, &job.secret, peer)?;
+            }
+            if job.public {
+                done.public = ipsec_crypto::dh::public(job.group, &job.secret)?;
+            }
+        }
+        CryptoJob::Sign { key, hash } => done.signature = key.sign(hash)?,
+        CryptoJob::Verify(claim) => done.verdict = claim.judge(),
     }
     Ok(done)
 }
@@ -187,6 +252,8 @@ pub enum Output {
     Kernel(ReqToken, KernelRequest),
     /// Run a script, then [`Input::UpdownDone`].
     Updown(UpdownToken, Updown),
+    /// Check a password, then [`Input::PasswordChecked`].
+    CheckPassword(PasswordToken, PasswordCheck),
     /// A reply line `NNN TEXT` to a control client, or several with newlines between them.
     Whack(ClientId, String),
     /// Nothing more for this client.

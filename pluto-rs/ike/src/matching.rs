@@ -53,13 +53,21 @@ pub(crate) fn fits(c: &Connection, p: &Proposed, vp: &VirtualPrivate, current: b
     let ours = match &this.client {
         // A server behind a NAT is named by the address the client dialled.
         ClientSpec::Host => p.ours == host || (p.we_natted && transport && single),
-        ClientSpec::Net(n) => p.ours == n.trunc(),
+        // A client that was told what to reach through the tunnel asks for it network by network.
+        ClientSpec::Net(n) => p.ours == n.trunc() || c.configures_peer() && n.contains(&p.ours),
         ClientSpec::Virtual { .. } => false,
     };
     if !ours {
         return Match::No;
     }
+    if let Some(lease) = c.their_lease
+        && p.theirs == IpNet::from(lease)
+    {
+        return Match::Yes;
+    }
     match &that.client {
+        // Who has an address of the pool uses that one.
+        ClientSpec::Host if c.their_lease.is_some() => Match::No,
         ClientSpec::Host => {
             let natted = p.peer_natted && transport && p.theirs.prefix_len() == p.theirs.max_prefix_len();
             if p.theirs == IpNet::from(p.peer) || natted { Match::Yes } else { Match::No }

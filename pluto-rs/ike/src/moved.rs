@@ -8,11 +8,15 @@ use ipsec_types::whack::rc;
 
 use crate::Endpoint;
 use crate::route::policy_priority;
-use crate::sa::Serial;
+use crate::sa::{ChildSa, Role, Serial};
 
 impl Endpoint {
     /// The peer of an authenticated message has moved: its NAT gave it another port.
     pub(crate) fn follow_peer(&mut self, ike: Serial, local: SocketAddr, remote: SocketAddr) {
+        // It has our keys, so it has our last message of Aggressive Mode.
+        if self.ikes.get(&ike).is_some_and(|s| s.aggressive && s.role == Role::Initiator && !s.cfg.asks()) {
+            self.stop_retransmit(ike);
+        }
         let Some(sa) = self.ikes.get_mut(&ike) else { return };
         if (sa.remote, sa.local) == (remote, local) {
             return;
@@ -22,24 +26,21 @@ impl Endpoint {
         sa.natt.floated = local.port() != 500;
         self.log_sa(ike, rc::LOG, &format!("new NAT mapping for {ike}, was {old}, now {remote}"));
         let (peer, us) = (remote.ip(), local.ip());
-        let moved: Vec<Serial> = self
-            .children
-            .iter()
-            .filter(|(_, c)| (c.conn == conn || c.ike == ike) && c.is_up())
-            // In transport mode the selector would change with the address: the client has to negotiate again.
-            .filter(|(_, c)| {
-                (c.mode == Mode::Tunnel && !c.layers.comp)
-                    || (old.ip() == peer && c.in_sa.is_some_and(|i| i.dst == us))
-            })
-            .map(|(s, _)| *s)
-            .collect();
+        // In transport mode the selector would change with the address: the client has to negotiate again.
+        let follows = |c: &ChildSa| {
+            c.is_up()
+                && ((c.mode == Mode::Tunnel && !c.layers.comp)
+                    || (old.ip() == peer && c.in_sa.is_some_and(|i| i.dst == us)))
+        };
+        let mut moved = [self.children.of_conn(conn), self.children.of_ike(ike)].concat();
+        moved.retain(|c| self.children.get(c).is_some_and(follows));
+        moved.sort_unstable();
+        moved.dedup();
         for child in moved {
             self.move_child(child, local, remote);
         }
-        if old.ip() != peer
-            && let Some(c) = self.conns.get_mut(conn).filter(|c| c.template.is_some())
-        {
-            c.peer = Some(peer);
+        if old.ip() != peer && self.conns.get(conn).is_some_and(|c| c.template.is_some()) {
+            self.conns.set_peer(conn, peer);
         }
     }
 
@@ -70,7 +71,7 @@ impl Endpoint {
         else {
             return;
         };
-        let (installed, marked, flow) = (entry.installed.clone(), entry.marked, entry.flow);
+        let (installed, marked, flow) = (entry.policies(slot), entry.marked, entry.flow);
         let Some(conn) = self.children.get(&child).and_then(|c| self.conns.get(c.conn)) else { return };
         let priority = policy_priority(conn, &flow) - u32::from(marked);
         for id in installed {

@@ -50,8 +50,7 @@ impl Endpoint {
                 }
             );
             self.log_plain(Some(client), rc::LOG, &text);
-            let children: Vec<Serial> =
-                self.children.iter().filter(|(_, c)| c.ike == serial).map(|(s, _)| *s).collect();
+            let children = self.children.of_ike(serial);
             for child in children {
                 self.delete_child(child, false);
             }

@@ -83,8 +83,9 @@ impl Endpoint {
             let text = "cannot route template policy of a road warrior";
             return self.log_conn(id, client, rc::ROUTE, text);
         }
-        let Some(slot) = self.spd.enter(flow, id, TRAP) else {
-            return self.log_conn(id, client, rc::ROUTE, "no room for another policy (32767 are in use)");
+        let mark = mode_of(c) == Mode::Transport;
+        let Some(slot) = self.spd.enter(flow, id, TRAP, mark) else {
+            return self.log_conn(id, client, rc::ROUTE, "no room for another policy: too many are in use");
         };
         if let Some(c) = self.conns.get_mut(id) {
             c.trap = Some(slot);
@@ -139,15 +140,12 @@ impl Endpoint {
     fn set_out_policy(&mut self, slot: Slot, shunt: Option<PolicyAction>) {
         let Some(entry) = self.spd.get_mut(slot) else { return };
         let id = entry.policy(slot, Dir::Out);
-        if !entry.installed.contains(&id) {
-            entry.installed.push(id);
-        }
         // The policy of a trap without a peer is not that of an SA, either.
         let whoever = self.conns.get(entry.conn).is_some_and(Connection::is_opportunistic);
         entry.shunted = shunt.is_some() || whoever;
         let flat = |c: &Connection| Layers { comp: false, ..phase2::layers(&c.spec) };
         let layers = self.conns.get(entry.conn).map(flat).unwrap_or_default();
-        entry.layers.insert(Dir::Out, layers);
+        entry.note(Dir::Out, layers);
         let (conn, marked, flow) = (entry.conn, entry.marked, entry.flow);
         let Some(c) = self.conns.get(conn) else { return };
         let (priority, action) = match shunt {
@@ -194,10 +192,10 @@ impl Endpoint {
 
     /// Whether a negotiation for this conn is under way.
     pub(crate) fn negotiating(&self, conn: ConnId) -> bool {
-        self.ikes.values().any(|s| {
-            s.pending.contains(&conn)
-                || s.open_children.iter().any(|c| self.children.get(c).is_some_and(|c| c.conn == conn))
-        })
+        let calls =
+            self.conns.get(conn).and_then(|c| c.peer).map(|p| self.ikes.calling(p)).unwrap_or_default();
+        calls.iter().any(|s| self.ikes.get(s).is_some_and(|s| s.pending.contains(&conn)))
+            || self.children.of_conn(conn).iter().any(|c| self.children.get(c).is_some_and(|c| !c.is_up()))
     }
 
     /// The conn of a child that is the newest of a conn that was asked to be up: its loss is made good, but with

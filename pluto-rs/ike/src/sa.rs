@@ -12,13 +12,16 @@ use ipsec_types::algo::{EspSuite, IkeSuite};
 use ipsec_types::kernel::{Layers, Mode, SaId, SaProto};
 use ipsec_types::{Instant, SecretBytes};
 
+use crate::claim::Proved;
 use crate::conn::ConnId;
 use crate::io::ClientId;
 use crate::spd::{Flow, Slot};
+pub(crate) use crate::state_name::StateName;
 use crate::v1::AfterQi1;
 use crate::v1::auth_method::AuthMethod;
 use crate::v1::fragment::Sending;
 use crate::v1::natt::NatT;
+use crate::v1::transaction::{Cfg, Stage};
 use crate::wire::Cookie;
 
 /// The `#n` of log lines; one sequence for IKE and Child SAs.
@@ -47,6 +50,10 @@ pub(crate) enum Phase1 {
     MainI2(Box<MainI2>),
     /// Sent MI3, expecting MR3.
     MainI3(Box<MainI3>),
+    /// Our public value is being made, or AI1 was sent; expecting AR1.
+    AggrI1(Box<AggrI1>),
+    /// Sent AR1, expecting AI2.
+    AggrR1(Box<AggrR1>),
     /// Sent MR1, expecting MI2.
     MainR1 { sa_i: Vec<u8> },
     /// Sent MR2, expecting MI3.
@@ -106,6 +113,25 @@ pub(crate) struct MainI3 {
     pub keys: Phase1Keys,
 }
 
+/// What was sent in AI1.
+#[derive(Debug)]
+pub(crate) struct AggrI1 {
+    pub sa_i: Vec<u8>,
+    pub secret: SecretBytes,
+    pub g_xi: Vec<u8>,
+    pub ni: Vec<u8>,
+    pub id_b: Vec<u8>,
+}
+
+/// What was sent in AR1, and whom the peer says it is.
+#[derive(Debug)]
+pub(crate) struct AggrR1 {
+    pub x: Exchanged,
+    pub keys: Phase1Keys,
+    pub id_b: Vec<u8>,
+    pub id: ipsec_types::Id,
+}
+
 /// Keys of an established IKE SA.
 #[derive(Debug)]
 pub(crate) struct Up {
@@ -115,83 +141,6 @@ pub(crate) struct Up {
     pub last_block: Vec<u8>,
     /// As responder: the octets of MR3, sent again when MI3 comes again.
     pub final_reply: Vec<u8>,
-}
-
-/// States by name, for the log and `ipsec auto --status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StateName {
-    MainR0,
-    MainI1,
-    MainR1,
-    MainI2,
-    MainR2,
-    MainI3,
-    MainR3,
-    MainI4,
-    QuickR0,
-    QuickI1,
-    QuickR1,
-    QuickI2,
-    QuickR2,
-}
-
-impl StateName {
-    /// `STATE_MAIN_R1` and so on.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            StateName::MainR0 => "STATE_MAIN_R0",
-            StateName::MainI1 => "STATE_MAIN_I1",
-            StateName::MainR1 => "STATE_MAIN_R1",
-            StateName::MainI2 => "STATE_MAIN_I2",
-            StateName::MainR2 => "STATE_MAIN_R2",
-            StateName::MainI3 => "STATE_MAIN_I3",
-            StateName::MainR3 => "STATE_MAIN_R3",
-            StateName::MainI4 => "STATE_MAIN_I4",
-            StateName::QuickR0 => "STATE_QUICK_R0",
-            StateName::QuickI1 => "STATE_QUICK_I1",
-            StateName::QuickR1 => "STATE_QUICK_R1",
-            StateName::QuickI2 => "STATE_QUICK_I2",
-            StateName::QuickR2 => "STATE_QUICK_R2",
-        }
-    }
-
-    /// What was done and what is awaited.
-    pub(crate) fn story(self) -> &'static str {
-        match self {
-            StateName::MainR0 => "expecting MI1",
-            StateName::MainI1 => "sent MI1, expecting MR1",
-            StateName::MainR1 => "sent MR1, expecting MI2",
-            StateName::MainI2 => "sent MI2, expecting MR2",
-            StateName::MainR2 => "sent MR2, expecting MI3",
-            StateName::MainI3 => "sent MI3, expecting MR3",
-            StateName::MainR3 => "sent MR3, ISAKMP SA established",
-            StateName::MainI4 => "ISAKMP SA established",
-            StateName::QuickR0 => "expecting QI1",
-            StateName::QuickI1 => "sent QI1, expecting QR1",
-            StateName::QuickR1 => "sent QR1, inbound IPsec SA installed, expecting QI2",
-            StateName::QuickI2 => "sent QI2, IPsec SA established",
-            StateName::QuickR2 => "IPsec SA established",
-        }
-    }
-
-    /// Openswan 2.6's reply code of a state that is reached: 100 plus its number.
-    pub(crate) fn code(self) -> u8 {
-        match self {
-            StateName::MainR0 => 103,
-            StateName::MainI1 => 104,
-            StateName::MainR1 => 105,
-            StateName::MainI2 => 106,
-            StateName::MainR2 => 107,
-            StateName::MainI3 => 108,
-            StateName::MainR3 => 109,
-            StateName::MainI4 => 110,
-            StateName::QuickR0 => 116,
-            StateName::QuickI1 => 117,
-            StateName::QuickR1 => 118,
-            StateName::QuickI2 => 119,
-            StateName::QuickR2 => 120,
-        }
-    }
 }
 
 /// One IKE SA.
@@ -205,8 +154,12 @@ pub(crate) struct IkeSa {
     pub remote: SocketAddr,
     pub state: Phase1,
     pub suite: Option<IkeSuite>,
+    /// Made in Aggressive Mode.
+    pub aggressive: bool,
     /// Chosen together with the suite.
     pub auth: AuthMethod,
+    /// The key with which the peer has proved itself, if by a signature.
+    pub proved: Option<Box<Proved>>,
     /// Seconds, the smaller of ours and the negotiated one.
     pub lifetime: u32,
     pub natt: NatT,
@@ -228,9 +181,13 @@ pub(crate) struct IkeSa {
     /// Those of Informational exchanges, apart, so that probes do not push the others out.
     pub informational_msgids: VecDeque<u32>,
     pub whack: Option<ClientId>,
+    /// XAUTH and Mode Config.
+    pub cfg: Cfg,
     /// Conns whose Quick Mode waits for this SA.
     pub pending: Vec<ConnId>,
     pub dpd: Dpd,
+    /// The address under which it counts as half-open.
+    pub half_open: Option<IpAddr>,
     /// Where the first message came from, for the index of first messages.
     pub first_from: Option<SocketAddr>,
     /// Quick Modes under way.
@@ -266,7 +223,9 @@ impl IkeSa {
             remote,
             state,
             suite: None,
+            aggressive: false,
             auth: AuthMethod::Psk,
+            proved: None,
             lifetime: 0,
             natt: NatT::default(),
             peer_nat_d: None,
@@ -282,14 +241,19 @@ impl IkeSa {
             used_msgids: VecDeque::new(),
             informational_msgids: VecDeque::new(),
             whack: None,
+            cfg: Cfg::default(),
             pending: Vec::new(),
             dpd: Dpd::default(),
+            half_open: None,
             first_from: None,
             open_children: Vec::new(),
         }
     }
 
     pub(crate) fn name(&self) -> StateName {
+        if let (Phase1::Up(_), Some(name)) = (&self.state, self.cfg.stage.state()) {
+            return name;
+        }
         match (&self.state, self.role) {
             (Phase1::MainI1 { .. }, _) => StateName::MainI1,
             (Phase1::MainI2(_), _) => StateName::MainI2,
@@ -297,9 +261,18 @@ impl IkeSa {
             (Phase1::MainR1 { .. }, _) => StateName::MainR1,
             (Phase1::MainR2(_), _) => StateName::MainR2,
             (Phase1::Suspended(name), _) => *name,
+            (Phase1::AggrI1(_), _) => StateName::AggrI1,
+            (Phase1::AggrR1(_), _) => StateName::AggrR1,
+            (Phase1::Up(_), Role::Initiator) if self.aggressive => StateName::AggrI2,
+            (Phase1::Up(_), Role::Responder) if self.aggressive => StateName::AggrR2,
             (Phase1::Up(_), Role::Initiator) => StateName::MainI4,
             (Phase1::Up(_), Role::Responder) => StateName::MainR3,
         }
+    }
+
+    /// Whether Quick Modes of ours may begin.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.up().is_some() && !self.cfg.stage.blocks_quick() && self.cfg.stage != Stage::ModeI1
     }
 
     pub(crate) fn up(&self) -> Option<&Up> {

@@ -70,11 +70,12 @@ impl Endpoint {
         let up = self.ikes.values().filter(|s| s.up().is_some()).count();
         let children = self.children.values().filter(|c| c.is_up()).count();
         vec![
-            "config.setup.ike.ddos_threshold=1000".into(),
+            format!("config.setup.ike.ddos_threshold={}", self.setup.limits.half_open),
+            format!("config.setup.ike.max_halfopen={}", self.setup.limits.half_open),
             format!("current.states.all={}", self.ikes.len() + self.children.len()),
             format!("current.states.ipsec={children}"),
             format!("current.states.ike={}", self.ikes.len()),
-            format!("current.states.iketype.halfopen={}", self.half_open_all),
+            format!("current.states.iketype.halfopen={}", self.half_open.len()),
             format!("current.states.iketype.authenticated={up}"),
             format!("current.connections={}", self.conns.iter().count()),
         ]
@@ -90,9 +91,10 @@ impl Endpoint {
             "connections": self.conns.iter().count(),
             "ike_sas": self.ikes.len(),
             "ike_sas_established": up,
-            "ike_sas_half_open": self.half_open_all,
+            "ike_sas_half_open": self.half_open.len(),
             "ipsec_sas": self.children.len(),
             "ipsec_sas_established": self.children.values().filter(|c| c.is_up()).count(),
+            "limits": self.limits_json(),
             "virtual_private": {
                 "allowed": self.setup.virtual_private.allowed,
                 "disallowed": self.setup.virtual_private.disallowed,

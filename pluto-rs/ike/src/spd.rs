@@ -45,19 +45,19 @@ impl Flow {
 
 /// Number of an entry: names its reqid and its mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Slot(u16);
+pub(crate) struct Slot(u32);
 
 impl Slot {
     pub(crate) fn reqid(self) -> u32 {
-        REQID_RANGE.start() + u32::from(self.0)
+        REQID_RANGE.start() + self.0
     }
 
     /// The slot of a reqid.
     pub(crate) fn of_reqid(reqid: u32) -> Option<Slot> {
-        u16::try_from(reqid.checked_sub(*REQID_RANGE.start())?).ok().map(Slot)
+        REQID_RANGE.contains(&reqid).then(|| Slot(reqid - REQID_RANGE.start()))
     }
 
-    /// Every slot [`Spd::enter`] gives out has one.
+    /// A slot that was entered as one that needs a mark has one.
     pub(crate) fn mark(self) -> Option<Mark> {
         mark_of_reqid(self.reqid())
     }
@@ -70,14 +70,29 @@ pub(crate) struct Entry {
     pub conn: ConnId,
     pub marked: bool,
     pub users: BTreeSet<Serial>,
-    pub installed: Vec<PolicyId>,
-    /// What the policies say is around a packet.
-    pub layers: HashMap<Dir, Layers>,
+    /// Directions with a policy in the kernel, and what each says is around a packet.
+    pub installed: Vec<(Dir, Layers)>,
     /// The outbound policy lets pass, or drops, for the time being.
     pub shunted: bool,
 }
 
 impl Entry {
+    /// Notes a policy; what was said for this direction before.
+    pub(crate) fn note(&mut self, dir: Dir, layers: Layers) -> Option<Layers> {
+        match self.installed.iter_mut().find(|(d, _)| *d == dir) {
+            Some((_, old)) => Some(std::mem::replace(old, layers)),
+            None => {
+                self.installed.push((dir, layers));
+                None
+            }
+        }
+    }
+
+    /// The policies that are in the kernel.
+    pub(crate) fn policies(&self, slot: Slot) -> Vec<PolicyId> {
+        self.installed.iter().map(|(dir, _)| self.policy(slot, *dir)).collect()
+    }
+
     pub(crate) fn policy(&self, slot: Slot, dir: Dir) -> PolicyId {
         PolicyId { selector: self.flow.selector(dir), dir, mark: slot.mark().filter(|_| self.marked) }
     }
@@ -89,18 +104,21 @@ pub(crate) struct Spd {
     entries: HashMap<Slot, Entry>,
     // The selector's far end is chosen by the peer: std's keyed hasher.
     by_flow: HashMap<Flow, BTreeSet<Slot>>,
-    last: u16,
+    /// The slots given out last: of those with a mark, and of the others.
+    last: [u32; 2],
 }
 
 impl Spd {
     /// An empty one whose first slot is the one after `start`. A random `start` keeps the marks of an earlier run, for
     /// which L2TP tunnels may still stand, from being given to other peers at once.
     pub(crate) fn new(start: u16) -> Self {
-        Spd { last: start, ..Spd::default() }
+        Spd { last: [u32::from(start), u32::from(start)], ..Spd::default() }
     }
 
-    /// The entry for this flow of this conn, made if there is none. `None` when all 32,767 slots are taken.
-    pub(crate) fn enter(&mut self, flow: Flow, conn: ConnId, user: Serial) -> Option<Slot> {
+    /// The entry for this flow of this conn, made if there is none. `None` when all 32,767 slots with a mark are taken,
+    /// and there is no other or a mark is needed: for transport mode, where it tells clients behind one NAT apart and
+    /// what came through IPsec from what did not.
+    pub(crate) fn enter(&mut self, flow: Flow, conn: ConnId, user: Serial, mark: bool) -> Option<Slot> {
         let same = self.by_flow.entry(flow).or_default();
         if let Some(slot) = same.iter().copied().find(|s| self.entries.get(s).is_some_and(|e| e.conn == conn))
         {
@@ -109,16 +127,25 @@ impl Spd {
             }
             return Some(slot);
         }
-        let max = u16::try_from(MARK_MASK >> 16).unwrap_or(u16::MAX);
-        let slot = (0..max)
-            .map(|i| Slot((u32::from(self.last) + u32::from(i)).rem_euclid(u32::from(max)) as u16 + 1))
-            .find(|s| !self.entries.contains_key(s))?;
-        self.last = slot.0;
+        let marks = MARK_MASK >> 16;
+        let more = REQID_RANGE.end() - REQID_RANGE.start() - marks;
+        let [last_marked, last_other] = self.last;
+        let free = |entries: &HashMap<Slot, Entry>, first: u32, n: u32, last: u32| {
+            let next = |i| Slot((last - last.min(first) + 1 + i) % n + first);
+            (0..n).map(next).find(|s| !entries.contains_key(s))
+        };
+        // A second peer with the same selector is told apart by its mark, too.
+        let slot = match mark || !same.is_empty() {
+            true => free(&self.entries, 1, marks, last_marked)?,
+            false => free(&self.entries, marks + 1, more, last_other)
+                .or_else(|| free(&self.entries, 1, marks, last_marked))?,
+        };
+        self.last[usize::from(slot.0 > marks)] = slot.0;
         let marked = same.iter().any(|s| self.entries.get(s).is_some_and(|e| !e.marked));
         same.insert(slot);
         let users = BTreeSet::from([user]);
-        let (installed, layers) = (Vec::new(), HashMap::new());
-        self.entries.insert(slot, Entry { flow, conn, marked, users, installed, layers, shunted: false });
+        let entry = Entry { flow, conn, marked, users, installed: Vec::new(), shunted: false };
+        self.entries.insert(slot, entry);
         Some(slot)
     }
 
@@ -142,7 +169,7 @@ impl Spd {
                 self.by_flow.remove(&e.flow);
             }
         }
-        e.installed
+        e.policies(slot)
     }
 
     /// The conns that have an entry for this flow.
@@ -179,25 +206,21 @@ mod tests {
     #[test]
     fn a_second_peer_with_the_same_selector_is_marked_and_a_rekey_is_not() {
         let mut spd = Spd::default();
-        let a = spd.enter(flow(), ConnId(1), Serial(2)).unwrap();
-        let b = spd.enter(flow(), ConnId(2), Serial(4)).unwrap();
-        let a2 = spd.enter(flow(), ConnId(1), Serial(6)).unwrap();
+        let a = spd.enter(flow(), ConnId(1), Serial(2), true).unwrap();
+        let b = spd.enter(flow(), ConnId(2), Serial(4), true).unwrap();
+        let a2 = spd.enter(flow(), ConnId(1), Serial(6), true).unwrap();
         assert_eq!(a, a2);
         assert!(!spd.get_mut(a).unwrap().marked && spd.get_mut(b).unwrap().marked);
         let (mark_a, mark_b) = (a.mark().unwrap(), b.mark().unwrap());
         assert_ne!(mark_a.value, mark_b.value);
-        spd.get_mut(a).unwrap().installed.push(PolicyId {
-            selector: flow().selector(Dir::Out),
-            dir: Dir::Out,
-            mark: None,
-        });
+        assert_eq!(spd.get_mut(a).unwrap().note(Dir::Out, Layers::default()), None);
         assert!(spd.leave(a, Serial(2)).is_empty());
         assert_eq!(spd.leave(a, Serial(6)).len(), 1);
     }
 
     #[test]
     fn any_start_gives_a_slot_with_a_mark_and_another_start_another_slot() {
-        let first = |start| Spd::new(start).enter(flow(), ConnId(1), Serial(2)).unwrap();
+        let first = |start| Spd::new(start).enter(flow(), ConnId(1), Serial(2), true).unwrap();
         for start in [0, 1, 0x7ffe, 0x7fff, 0x8000, u16::MAX] {
             assert!(first(start).mark().is_some(), "{start}");
         }
@@ -208,7 +231,7 @@ mod tests {
     fn slots_run_out_without_a_panic() {
         let mut spd = Spd::default();
         let mut n = 0;
-        while spd.enter(flow(), ConnId(n), Serial(1)).is_some() {
+        while spd.enter(flow(), ConnId(n), Serial(1), true).is_some() {
             n += 1;
             if n > 2000 {
                 return;

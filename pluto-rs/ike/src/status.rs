@@ -45,6 +45,10 @@ pub(crate) fn policy_words(spec: &ConnSpec, up: bool) -> String {
     add(hosts.iter().any(whoever), "OPPORTUNISTIC");
     add(group, "GROUP");
     add(up, "UP");
+    let ends = [&spec.left, &spec.right];
+    add(ends.iter().any(|e| e.xauth_server || e.xauth_client), "XAUTH");
+    add(spec.modecfg.pull, "MODECFGPULL");
+    add(spec.aggressive, "AGGRESSIVE");
     add(spec.overlap_ip, "OVERLAPIP");
     add(true, "IKEv2ALLOW");
     add(true, "SAREFTRACK");
@@ -92,11 +96,7 @@ impl Endpoint {
             id => format!("%myid = {id}"),
         });
         lines.push(format!("debug {}", debug_words(&self.debug)));
-        lines.push(format!(
-            "IKE fragments: {} octets held, {} refused",
-            self.fragments.octets(),
-            self.refused_fragments
-        ));
+        lines.extend(self.limit_lines());
         lines.push(String::new());
         self.virtual_private_lines(&mut lines);
         lines.push(String::new());
@@ -162,7 +162,17 @@ impl Endpoint {
         let forever = s.keyingtries;
         lines.push(format!("{x}: {}; {routing}; eroute owner: {owner}", topology(c)));
         let ip = |a: Option<std::net::IpAddr>| a.map_or("unset".into(), |a| a.to_string());
-        lines.push(format!("{x}:     myip={}; hisip={};", ip(c.this().source_ip), ip(c.that().source_ip)));
+        let (mine, his) = (c.this().source_ip.or(c.our_lease), c.that().source_ip.or(c.their_lease));
+        lines.push(format!("{x}:     myip={}; hisip={};", ip(mine), ip(his)));
+        let user = |who: &str, name: Option<&String>| {
+            name.map_or_else(String::new, |n| format!("{who}xauthuser={n}; "))
+        };
+        let said = c.credentials.as_ref().and_then(|s| s.user.as_ref());
+        let mine = said.or(c.this().xauth_username.as_ref());
+        let info = user("my", mine) + &user("his", c.xauth_user.as_ref());
+        if !info.is_empty() {
+            lines.push(format!("{x}:     xauth info: {info}"));
+        }
         lines.push(format!(
             "{x}:   ike_life: {}s; ipsec_life: {}s; rekey_margin: {}s; rekey_fuzz: {}%; keyingtries: {forever}",
             s.ike_lifetime, s.sa_lifetime, s.rekey_margin, s.rekey_fuzz
@@ -260,7 +270,7 @@ impl Endpoint {
     }
 
     pub(crate) fn brief_status(&mut self, client: ClientId) {
-        let half = self.half_open_all;
+        let half = self.half_open.len();
         let up = self.ikes.values().filter(|s| s.up().is_some()).count();
         let children = self.children.values().filter(|c| c.is_up()).count();
         for line in [
@@ -304,11 +314,18 @@ fn end(e: &EndSpec, addr: Option<std::net::IpAddr>, id: &Id, protoport: ProtoPor
         (None, HostSpec::Addr(a)) => a.to_string(),
         (None, _) => "%any".into(),
     };
-    let id = match (id, addr) {
-        (Id::None, _) => String::new(),
-        (Id::Addr(i), Some(a)) if *i == a => String::new(),
-        (id, _) => format!("[{id}]"),
+    let mut words = match (id, addr) {
+        (Id::None, _) => Vec::new(),
+        (Id::Addr(i), Some(a)) if *i == a => Vec::new(),
+        (id, _) => vec![id.to_string()],
     };
+    let flags =
+        [(e.modecfg_server, "MS"), (e.modecfg_client, "MC"), (e.xauth_server, "XS"), (e.xauth_client, "XC")];
+    let flags: Vec<&str> = flags.into_iter().filter(|f| f.0).map(|f| f.1).collect();
+    if !flags.is_empty() {
+        words.push(format!("+{}", flags.join("+")));
+    }
+    let id = if words.is_empty() { String::new() } else { format!("[{}]", words.join(",")) };
     let pp = if protoport == ProtoPort::default() { String::new() } else { format!(":{protoport}") };
     let middle = format!("{host}{id}{pp}");
     let client = match &e.client {

@@ -78,6 +78,12 @@ impl TimerQueue {
         self.due.get(&(serial, kind)).copied()
     }
 
+    /// Whether anything but a NAT keep-alive, which ends nothing, will wake this SA.
+    pub(crate) fn has(&self, serial: Serial) -> bool {
+        use TimerKind::{Discard, Dpd, Expire, Replace, Retransmit};
+        [Retransmit, Discard, Replace, Expire, Dpd].into_iter().any(|k| self.due.contains_key(&(serial, k)))
+    }
+
     pub(crate) fn next(&self) -> Option<(Instant, TimerKind)> {
         self.order.first().map(|(at, _, kind)| (*at, *kind))
     }

@@ -82,14 +82,17 @@ impl Endpoint {
 
     fn run_updown(&mut self, conn: ConnId, flow: &Flow, verb: &str, child: Option<Serial>) {
         let Some(c) = self.conns.get(conn) else { return };
-        let Some(command) = command(c) else { return };
+        let Some(command) = command(c, self.updown_always) else { return };
         let Some(me) = c.our_addr() else { return };
         let suffix = if flow.ours == IpNet::from(me) { "host" } else { "client" };
         let six = if me.is_ipv6() { "-v6" } else { "" };
         let verb = format!("{verb}-{suffix}{six}");
         let mut env = environment(c, flow, &verb, self.kernel_name);
-        if let Some(slot) = child.and_then(|s| self.children.get(&s)).and_then(|c| c.slot) {
-            env.push(("PLUTO_SA_REQID", slot.reqid().to_string()));
+        if let Some(c) = child.and_then(|s| self.children.get(&s)) {
+            env.extend(c.slot.map(|slot| ("PLUTO_SA_REQID", slot.reqid().to_string())));
+            env.push(("PLUTO_ADD_TIME", c.since.to_string()));
+            env.push(("SPI_IN", format!("0x{:x}", c.spi_in)));
+            env.push(("SPI_OUT", format!("0x{:x}", c.spi_out)));
         }
         let label = match child {
             Some(s) => format!("{} {s}", self.conn_label(conn, 0)),
@@ -125,11 +128,13 @@ impl Endpoint {
 }
 
 /// What is to be run. The built-in script has nothing to do on its own unless there is a source address to set or a
-/// firewall to open, and is not started then.
-fn command(c: &Connection) -> Option<String> {
+/// firewall to open, and is not asked then, but `always` where the system has settings for it.
+fn command(c: &Connection, always: bool) -> Option<String> {
     let this = c.this();
+    let source = this.source_ip.is_some() || c.our_lease.is_some();
+    let has_work = always || source || this.firewall || this.host_access;
     match this.updown.as_deref() {
-        None | Some(DEFAULT) => (this.source_ip.is_some() || this.firewall).then(|| DEFAULT.into()),
+        None | Some(DEFAULT) => has_work.then(|| DEFAULT.into()),
         Some("" | "%disabled") => None,
         Some(custom) => Some(custom.into()),
     }
@@ -176,13 +181,39 @@ fn environment(c: &Connection, f: &Flow, verb: &str, stack: &str) -> Vec<(&'stat
     add("PLUTO_CONN_ADDRFAMILY", end.into());
     add("PLUTO_CONN_CLIENTFAMILY", family(f.ours.addr().is_ipv6()).into());
     add("PLUTO_CONN_ENDFAMILY", end.into());
-    if let Some(source) = this.source_ip {
+    if let Some(user) = &c.xauth_user {
+        // As Openswan: nothing that any shell could act upon.
+        let plain: String = user.chars().filter(|ch| ch.is_ascii_alphanumeric() || *ch == '_').collect();
+        add("PLUTO_XAUTH_USERNAME", plain);
+    }
+    if let Some(source) = this.source_ip.or(c.our_lease) {
         add("PLUTO_MY_SOURCEIP", source.to_string());
     }
     add("PLUTO_IS_PEER_CISCO", u8::from(c.spec.cisco_unity).to_string());
-    for name in ["PLUTO_CISCO_DNS_INFO", "PLUTO_CISCO_DOMAIN_INFO", "PLUTO_PEER_BANNER"] {
+    let words = |all: Vec<String>| all.join(" ");
+    let given = c.given.as_deref().cloned().unwrap_or_default();
+    let dns = words(given.dns.iter().map(ToString::to_string).collect());
+    let domain = escaped(given.domain.as_deref().unwrap_or_default());
+    add("PLUTO_CISCO_DNS_INFO", dns.clone());
+    add("PLUTO_CISCO_DOMAIN_INFO", domain.clone());
+    add("PLUTO_PEER_BANNER", escaped(given.banner.as_deref().unwrap_or_default()));
+    if !given.split.is_empty() {
+        add("PLUTO_CISCO_SPLIT_INFO", words(given.split.iter().map(ToString::to_string).collect()));
+    }
+    add("PLUTO_NM_CONFIGURED", "0".into());
+    // libreswan's, which its scripts test without asking whether they are there.
+    add("PLUTO_PEER_DNS_INFO", dns);
+    add("PLUTO_PEER_DOMAIN_INFO", domain);
+    for name in ["CONNMARK_IN", "CONNMARK_OUT", "VTI_IFACE"] {
         add(name, String::new());
     }
+    add("VTI_ROUTING", "no".into());
+    add("VTI_SHARED", "no".into());
+    let one = |on| u8::from(on).to_string();
+    add("PLUTO_CFG_CLIENT", one(c.is_configured()));
+    add("PLUTO_CFG_SERVER", one(c.configures_peer()));
+    add("PLUTO_XAUTH_FAILED", one(c.xauth_failed));
+    add("XAUTH_FAILED", one(c.xauth_failed));
     let yes_no = |on| if on { "yes" } else { "no" };
     add("PLUTO_CONN_FIREWALL", yes_no(this.firewall).into());
     add("PLUTO_CONN_HOSTACCESS", yes_no(this.host_access).into());

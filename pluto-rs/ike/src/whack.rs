@@ -1,11 +1,10 @@
 //! Requests of the control socket.
 
-use ipsec_types::auth::AuthBy;
 use ipsec_types::conn::{ConnSpec, ConnType, HostSpec, Phase2};
 use ipsec_types::whack::{Request, Reread, rc};
 
 use crate::Endpoint;
-use crate::conn::{ConnId, ConnKind};
+use crate::conn::{ConnId, ConnKind, Credentials};
 use crate::io::{ClientId, Interface, Output, Protected};
 use crate::sa::Serial;
 
@@ -34,11 +33,16 @@ impl Endpoint {
                     return;
                 }
             }
-            Request::InitiateAs { name, asynchronous, user: _, password: _ } => {
-                let text = "XAUTH is not done by this daemon: --xauthname and --xauthpass are not used";
-                self.log_plain(Some(client), rc::LOG_SERIOUS, text);
+            Request::InitiateAs { name, asynchronous, user, password } => {
+                for id in self.conns.named_or_alias(&name) {
+                    if let Some(c) = self.conns.get_mut(id) {
+                        let (user, password) = (user.clone(), password.clone());
+                        c.credentials = Some(Box::new(Credentials { user, password }));
+                    }
+                }
                 return self.on_whack(client, Request::Initiate { name, asynchronous });
             }
+            Request::Answer { serial, text } => self.on_answer(Serial(serial), text),
             Request::Reread(Reread::All) => return self.out.push_back(Output::RereadSecrets(client)),
             Request::Reread(_) => self.reply(client, rc::COMMENT, "this daemon uses no certificates"),
             Request::PublicKey { .. } => {
@@ -63,7 +67,7 @@ impl Endpoint {
             Request::MyId(id) => self.my_id = id,
             Request::Debug { name, words } => self.whack_debug(client, name, words),
             Request::TrafficStatus => return self.traffic_status(client),
-            Request::Setup(setup) => self.setup = setup,
+            Request::Setup(setup) => self.set_setup(client, setup),
             Request::Shutdown => self.shutdown(Some(client)),
         }
         self.out.push_back(Output::WhackDone(client));
@@ -103,13 +107,6 @@ impl Endpoint {
         if matches!(spec.left.host, HostSpec::Any) && matches!(spec.right.host, HostSpec::Any) {
             return refuse(self, rc::ORIENT, format!("\"{name}\": both ends are %any, conn not loaded"));
         }
-        if spec.aggressive {
-            return refuse(
-                self,
-                rc::NOALGO,
-                format!("\"{name}\": Aggressive Mode is not supported; remove aggrmode=yes, conn not loaded"),
-            );
-        }
         if spec.phase2 == Phase2::AhEsp {
             let text = format!(
                 "\"{name}\": AH around ESP is not supported; use phase2=esp or phase2=ah, conn not loaded"
@@ -117,21 +114,26 @@ impl Endpoint {
             return refuse(self, rc::NOALGO, text);
         }
         let shunt = matches!(spec.conn_type, ConnType::Passthrough | ConnType::Reject | ConnType::Drop);
-        if !spec.authby.psk && !shunt {
-            return refuse(
-                self,
-                rc::NOKEY,
-                format!(
-                    "\"{name}\": only authby=secret is supported yet (RSA and certificates are not), conn not loaded"
-                ),
+        let by = spec.authby;
+        if !by.psk && !by.rsasig && !by.ecdsa && !shunt {
+            let text = format!("\"{name}\": authby= allows no way to prove who is who, conn not loaded");
+            return refuse(self, rc::NOKEY, text);
+        }
+        if spec.aggressive && !by.psk && !shunt {
+            let text = format!(
+                "\"{name}\": Aggressive Mode is served with authby=secret only; remove aggrmode=yes, conn not loaded"
             );
+            return refuse(self, rc::NOALGO, text);
+        }
+        for (side, end) in [("left", &spec.left), ("right", &spec.right)] {
+            self.check_written_keys(client, &name, side, end);
         }
         if spec.ike_lifetime > 86400 || spec.sa_lifetime > 86400 {
             let text = format!("\"{name}\": ikelifetime and salifetime must be less than 86400 seconds");
             return refuse(self, rc::LOG_SERIOUS, text);
         }
         let crypto_policy = spec.crypto_policy.or(Some(self.setup.crypto_policy));
-        let spec = ConnSpec { authby: AuthBy::PSK, crypto_policy, ..spec };
+        let spec = ConnSpec { crypto_policy, ..spec };
         let old = self.conns.named(&name);
         if origin == (Origin::File { keep_equal: true }) && self.keep_equal(client, &old, &spec) {
             return;
@@ -165,6 +167,7 @@ impl Endpoint {
         // Instances vanish with their last state; templates and permanent conns are taken out here.
         if self.conns.get(id).is_some() {
             self.log_conn(id, client, rc::LOG, "deleting connection");
+            self.release_lease(id);
             self.conns.remove(id);
         }
     }
@@ -244,6 +247,11 @@ impl Endpoint {
         }
     }
 
+    /// Another takes the place of a conn's peer: its SAs go, and it is not brought up again.
+    pub(crate) fn release_conn(&mut self, id: ConnId) {
+        self.terminate_conn(id, None);
+    }
+
     /// Deletes the SAs of one conn or instance, telling the peer: Child SAs first.
     fn terminate_conn(&mut self, id: ConnId, client: Option<ClientId>) {
         let Some(c) = self.conns.get_mut(id) else { return };
@@ -254,9 +262,7 @@ impl Endpoint {
         if refs == 0 {
             return;
         }
-        let children: Vec<Serial> =
-            self.children.iter().filter(|(_, c)| c.conn == id).map(|(s, _)| *s).collect();
-        let ikes: Vec<Serial> = self.ikes.iter().filter(|(_, s)| s.conn == id).map(|(s, _)| *s).collect();
+        let (children, ikes) = (self.children.of_conn(id), self.ikes.of_conn(id));
         for s in children.into_iter().chain(ikes) {
             let text = format!("deleting state ({})", self.state_label(s));
             if self.ikes.contains_key(&s) || self.children.contains_key(&s) {
@@ -271,6 +277,9 @@ impl Endpoint {
             } else {
                 self.delete_child(s, true);
             }
+        }
+        if let Some(c) = self.conns.get_mut(id) {
+            (c.our_lease, c.given, c.credentials) = (None, None, None);
         }
     }
 

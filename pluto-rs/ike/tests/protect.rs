@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use ike::{
-    ClientId, Endpoint, EndpointConfig, EntropySource, Input, Interface, Limits, Output, Protected, PskLookup,
+    ClientId, Endpoint, EndpointConfig, EntropySource, Input, Interface, Output, Protected, PskLookup,
 };
 use ipsec_types::auth::AuthBy;
 use ipsec_types::conn::{ConnSpec, ConnType, FailureShunt, HostSpec, Port, ProtoPort};
@@ -60,10 +60,10 @@ fn told(e: &mut Endpoint, request: Request) -> (Vec<Vec<Protected>>, usize, usiz
 
 fn engine() -> Endpoint {
     let mut e = Endpoint::new(EndpointConfig {
-        limits: Limits::default(),
         setup: SetupSpec::default(),
         vendor_id: Vec::new(),
         kernel_name: "noklips",
+        updown_always: false,
         entropy: Box::new(Zero),
         secrets: Box::new(Zero),
     });

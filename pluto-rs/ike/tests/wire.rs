@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests say what they expect by panicking")]
 
 use ike::wire::attr::{self, Attr};
+use ike::wire::cfg::{self, CfgPayload, CfgType, CfgWriter};
 use ike::wire::fragment::{self, Fragment};
 use ike::wire::header::HEADER_LEN;
 use ike::wire::ident::{self, IdPayload, parse_nat_oa};
@@ -36,8 +37,18 @@ fn read_body(body: &[u8]) {
     let _ = IdPayload::parse(body).map(|id| (id.identity(), id.network()));
     let _ = Notification::parse(body);
     let _ = Delete::parse(body);
+    read_cfg(body);
     parse_nat_oa(body);
     let _ = Fragment::parse(body);
+}
+
+fn read_cfg(body: &[u8]) {
+    if let Ok(c) = CfgPayload::parse(body) {
+        for kind in [cfg::IP4_ADDRESS, cfg::UNITY_SPLIT_INCLUDE, cfg::UNITY_BANNER, cfg::XAUTH_USER_NAME] {
+            let _ = (c.addresses(kind), c.networks(kind), c.has(kind));
+            assert!(c.text(kind).is_none_or(|t| !t.contains(char::is_control)));
+        }
+    }
 }
 
 fn header() -> impl Strategy<Value = Header> {
@@ -106,6 +117,35 @@ proptest! {
         let found: Vec<_> = chain.payloads.iter().map(|p| (p.kind, p.body.to_vec())).collect();
         prop_assert_eq!(&found, &payloads);
         prop_assert_eq!(chain.behind_first(), &rest[..]);
+    }
+
+    #[test]
+    fn a_configuration_comes_back(
+        kind in prop::sample::select(vec![CfgType::Request, CfgType::Reply, CfgType::Set, CfgType::Ack]),
+        identifier in any::<u16>(),
+        values in prop::collection::vec((0u16..0x8000, prop::collection::vec(any::<u8>(), 0..40)), 0..10),
+        address in any::<[u8; 4]>(),
+        nets in prop::collection::vec(network(), 0..5),
+        cut in any::<u16>(),
+    ) {
+        let mut w = CfgWriter::new(kind, identifier);
+        values.iter().for_each(|(k, v)| { w.value(*k, v); });
+        w.address(cfg::IP4_DNS, std::net::IpAddr::from(address)).short(cfg::XAUTH_STATUS, 1);
+        w.networks(cfg::UNITY_SPLIT_INCLUDE, &nets);
+        let body = w.finish();
+        let back = CfgPayload::parse(&body).unwrap();
+        prop_assert_eq!((back.kind, back.identifier), (kind, identifier));
+        for (a, (k, v)) in back.attrs.iter().zip(&values) {
+            prop_assert_eq!((a.kind, a.value), (*k, v.as_slice()));
+        }
+        prop_assert_eq!(back.addresses(cfg::IP4_DNS).last().copied(), Some(address.into()));
+        if values.iter().all(|(k, _)| *k != cfg::UNITY_SPLIT_INCLUDE) {
+            let v4: Vec<IpNet> = nets.into_iter().filter(|n| n.addr().is_ipv4()).collect();
+            prop_assert_eq!(back.networks(cfg::UNITY_SPLIT_INCLUDE), v4);
+        }
+        let padded = [&body[..], &[0; 3][..usize::from(cut) % 4]].concat();
+        prop_assert_eq!(CfgPayload::parse(&padded).unwrap().attrs, back.attrs);
+        read_cfg(&body[..usize::from(cut) % (body.len() + 1)]);
     }
 
     #[test]

@@ -27,6 +27,17 @@ pub fn addresses() -> io::Result<Vec<(String, IpAddr)>> {
     Ok(found)
 }
 
+/// The kernel's number of an interface; `None` if there is none of that name.
+pub fn index(name: &str) -> Option<u32> {
+    nix::net::if_::if_nametoindex(name).ok().filter(|i| *i > 0)
+}
+
+/// The name of the interface with this number.
+pub fn name(index: u32) -> Option<String> {
+    let name = nix::net::if_::if_indextoname(index).ok()?;
+    Some(name.to_string_lossy().into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -37,5 +48,7 @@ mod tests {
     fn loopback_is_there() {
         let all = addresses().unwrap();
         assert!(all.contains(&("lo".to_owned(), IpAddr::V4(Ipv4Addr::LOCALHOST))), "{all:?}");
+        assert_eq!(index("lo").and_then(name).as_deref(), Some("lo"));
+        assert!(index("no such one").is_none() && index("").is_none());
     }
 }

@@ -2,7 +2,7 @@
 //! addresses, the clock, random numbers, syslog, and the steps of becoming a daemon.
 //!
 //! Nothing here knows what a packet means or decides anything about a negotiation. No call blocks, but for
-//! [`daemon::daemonize`] in the process that is left behind.
+//! [`daemon::daemonize`] in the process that is left behind, and [`program::run`].
 
 #![deny(unsafe_code)]
 
@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod entropy;
 pub mod ifaces;
 pub mod pidfile;
+pub mod program;
 pub mod syslog;
 pub mod udp;
 

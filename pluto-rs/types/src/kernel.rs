@@ -13,7 +13,8 @@ pub struct ReqToken(pub u64);
 
 /// Every SA and policy of ours carries a reqid from this range, so that after a crash our own are known from
 /// everybody else's ("clean removal of what is ours only").
-pub const REQID_RANGE: std::ops::RangeInclusive<u32> = 0x4379_0000..=0x4379_ffff;
+/// The first 32,767 have a mark, the others are for tunnels, which need none.
+pub const REQID_RANGE: std::ops::RangeInclusive<u32> = 0x4379_0000..=0x437a_ffff;
 
 /// Priority of our policies for the narrowest SAs; wider ones come behind, those that want a mark one before.
 pub const SA_PRIORITY: u32 = 2080;

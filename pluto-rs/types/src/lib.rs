@@ -11,8 +11,11 @@
 pub mod algo;
 pub mod auth;
 pub mod conn;
+pub mod der;
+pub mod dn;
 pub mod id;
 pub mod kernel;
+pub mod limits;
 pub mod modecfg;
 pub mod secret;
 pub mod time;
@@ -20,5 +23,6 @@ pub mod whack;
 
 pub use conn::{ConnSpec, EndSpec, HostSpec, Port, ProtoPort};
 pub use id::Id;
+pub use limits::Limits;
 pub use secret::SecretBytes;
 pub use time::{Instant, Now};

@@ -71,8 +71,16 @@ pub mod rc {
     pub const INTERNALERR: u8 = 32;
     /// No usable algorithm.
     pub const NOALGO: u8 = 34;
+    /// Aggressive Mode needs `ike=`.
+    pub const AGGRALGO: u8 = 36;
     /// Cannot go on.
     pub const FATAL: u8 = 37;
+    /// Name or password are wrong.
+    pub const AUTHFAILED: u8 = 38;
+    /// A password is asked for.
+    pub const ENTERSECRET: u8 = 40;
+    /// A user name is asked for.
+    pub const XAUTHPROMPT: u8 = 41;
     /// First of the state codes.
     pub const NEW_STATE: u8 = 100;
     /// First of the notification codes.
@@ -168,6 +176,13 @@ pub enum Request {
         user: Option<String>,
         /// `--xauthpass`.
         password: Option<SecretBytes>,
+    },
+    /// What a person typed after a line `040 … #N: …` or `041 …` on another connection.
+    Answer {
+        /// The N.
+        serial: u32,
+        /// Without the newline.
+        text: SecretBytes,
     },
     /// `--rereadcacerts` and the like.
     Reread(Reread),
@@ -294,6 +309,9 @@ pub struct SetupSpec {
     pub no_cr_send: bool,
     /// `packetdefault=` is `yes`, and policy groups are loaded (`oe=yes`).
     pub opportunistic: bool,
+    /// `max-halfopen-ike=` and its like.
+    #[serde(default)]
+    pub limits: crate::Limits,
 }
 
 /// The exit status that reply lines ask for: the code of the last line that is neither 000 nor 002; 004 and 006

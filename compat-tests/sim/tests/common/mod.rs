@@ -12,6 +12,7 @@ use ike::wire::{Chain, Exchange, Header, MessageWriter};
 use ipsec_crypto::keymat::{self, PhaseOneKeys};
 use ipsec_crypto::{cipher, dh, hmac};
 use ipsec_types::algo::{DhGroup, HashAlg, IkeCipher};
+use ipsec_types::whack::{Request, Show};
 use ipsec_types::{Id, SecretBytes};
 use sim::{PSK, Pair, SERVER};
 
@@ -40,11 +41,29 @@ pub(crate) struct Script {
 
 /// The one transform the server takes.
 pub(crate) fn ike_attrs() -> Vec<u8> {
+    ike_attrs_of(19, 1)
+}
+
+/// The same with another group and authentication method.
+pub(crate) fn ike_attrs_of(group: u32, method: u32) -> Vec<u8> {
     let mut a = Vec::new();
-    for (kind, value) in [(1, 7), (2, 2), (3, 1), (4, 19), (14, 128), (11, 1), (12, 3600)] {
+    for (kind, value) in [(1, 7), (2, 2), (3, method), (4, group), (14, 128), (11, 1), (12, 3600)] {
         attr::emit(kind, value, &mut a);
     }
     a
+}
+
+/// A limit as `ipsec auto --status --json` tells it: the bound, what is held, how often it was met.
+pub(crate) fn limit(pair: &mut Pair, keyword: &str) -> (u64, Option<u64>, u64) {
+    let now = pair.now;
+    let server = pair.server();
+    server.replies.clear();
+    server.whack(now, Request::Show { what: Show::Global, name: None, json: true });
+    pair.drain();
+    let line = pair.server().replies.iter().find_map(|l| l.strip_prefix("000 {").map(|l| format!("{{{l}")));
+    let all: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+    let row = &all["daemon"]["limits"][keyword];
+    (row["limit"].as_u64().unwrap(), row["held"].as_u64(), row["refused"].as_u64().unwrap())
 }
 
 /// What the server has sent to an address so far.
@@ -69,6 +88,11 @@ impl Script {
             secret,
             ni: vec![number; 16],
         }
+    }
+
+    /// Our public value.
+    pub(crate) fn g_xi(&self) -> Vec<u8> {
+        self.g_xi.clone()
     }
 
     pub(crate) fn header(&self, exchange: Exchange, msgid: u32) -> Header {
@@ -156,6 +180,17 @@ impl Script {
 
     /// A first phase 2 message with HASH(1).
     pub(crate) fn phase2(&self, exchange: Exchange, msgid: u32, payloads: &[(Kind, Vec<u8>)]) -> Vec<u8> {
+        self.phase2_with_iv(exchange, msgid, payloads, &self.phase2_iv(msgid))
+    }
+
+    /// The same later in an exchange.
+    pub(crate) fn phase2_with_iv(
+        &self,
+        exchange: Exchange,
+        msgid: u32,
+        payloads: &[(Kind, Vec<u8>)],
+        iv: &[u8],
+    ) -> Vec<u8> {
         let mut w = MessageWriter::new(self.header(exchange, msgid));
         w.payload(Kind::Hash, &[0; 20]);
         payloads.iter().for_each(|(kind, body)| {
@@ -163,7 +198,7 @@ impl Script {
         });
         let hash = hmac(HASH, self.a(), &[&msgid.to_be_bytes(), w.behind_first()]).unwrap();
         w.set_first(&hash);
-        self.seal(w, &self.phase2_iv(msgid))
+        self.seal(w, iv)
     }
 
     /// The payloads of an encrypted message that begins an exchange.

@@ -12,6 +12,7 @@ mod diag;
 mod keywords;
 mod parse;
 mod range;
+mod settings;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use l2tp_proto::{EndpointConfig, LacConfig, Limits, LnsConfig};
 pub use build::{extend, load, with_section};
 pub use diag::ConfError;
 pub use keywords::names;
+pub use settings::{Setting, settings};
 
 /// Everything the file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

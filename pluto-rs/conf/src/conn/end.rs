@@ -17,6 +17,9 @@ impl Builder<'_> {
         if let Some(p) = self.get("", side) {
             match net::host(&p.value) {
                 Ok(host) => end.host = host,
+                Err(_) if self.dialect == Dialect::Strongswan && p.value.contains([',', '/', '-']) => {
+                    end.host = self.one_of(p);
+                }
                 // As ever, what is no address is a name, though nobody may answer to it.
                 Err(why) if !p.value.starts_with('%') && net::is_plain(&p.value) => {
                     end.host = HostSpec::Name(p.value.clone());
@@ -58,6 +61,24 @@ impl Builder<'_> {
         };
         self.roles(side, &mut end);
         end
+    }
+
+    /// strongSwan's list of addresses, names, networks and ranges: the first, or anybody where that is not one host. Who
+    /// is not in the list has no key for this conn either.
+    fn one_of(&mut self, p: &Param) -> HostSpec {
+        let first = p.value.split(',').next().unwrap_or_default().trim();
+        let several =
+            net::subnet(first).is_ok() || net::pool(first).is_ok_and(|pool| pool.first != pool.last);
+        let (host, taken) = match net::host(first) {
+            Ok(host) if !several => (host, first),
+            _ => (HostSpec::Any, "%any"),
+        };
+        self.warn_once(Diagnostic::new(
+            Severity::Warning,
+            p.place(),
+            format!("{}={}: taken as {taken}", p.key, p.value),
+        ));
+        host
     }
 
     fn bad_protoport(&mut self, side: Side, p: &Param, why: &str) {

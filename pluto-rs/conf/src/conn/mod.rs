@@ -35,6 +35,8 @@ pub struct Conn {
     pub right: Pending,
     /// Notes and warnings.
     pub notes: Vec<Diagnostic>,
+    /// Which section of the file it is, for [`crate::Places`]; none for one that `oe=yes` made.
+    pub section: Option<usize>,
 }
 
 /// Why a conn cannot be used.
@@ -234,7 +236,7 @@ impl<'a> Builder<'a> {
         self.authentication(&mut spec);
         self.mode_config(&mut spec);
         let [left, right] = pending;
-        let conn = Conn { spec, left, right, notes: Vec::new() };
+        let conn = Conn { spec, left, right, notes: Vec::new(), section: None };
         self.with_subnets(conn)
     }
 

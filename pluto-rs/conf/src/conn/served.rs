@@ -47,7 +47,10 @@ impl Builder<'_> {
             return self.not_served(param, "IKEv2 is not served");
         }
         let begins_with_2 = match self.dialect {
-            Dialect::Strongswan if exchange == "ike" => self.get("keyexchange", Side::Both),
+            // There `ike` alone means IKEv2 first.
+            Dialect::Strongswan => {
+                self.get("keyexchange", Side::Both).filter(|p| p.value.eq_ignore_ascii_case("ike"))
+            }
             _ if ikev2 == "propose" => self.get("ikev2", Side::Both),
             _ => None,
         };

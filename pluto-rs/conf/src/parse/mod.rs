@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::diag::{Diagnostic, Place, Severity, excerpt, tell};
+use crate::dialect::{self, Dialect};
 use crate::glob;
 use crate::source::{self, MAX_DEPTH, MAX_FILES, MAX_LINE, MAX_TOTAL};
 use pest::Parser;
@@ -104,14 +105,17 @@ pub struct Sections {
     pub list: Vec<Section>,
     /// Notes and warnings.
     pub notes: Vec<Diagnostic>,
+    /// `x-dialect=` of `config setup`, which `readwriteconf` writes where the words alone would be read as another's.
+    pub dialect: Option<Dialect>,
 }
 
-/// Reads `path` and what it includes.
+/// Reads `path` and what it includes. With `roots` (`--rootdir`), an `include` of an absolute path is looked for below
+/// each of them in turn, and not at the root of the machine.
 ///
 /// # Errors
 /// Every syntax error found, at most 50 of them.
-pub fn read_file(path: &Path) -> Result<Sections, Vec<Diagnostic>> {
-    let mut reader = Reader::default();
+pub fn read_file(path: &Path, roots: &[PathBuf]) -> Result<Sections, Vec<Diagnostic>> {
+    let mut reader = Reader { roots: roots.to_vec(), ..Reader::default() };
     match source::read(path) {
         Ok(text) => reader.file(path, &text, 1),
         Err(why) => reader.errors.push(unreadable(path, &why)),
@@ -124,8 +128,8 @@ pub fn read_file(path: &Path) -> Result<Sections, Vec<Diagnostic>> {
 ///
 /// # Errors
 /// As [`read_file`].
-pub fn read_stream(path: &Path, input: impl Read) -> Result<Sections, Vec<Diagnostic>> {
-    let mut reader = Reader::default();
+pub fn read_stream(path: &Path, input: impl Read, roots: &[PathBuf]) -> Result<Sections, Vec<Diagnostic>> {
+    let mut reader = Reader { roots: roots.to_vec(), ..Reader::default() };
     match source::read_text(input) {
         Ok(text) => reader.file(path, &text, 1),
         Err(why) => reader.errors.push(unreadable(path, &why)),
@@ -162,6 +166,10 @@ struct Reader {
     full: bool,
     /// The files being read, outermost first.
     stack: Vec<PathBuf>,
+    /// Directories that stand for `/` in an `include`.
+    roots: Vec<PathBuf>,
+    /// A `conn` whose name has not come yet.
+    nameless: Option<Box<Diagnostic>>,
 }
 
 impl Reader {
@@ -192,6 +200,9 @@ impl Reader {
             let line = Line { file: &file, number: u32::try_from(i + 1).unwrap_or(u32::MAX), text };
             self.line(&line, depth);
         }
+        if let Some(error) = self.nameless.take() {
+            self.errors.push(*error);
+        }
         self.stack.pop();
     }
 
@@ -202,6 +213,20 @@ impl Reader {
             return;
         }
         let indent = line.text.len() - trimmed.len();
+        if let Some(error) = self.nameless.take() {
+            // The old reader took the name from the next line that has something.
+            let mut words = trimmed.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some(name), None) if indent == 0 && !name.contains('=') => {
+                    return self.section(line, indent, SectionKind::Conn(name.trim_matches('"').to_string()));
+                }
+                _ => self.errors.push(*error),
+            }
+        }
+        if indent == 0 && trimmed.trim_end().eq_ignore_ascii_case("conn") {
+            self.nameless = Some(Box::new(line.syntax(0, "expected a name")));
+            return;
+        }
         if line.text.len() > MAX_LINE {
             let message = format!("a line of more than {} KiB", MAX_LINE >> 10);
             let error = Diagnostic::new(Severity::Error, line.place(indent, 1), message);
@@ -221,8 +246,17 @@ impl Reader {
             Rule::ca => self.section(line, indent, SectionKind::Ca(value_of(pair))),
             Rule::include => self.include(line, pair, indent, depth),
             Rule::parameter => self.parameter(line, pair, indent),
-            // `version` never meant anything, `x-…` is for people.
+            Rule::user_word => self.user_word(pair.as_str()),
+            // `version` never meant anything.
             _ => {}
+        }
+    }
+
+    /// `x-…` is for people, but for the one word that `readwriteconf` needs.
+    fn user_word(&mut self, text: &str) {
+        let section = self.current.and_then(|i| self.sections.list.get(i));
+        if section.is_some_and(|s| s.kind == SectionKind::Setup) {
+            self.sections.dialect = dialect::marked(text).or(self.sections.dialect);
         }
     }
 
@@ -295,6 +329,32 @@ impl Reader {
         section.params.push(Param { key: key.as_str().to_string(), value, quoted, span: line.span(at) });
     }
 
+    /// An absolute pattern below each of the roots.
+    fn below<'a>(&'a self, pattern: &'a str) -> impl Iterator<Item = String> + use<'a> {
+        let roots = self.roots.iter().filter(|_| pattern.starts_with('/'));
+        roots.map(move |root| format!("{}{pattern}", root.display()))
+    }
+
+    /// The files of a pattern: from the directory of the including file, as the manual says; then from the current one,
+    /// as the code did.
+    fn search(&self, pattern: &str, from: &Path) -> Result<Vec<PathBuf>, String> {
+        let own = from.parent().unwrap_or(Path::new(""));
+        if !pattern.starts_with('/') {
+            let found = glob::expand(pattern, own)?;
+            return if found.is_empty() { glob::expand(pattern, Path::new(".")) } else { Ok(found) };
+        }
+        if self.roots.is_empty() {
+            return glob::expand(pattern, own);
+        }
+        for pattern in self.below(pattern) {
+            let found = glob::expand(&pattern, own)?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
+    }
+
     fn include(&mut self, line: &Line<'_>, pair: Pair<'_, Rule>, indent: usize, depth: usize) {
         let at = pair.as_span().start();
         let pattern = value_of(pair);
@@ -302,21 +362,17 @@ impl Reader {
         if depth >= MAX_DEPTH {
             return self.errors.push(Diagnostic::new(Severity::Error, place, "max inclusion depth reached"));
         }
-        // The directory of the including file first, as the manual says; then the current one, as the code did.
-        let own = line.file.parent().unwrap_or(Path::new("")).to_path_buf();
-        let found = match glob::expand(&pattern, &own) {
-            Ok(none) if none.is_empty() && !pattern.starts_with('/') => {
-                glob::expand(&pattern, Path::new("."))
-            }
-            other => other,
-        };
-        let files = match found {
+        let files = match self.search(&pattern, line.file) {
             Ok(files) => files,
             Err(why) => return self.errors.push(Diagnostic::new(Severity::Error, place, why)),
         };
         if files.is_empty() {
             self.files += 1;
-            let message = format!("could not open include filename: '{pattern}' (tried  and )");
+            let mut tried = self.below(&pattern);
+            let (first, second) = (tried.next().unwrap_or_default(), tried.next().unwrap_or_default());
+            let message =
+                format!("could not open include filename: '{pattern}' (tried {first} and {second})");
+            drop(tried);
             tell(&mut self.sections.notes, Diagnostic::new(Severity::Note, place.clone(), message));
         }
         if self.files + files.len() > MAX_FILES {

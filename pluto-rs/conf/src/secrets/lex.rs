@@ -137,7 +137,8 @@ fn tokens<'a>(mut rest: &'a [u8], line: u32, record: &mut Record<'a>) {
     }
 }
 
-/// A word is one token, but a final `:` is its own, and so is a leading one glued to the kind (an extension).
+/// A word is one token, but a final `:` is its own, and so is one glued to the kind behind it, with or without an index
+/// before it (`192.0.2.1:PSK`): an extension, as no index ends in such a word.
 fn word_tokens<'a>(word: &'a [u8], line: u32, record: &mut Record<'a>, is_data: bool) {
     let mut push = |bytes: &'a [u8]| {
         if !bytes.is_empty() {
@@ -147,11 +148,12 @@ fn word_tokens<'a>(word: &'a [u8], line: u32, record: &mut Record<'a>, is_data: 
     if is_data {
         return push(word);
     }
-    if let Some(kind) = word.strip_prefix(b":")
-        && std::str::from_utf8(kind).is_ok_and(|k| super::record::Kind::of(k).is_some())
+    if let Some(colon) = word.iter().rposition(|&b| b == b':')
+        && std::str::from_utf8(&word[colon + 1..]).is_ok_and(|k| super::record::Kind::of(k).is_some())
     {
-        push(&word[..1]);
-        return push(kind);
+        push(&word[..colon]);
+        push(&word[colon..=colon]);
+        return push(&word[colon + 1..]);
     }
     match word.strip_suffix(b":") {
         Some(index) => {

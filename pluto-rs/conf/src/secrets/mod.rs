@@ -48,6 +48,17 @@ pub fn load_all_with(
     (loader.out, loader.diagnostics)
 }
 
+/// [`load_all_with`] for the files of another machine that lie below `root`, absolute names in an `include` too.
+pub fn load_all_below(
+    root: &Path,
+    path: &Path,
+    resolver: &dyn Fn(&str) -> Option<IpAddr>,
+) -> (Vec<SecretRecord>, Vec<Diagnostic>) {
+    let mut loader = Loader { root: Some(root), ..Loader::new(resolver) };
+    loader.pattern(&path.to_string_lossy(), Path::new("."), 1);
+    (loader.out, loader.diagnostics)
+}
+
 /// The pre-shared keys of [`load_all`].
 pub fn load(path: &Path) -> (Vec<PskRecord>, Vec<Diagnostic>) {
     let (records, diagnostics) = load_all(path);
@@ -85,6 +96,8 @@ struct Loader<'r> {
     diagnostics: Vec<Diagnostic>,
     files: usize,
     octets: usize,
+    /// What stands for `/` in an `include`.
+    root: Option<&'r Path>,
 }
 
 /// Most records of all files together.
@@ -92,7 +105,7 @@ const MAX_RECORDS: usize = 100_000;
 
 impl<'r> Loader<'r> {
     fn new(resolver: &'r dyn Fn(&str) -> Option<IpAddr>) -> Self {
-        Loader { resolver, out: Vec::new(), diagnostics: Vec::new(), files: 0, octets: 0 }
+        Loader { resolver, out: Vec::new(), diagnostics: Vec::new(), files: 0, octets: 0, root: None }
     }
 
     fn say(&mut self, severity: Severity, file: &Path, line: u32, message: impl Into<String>) {
@@ -198,6 +211,9 @@ impl<'r> Loader<'r> {
         };
         // Unlike in ipsec.conf, relative names always start from the including file.
         let base: PathBuf = path.parent().map(Path::to_path_buf).unwrap_or_default();
-        self.pattern(pattern, &base, depth + 1);
+        match self.root.filter(|_| pattern.starts_with('/')) {
+            Some(root) => self.pattern(&format!("{}{pattern}", root.display()), &base, depth + 1),
+            None => self.pattern(pattern, &base, depth + 1),
+        }
     }
 }

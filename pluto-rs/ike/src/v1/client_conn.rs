@@ -99,10 +99,7 @@ impl Endpoint {
             let template = self.conns.get(current).and_then(|c| c.template);
             let fitting = self.conns.for_peer(local, remote).into_iter().filter(|id| {
                 Some(*id) != template
-                    && self
-                        .conns
-                        .get(*id)
-                        .is_some_and(|c| c.spec.authby.psk && c.wanted_id().matches(&peer_id))
+                    && self.conns.get(*id).is_some_and(|c| self.takes_peer(c, ike, &peer_id))
                     && judge(self, *id, false)
             });
             let other = fitting.min_by_key(|id| self.conns.get(*id).map(select::rank));
@@ -110,8 +107,8 @@ impl Endpoint {
                 Some(id) if self.conns.get(id).is_some_and(|c| c.kind == ConnKind::Template) => {
                     let known = self.conns.instance_of(id, remote, &peer_id, current);
                     let made = known.or_else(|| self.conns.instantiate(id, remote));
-                    if let Some(c) = made.and_then(|m| self.conns.get_mut(m)) {
-                        c.peer_id = peer_id;
+                    if let Some(made) = made {
+                        self.conns.set_peer_id(made, peer_id);
                     }
                     made
                 }

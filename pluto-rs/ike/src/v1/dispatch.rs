@@ -54,18 +54,20 @@ impl Endpoint {
         }
         let Some(digest) = digest(message) else { return };
         match h.exchange {
-            Exchange::Main if h.msgid != 0 => {
-                self.log_packet(
-                    remote,
-                    &format!("Main Mode message with Message ID 0x{:08x} ignored", h.msgid),
-                );
+            Exchange::Main | Exchange::Aggressive if h.msgid != 0 => {
+                let mode = if h.exchange == Exchange::Main { "Main" } else { "Aggressive" };
+                let text = format!("{mode} Mode message with Message ID 0x{:08x} ignored", h.msgid);
+                self.log_packet(remote, &text);
             }
-            Exchange::Main if h.rcookie == [0; 8] => match self.by_first.get(&(h.icookie, remote)).copied() {
-                Some(serial) => self.on_repeated_first(serial, &digest),
-                None => self.main_in_i1(local, remote, h, body, digest),
-            },
-            Exchange::Main => match self.find_ike(h) {
-                Some(serial) => self.on_main(serial, local, remote, h, body, digest),
+            Exchange::Main | Exchange::Aggressive if h.rcookie == [0; 8] => {
+                match self.by_first.get(&(h.icookie, remote)).copied() {
+                    Some(serial) => self.on_repeated_first(serial, &digest),
+                    None if h.exchange == Exchange::Main => self.main_in_i1(local, remote, h, body, digest),
+                    None => self.aggr_in_i1(local, remote, h, body, digest),
+                }
+            }
+            Exchange::Main | Exchange::Aggressive => match self.find_ike(h) {
+                Some(serial) => self.on_phase1(serial, local, remote, h, body, digest),
                 None => self.log_packet(remote, "phase 1 message is part of an unknown exchange"),
             },
             Exchange::Quick => match self.find_ike(h) {
@@ -84,12 +86,13 @@ impl Endpoint {
                     ),
                 ),
             },
-            Exchange::Aggressive => {
-                self.log_packet(
-                    remote,
-                    "initial Aggressive Mode message received, but no conn allows Aggressive Mode",
-                );
-            }
+            Exchange::Transaction => match self.find_ike(h) {
+                Some(serial) => self.on_transaction(serial, local, remote, h, body, digest),
+                None => {
+                    let text = "Transaction message is for a non-existent (expired?) ISAKMP SA";
+                    self.log_packet(remote, text);
+                }
+            },
             Exchange::Other(n) => {
                 self.log_packet(remote, &format!("exchange type {n} is not supported; message ignored"))
             }
@@ -101,20 +104,21 @@ impl Endpoint {
         self.by_cookies.get(&(h.icookie, h.rcookie)).copied().or_else(ours)
     }
 
-    /// MI1 again: MR1 again, if it is the very same.
+    /// MI1 or AI1 again: MR1 or AR1 again, if it is the very same.
     fn on_repeated_first(&mut self, serial: Serial, digest: &[u8]) {
-        let limit = self.limits.duplicates;
-        let Some(sa) = self.ikes.get_mut(&serial) else { return };
-        let first = matches!(sa.state, Phase1::MainR1 { .. });
-        if first && sa.last_received.as_deref() == Some(digest) && sa.answered_duplicates < limit {
+        let Some(sa) = self.ikes.get(&serial) else { return };
+        let n = sa.answered_duplicates;
+        let first = matches!(sa.state, Phase1::MainR1 { .. } | Phase1::AggrR1(_));
+        if first && sa.last_received.as_deref() == Some(digest) && self.answers_duplicate(n) {
+            let Some(sa) = self.ikes.get_mut(&serial) else { return };
             sa.answered_duplicates += 1;
             let (again, n) = (sa.last_sent.clone(), sa.answered_duplicates);
             self.transmit_again(serial, &again, n);
         }
     }
 
-    /// A Main Mode message for an SA we know.
-    fn on_main(
+    /// A phase 1 message for an SA we know.
+    fn on_phase1(
         &mut self,
         serial: Serial,
         local: SocketAddr,
@@ -123,22 +127,28 @@ impl Endpoint {
         body: &[u8],
         digest: Vec<u8>,
     ) {
-        let limit = self.limits.duplicates;
-        let Some(sa) = self.ikes.get_mut(&serial) else { return };
+        let Some(sa) = self.ikes.get(&serial) else { return };
         let name = sa.name().label();
+        if sa.aggressive != (h.exchange == Exchange::Aggressive) {
+            return self
+                .log_packet(remote, "phase 1 message is of another exchange than its ISAKMP SA; ignored");
+        }
         if sa.last_received.as_ref() == Some(&digest) {
             // While a worker computes there is no answer yet; the peer will ask again.
             if matches!(sa.state, Phase1::Suspended(_)) {
                 return;
             }
             let again = match &sa.state {
-                Phase1::Up(up) if sa.role == Role::Responder => up.final_reply.clone(),
+                Phase1::Up(up) if sa.role == Role::Responder && !sa.aggressive => up.final_reply.clone(),
+                Phase1::Up(_) if sa.role == Role::Initiator && sa.aggressive => sa.last_sent.clone(),
                 Phase1::Up(_) => return,
                 _ => sa.last_sent.clone(),
             };
-            if sa.answered_duplicates >= limit {
+            let n = sa.answered_duplicates;
+            if !self.answers_duplicate(n) {
                 return;
             }
+            let Some(sa) = self.ikes.get_mut(&serial) else { return };
             sa.answered_duplicates += 1;
             let n = sa.answered_duplicates;
             self.transmit_again(serial, &again, n);
@@ -149,6 +159,8 @@ impl Endpoint {
             Phase1::MainI1 { .. } => self.main_in_r1(serial, h, body),
             Phase1::MainI2(_) => self.main_in_r2(serial, h, body),
             Phase1::MainI3(_) => self.main_in_r3(serial, h, body),
+            Phase1::AggrI1(_) => self.aggr_in_r1(serial, h, body),
+            Phase1::AggrR1(_) => self.aggr_in_i2(serial, remote, local, h, body),
             Phase1::MainR1 { .. } => self.main_in_i2(serial, h, body),
             Phase1::MainR2(_) => self.main_in_i3(serial, remote, local, h, body),
             Phase1::Suspended(_) | Phase1::Up(_) => {
@@ -189,10 +201,11 @@ impl Endpoint {
 
     fn notify_failure(&mut self, serial: Serial, kind: NotifyType) {
         let ike = self.children.get(&serial).map_or(serial, |c| c.ike);
-        let limit = self.limits.malformed;
+        let limit = self.setup.limits.malformed;
         let Some(sa) = self.ikes.get_mut(&ike) else { return };
         if kind == NotifyType::PayloadMalformed {
             if sa.malformed_sent >= limit {
+                self.refused.malformed += 1;
                 return;
             }
             sa.malformed_sent += 1;

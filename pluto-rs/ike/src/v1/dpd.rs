@@ -114,10 +114,13 @@ impl Endpoint {
         self.log_sa(ike, rc::LOG, text);
         // Every conn whose children stand on this IKE SA is as dead as the one it was made with.
         let with_peer = |c: &crate::conn::Connection| c.peer == peer && c.up_children > 0;
-        let all = self.conns.iter().filter(|(_, c)| action == DpdAction::RestartByPeer && with_peer(c));
-        let mut conns: Vec<ConnId> = all.map(|(id, _)| id).collect();
-        let on_it = self.children.values().filter(|c| c.ike == ike).map(|c| c.conn);
-        conns.extend(on_it.chain([conn]));
+        let mut conns: Vec<ConnId> = match (action, peer) {
+            (DpdAction::RestartByPeer, Some(peer)) => self.conns.with_peer(peer),
+            _ => Vec::new(),
+        };
+        conns.retain(|c| self.conns.get(*c).is_some_and(with_peer));
+        let on_it = self.children.of_ike(ike);
+        conns.extend(on_it.iter().filter_map(|c| self.children.get(c)).map(|c| c.conn).chain([conn]));
         conns.sort_unstable();
         conns.dedup();
         if action == DpdAction::Hold {
@@ -125,22 +128,12 @@ impl Endpoint {
         }
         // The conns outlive their SAs until all is done.
         conns.iter().for_each(|c| self.conn_ref(*c));
-        let lost: Vec<Serial> = self
-            .children
-            .iter()
-            .filter(|(_, c)| c.ike == ike || conns.contains(&c.conn))
-            .map(|(s, _)| *s)
-            .collect();
-        for c in lost {
+        let lost = conns.iter().flat_map(|c| self.children.of_conn(*c)).collect::<Vec<_>>();
+        for c in lost.into_iter().chain(on_it) {
             self.delete_child(c, false);
         }
-        let stale: Vec<Serial> = self
-            .ikes
-            .iter()
-            .filter(|(s, x)| **s == ike || conns.contains(&x.conn))
-            .map(|(s, _)| *s)
-            .collect();
-        for s in stale {
+        let stale = conns.iter().flat_map(|c| self.ikes.of_conn(*c)).collect::<Vec<_>>();
+        for s in stale.into_iter().chain([ike]) {
             self.delete_ike(s, false);
         }
         if matches!(action, DpdAction::Restart | DpdAction::RestartByPeer) {

@@ -155,15 +155,19 @@ impl Endpoint {
             return self.log_packet(remote, "IKE fragment is for a non-existent (expired?) ISAKMP SA");
         };
         let bounds = Bounds {
-            count: self.limits.fragments,
-            octets: self.limits.fragment_octets,
-            all: self.limits.fragment_octets_all,
+            count: self.setup.limits.fragments,
+            octets: self.setup.limits.fragment_octets,
+            all: self.setup.limits.fragment_octets_all,
         };
         let whole = match self.fragments.take(self.now.mono, serial, fragment, bounds) {
             Ok(None) => return,
             Ok(Some(whole)) => whole,
             Err(why) => {
-                self.refused_fragments += 1;
+                match why {
+                    Refused::Count => self.refused.fragments += 1,
+                    Refused::Octets => self.refused.fragment_octets += 1,
+                    Refused::All => self.refused.fragment_memory += 1,
+                }
                 let text = match why {
                     Refused::Count => format!("more than {} fragments of one message", bounds.count),
                     Refused::Octets => format!("more than {} octets of one message", bounds.octets),

@@ -17,7 +17,7 @@ use super::quick::check_hash;
 use crate::Endpoint;
 use crate::conn::ConnId;
 use crate::route::REVIVE;
-use crate::sa::{Serial, StateName};
+use crate::sa::{IkeSa, Role, Serial, StateName};
 use crate::wire::notify::{Delete, Notification, NotifyType, emit_delete, emit_notification};
 use crate::wire::payload::{Chain, Kind, Payload};
 use crate::wire::sa::PROTO_ISAKMP;
@@ -41,8 +41,7 @@ impl Endpoint {
     ) {
         if !h.encrypted() {
             // Anybody can send these; they change nothing (CVE-2004-0164, CVE-2019-10155).
-            if let Ok(n) = Chain::parse(h.next, body).map(|c| c.first(Kind::Notify).map(Notification::parse))
-            {
+            if let Ok(n) = self.chain(h.next, body).map(|c| c.first(Kind::Notify).map(Notification::parse)) {
                 let what = match n {
                     Some(Ok(n)) => {
                         format!("ignoring informational payload, type {} msgid=00000000", n.kind.name())
@@ -63,7 +62,7 @@ impl Endpoint {
                     self.follow_peer(ike, local, remote);
                 }
                 // Parsed once more, as what it borrows has moved; it parsed a moment ago.
-                if let Ok(mut chain) = Chain::parse(h.next, &plain) {
+                if let Ok(mut chain) = self.chain(h.next, &plain) {
                     if again {
                         chain.payloads.retain(|p| is_probe(p));
                     }
@@ -99,7 +98,7 @@ impl Endpoint {
         };
         let mut iv = first_iv(sa, h.msgid)?;
         let plain = open(body, suite, &up.cipher_key, &mut iv)?;
-        let chain = Chain::parse(h.next, &plain)?;
+        let chain = self.chain(h.next, &plain)?;
         let want = hmac(suite.hash, up.keys.a.expose(), &[&h.msgid.to_be_bytes(), chain.behind_first()])?;
         check_hash(&chain, &want)?;
         Ok(plain)
@@ -216,18 +215,10 @@ impl Endpoint {
     /// The peer has forgotten all it had with us (RFC 2407 §4.6.3.3): so do we.
     pub(crate) fn on_initial_contact(&mut self, ike: Serial) {
         let Some(conn) = self.ikes.get(&ike).map(|s| s.conn) else { return };
-        let old_ikes: Vec<Serial> = self
-            .ikes
-            .range(..ike)
-            .filter(|(_, s)| s.conn == conn && s.up().is_some())
-            .map(|(s, _)| *s)
-            .collect();
-        let old: Vec<Serial> = self
-            .children
-            .iter()
-            .filter(|(_, c)| c.conn == conn && c.ike != ike && c.is_up())
-            .map(|(s, _)| *s)
-            .collect();
+        let mut old_ikes = self.ikes.of_conn(conn);
+        old_ikes.retain(|s| *s < ike && self.ikes.get(s).is_some_and(|s| s.up().is_some()));
+        let mut old = self.children.of_conn(conn);
+        old.retain(|c| self.children.get(c).is_some_and(|c| c.ike != ike && c.is_up()));
         for s in old {
             self.log_sa(ike, rc::LOG, &format!("peer says INITIAL_CONTACT: deleting IPSEC State {s}"));
             self.delete_child(s, false);
@@ -235,6 +226,24 @@ impl Endpoint {
         for s in old_ikes {
             self.log_sa(ike, rc::LOG, &format!("peer says INITIAL_CONTACT: deleting ISAKMP State {s}"));
             self.delete_ike(s, false);
+        }
+    }
+
+    /// INITIAL-CONTACT in our last message of phase 1, if `initial-contact=` is on and we have nothing else with that peer,
+    /// not even an SA that it is beginning while we call.
+    pub(super) fn add_initial_contact(&self, w: &mut MessageWriter, sa: &IkeSa) {
+        let Some(c) = self.conns.get(sa.conn).filter(|c| c.spec.initial_contact) else { return };
+        let begun = |s: &Serial| {
+            let other = self.ikes.get(s).filter(|s| s.icookie != sa.icookie);
+            other.is_some_and(|s| s.up().is_some() || s.role == Role::Responder)
+        };
+        let known = |id: &ConnId| {
+            self.conns.get(*id).is_some_and(|c| c.up_children > 0) || self.ikes.of_conn(*id).iter().any(begun)
+        };
+        if c.peer.is_some_and(|p| !self.conns.with_peer(p).iter().any(known)) {
+            let spi = [sa.icookie, sa.rcookie].concat();
+            let body = emit_notification(NotifyType::InitialContact, PROTO_ISAKMP, &spi, &[]);
+            w.payload(Kind::Notify, &body);
         }
     }
 

@@ -202,6 +202,22 @@ pub(crate) fn payloads(sa: &IkeSa, hash: HashAlg, wish: Wish) -> Result<Vec<(Kin
     Ok(vec![(method.nat_d(), first), (method.nat_d(), second)])
 }
 
+/// As [`detect`], for a message that came to and from `now`, perhaps other ports than before: whether its hashes are of
+/// the new ones or of those before is not the same for all peers.
+pub(crate) fn detect_moved(
+    sa: &IkeSa,
+    hash: HashAlg,
+    chain: &Chain<'_>,
+    wish: Wish,
+    now: (SocketAddr, SocketAddr),
+) -> Result<(NatT, Option<String>), Fail> {
+    let (before, text) = detect(sa, hash, chain, wish, (sa.local, sa.remote))?;
+    let (after, _) = detect(sa, hash, chain, wish, now)?;
+    let Some(method) = before.method else { return Ok((before, text)) };
+    let natt = NatT { us: before.us && after.us, peer: before.peer && after.peer, ..before };
+    Ok((natt, Some(format!("NAT-Traversal: Result using {}: {}", method.name(), natt.result()))))
+}
+
 /// Judges the peer's NAT-D payloads (RFC 3947 §3.2): the first must be the hash of our address as it sees us, one of
 /// the others that of its own. Fewer than two end NAT traversal. Apple's old clients send them the other way round.
 pub(crate) fn detect(
@@ -209,6 +225,7 @@ pub(crate) fn detect(
     hash: HashAlg,
     chain: &Chain<'_>,
     wish: Wish,
+    (local, remote): (SocketAddr, SocketAddr),
 ) -> Result<(NatT, Option<String>), Fail> {
     let mut natt = sa.natt;
     let Some(method) = natt.method else { return Ok((natt, None)) };
@@ -218,8 +235,8 @@ pub(crate) fn detect(
         let text = format!("NAT-Traversal: Only {} NAT-D - Aborting NAT-Traversal negotiation", got.len());
         return Ok((natt, Some(text)));
     }
-    let ours = keymat::natd_hash(hash, &sa.icookie, &sa.rcookie, sa.local.ip(), sa.local.port())?;
-    let theirs = keymat::natd_hash(hash, &sa.icookie, &sa.rcookie, sa.remote.ip(), sa.remote.port())?;
+    let ours = keymat::natd_hash(hash, &sa.icookie, &sa.rcookie, local.ip(), local.port())?;
+    let theirs = keymat::natd_hash(hash, &sa.icookie, &sa.rcookie, remote.ip(), remote.port())?;
     let any = method == Method::Apple;
     let is = |hash: &Vec<u8>, at: usize| got.get(at).is_some_and(|h| *h == hash.as_slice());
     let us = is(&ours, 0) || any && is(&ours, 1);

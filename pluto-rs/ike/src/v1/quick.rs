@@ -41,7 +41,9 @@ impl Endpoint {
                 "Quick Mode message is invalid because it is in clear or has a Message ID of 0",
             );
         }
-        let limit = self.limits.duplicates;
+        if sa.cfg.stage.blocks_quick() {
+            return self.log_packet(remote, "Cannot do Quick Mode until XAUTH done.");
+        }
         let child = self.by_msgid.get(&(ike, h.msgid)).copied();
         let outcome = match child.and_then(|c| self.children.get(&c).map(|x| (c, x))) {
             None if sa.used_msgids.contains(&h.msgid) => Err(Fail::ignore(format!(
@@ -49,7 +51,8 @@ impl Endpoint {
                  this is a duplicated packet)",
                 h.msgid
             ))),
-            None if sa.open_children.len() >= self.limits.exchanges => {
+            None if sa.open_children.len() >= self.setup.limits.exchanges => {
+                self.refused.exchanges += 1;
                 Err(Fail::ignore("too many Quick Modes under way in one ISAKMP SA; message dropped"))
             }
             None => match self.quick_in_i1(ike, h, body) {
@@ -64,15 +67,11 @@ impl Endpoint {
             },
             Some((child, c)) if c.last_received.as_ref() == Some(&digest) => {
                 // QI1 or QR1 again. An initiator that is up answers with QI2, a responder that waits with QR1.
-                let again = c.last_sent.clone();
-                if !again.is_empty()
-                    && !matches!(c.state, Phase2::Suspended(_))
-                    && c.answered_duplicates < limit
-                {
-                    let text = format!(
-                        "retransmitting in response to duplicate packet; already {}",
-                        c.name().label()
-                    );
+                let (again, n) = (c.last_sent.clone(), c.answered_duplicates);
+                let waits = !again.is_empty() && !matches!(c.state, Phase2::Suspended(_));
+                let name = c.name().label();
+                if waits && self.answers_duplicate(n) {
+                    let text = format!("retransmitting in response to duplicate packet; already {name}");
                     self.transmit(ike, &again);
                     self.switch_later(child);
                     if let Some(c) = self.children.get_mut(&child) {

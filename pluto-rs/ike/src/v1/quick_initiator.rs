@@ -15,12 +15,12 @@ use crate::Endpoint;
 use crate::conn::{ConnId, Connection};
 use crate::groups::everything;
 use crate::install::Stage;
-use crate::io::{ClientId, CryptoJob, CryptoResult};
+use crate::io::{ClientId, CryptoJob, CryptoResult, KeyExchange};
 use crate::route::mode_of;
 use crate::sa::{Phase2, QuickI1, Role, Serial, StateName, WaitingForSpi};
 use crate::spd::Flow;
 use crate::wire::ident;
-use crate::wire::payload::{Chain, Kind};
+use crate::wire::payload::Kind;
 use crate::wire::{Exchange, Header, SaPayload};
 
 #[derive(Debug)]
@@ -50,9 +50,15 @@ pub(crate) fn flow_of_conn(c: &Connection) -> Option<Flow> {
     let (this, that) = (c.this(), c.that());
     let whoever = c.our_addr().filter(|_| c.is_opportunistic()).map(everything);
     Some(Flow {
-        ours: net(&this.client, c.our_addr())?,
+        ours: match (c.our_lease, &this.client) {
+            (Some(lease), _) => IpNet::from(lease),
+            (None, client) => net(client, c.our_addr())?,
+        },
         our_port: port(this.protoport.port),
-        theirs: net(&that.client, c.peer).or(whoever)?,
+        theirs: match c.their_lease {
+            Some(lease) => IpNet::from(lease),
+            None => net(&that.client, c.peer).or(whoever)?,
+        },
         their_port: c.peer_port.unwrap_or(port(that.protoport.port)),
         proto: this.protoport.proto,
     })
@@ -122,7 +128,12 @@ impl Endpoint {
             ),
             Some(group) => {
                 let secret = SecretBytes::new(self.random_vec(dh::secret_len(group)));
-                let job = CryptoJob { group, secret: secret.clone(), public: true, peer: None };
+                let job = CryptoJob::KeyExchange(KeyExchange {
+                    group,
+                    secret: secret.clone(),
+                    public: true,
+                    peer: None,
+                });
                 self.compute(child, job, Continuation::QuickI1(Box::new(BeforeQi1 { secret })));
                 Ok(())
             }
@@ -178,7 +189,7 @@ impl Endpoint {
         };
         let mut iv = c.iv.clone();
         let plain = open(body, suite, &up.cipher_key, &mut iv)?;
-        let chain = Chain::parse(h.next, &plain)?;
+        let chain = self.chain(h.next, &plain)?;
         let want =
             hmac(suite.hash, up.keys.a.expose(), &[&c.msgid.to_be_bytes(), &i1.ni, chain.behind_first()])?;
         check_hash(&chain, &want)?;
@@ -225,7 +236,8 @@ impl Endpoint {
         let after = AfterQr1 { ni: i1.ni, nr };
         match (peer, i1.secret) {
             (Some((group, peer)), Some(secret)) => {
-                let job = CryptoJob { group, secret, public: false, peer: Some(peer) };
+                let job =
+                    CryptoJob::KeyExchange(KeyExchange { group, secret, public: false, peer: Some(peer) });
                 self.compute(child, job, Continuation::QuickI2(Box::new(after)));
                 Ok(())
             }

@@ -19,12 +19,12 @@ use super::{Continuation, Fail, phase2, refusal};
 use crate::Endpoint;
 use crate::conn::ConnId;
 use crate::install::Stage;
-use crate::io::{CryptoJob, CryptoResult};
+use crate::io::{CryptoJob, CryptoResult, KeyExchange};
 use crate::log::end_text;
 use crate::sa::{Phase2, QuickR1, Role, Serial, StateName, WaitingForSpi};
 use crate::wire::ident::parse_nat_oa;
 use crate::wire::notify::NotifyType;
-use crate::wire::payload::{Chain, Kind};
+use crate::wire::payload::Kind;
 use crate::wire::{Exchange, Header, SaPayload};
 
 /// Message IDs remembered per IKE SA.
@@ -47,7 +47,7 @@ impl Endpoint {
         };
         let mut iv = first_iv(sa, h.msgid)?;
         let plain = open(body, suite, &up.cipher_key, &mut iv)?;
-        let chain = Chain::parse(h.next, &plain)?;
+        let chain = self.chain(h.next, &plain)?;
         let id = h.msgid.to_be_bytes();
         let want = hmac(suite.hash, up.keys.a.expose(), &[&id, chain.behind_first()])?;
         check_hash(&chain, &want)?;
@@ -151,7 +151,7 @@ impl Endpoint {
             return self.quick_install_responder(child, was, None);
         };
         let secret = SecretBytes::new(self.random_vec(dh::secret_len(group)));
-        let job = CryptoJob { group, secret, public: true, peer: Some(peer) };
+        let job = CryptoJob::KeyExchange(KeyExchange { group, secret, public: true, peer: Some(peer) });
         self.compute(child, job, Continuation::QuickR1(Box::new(was)));
         Ok(())
     }
@@ -210,7 +210,7 @@ impl Endpoint {
         };
         let mut iv = c.iv.clone();
         let plain = open(body, suite, &up.cipher_key, &mut iv)?;
-        let chain = Chain::parse(h.next, &plain)?;
+        let chain = self.chain(h.next, &plain)?;
         let want = hmac(suite.hash, up.keys.a.expose(), &[&[0], &c.msgid.to_be_bytes(), &r1.ni, &r1.nr])?;
         check_hash(&chain, &want)?;
         let Some(c) = self.children.get_mut(&child) else { return Ok(()) };

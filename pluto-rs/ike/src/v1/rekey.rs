@@ -4,19 +4,23 @@ use std::time::Duration;
 
 use ipsec_types::whack::rc;
 
+use super::Fail;
 use super::phase1::suite_name;
+use super::transaction::Stage;
 use crate::Endpoint;
 use crate::conn::ConnKind;
-use crate::sa::{Role, Serial};
+use crate::sa::{IkeSa, Role, Serial};
 use crate::timer::TimerKind;
+
+/// How long XAUTH may take in all, seconds: a person types.
+const XAUTH_PATIENCE: u32 = 180;
 
 impl Endpoint {
     /// Main Mode is done: tell, arm the lifetime, begin what waited for it.
     pub(crate) fn ike_established(&mut self, ike: Serial, initial_contact: bool) {
         let Some(sa) = self.ikes.get_mut(&ike) else { return };
         let (conn, name, suite, role, life) = (sa.conn, sa.name(), sa.suite, sa.role, sa.lifetime);
-        let pending = std::mem::take(&mut sa.pending);
-        let (whack, tries, behind_nat, auth) = (sa.whack, sa.tries, sa.natt.us, sa.auth);
+        let (behind_nat, auth) = (sa.natt.us, sa.auth);
         let extra = suite.map_or_else(String::new, |s| {
             format!(
                 " {{auth={} cipher={} prf={} group={}}}",
@@ -40,10 +44,44 @@ impl Endpoint {
         if initial_contact {
             self.on_initial_contact(ike);
         }
-        if let Some(sa) = self.ikes.get_mut(&ike) {
-            sa.whack = None;
+        // What may come again in Main Mode is answered out of the state; nothing of it is repeated.
+        if let Some(sa) = self.ikes.get_mut(&ike).filter(|s| !s.aggressive) {
+            sa.last_sent = Vec::new();
         }
-        let mut whack = whack;
+        self.release_rivals(ike);
+        if let Err(fail) = self.between_phases(ike) {
+            self.failed(ike, fail);
+        }
+    }
+
+    /// XAUTH if that was agreed upon, then Mode Config.
+    fn between_phases(&mut self, ike: Serial) -> Result<(), Fail> {
+        let Some(sa) = self.ikes.get(&ike) else { return Ok(()) };
+        match sa.auth.asked() {
+            Some(role) if role == sa.role => {
+                self.set_stage(ike, Stage::XauthI0);
+                self.wait_for_server(ike);
+                Ok(())
+            }
+            Some(_) => {
+                let until = self.in_seconds(XAUTH_PATIENCE);
+                self.timers.set(ike, TimerKind::Discard, until);
+                self.xauth_ask(ike, false)
+            }
+            None => {
+                self.same_client(ike);
+                self.configure(ike)
+            }
+        }
+    }
+
+    /// Phase 2 may begin: the Quick Modes that waited for it.
+    pub(super) fn begin_pending(&mut self, ike: Serial) {
+        self.timers.clear(ike, TimerKind::Discard);
+        self.ikes.settled(ike);
+        let Some(sa) = self.ikes.get_mut(&ike) else { return };
+        let (pending, tries) = (std::mem::take(&mut sa.pending), sa.tries);
+        let mut whack = sa.whack.take();
         for c in pending {
             // The first Quick Mode takes the waiting client over.
             let replaces = self.conns.get(c).and_then(|c| c.newest_child);
@@ -55,7 +93,8 @@ impl Endpoint {
     }
 
     /// Openswan's rule: an initiator renews `margin` (with fuzz) before the end, a responder half of it later, and with
-    /// `rekey=no` nobody does. The IKE SA of a road warrior behind a NAT is his to renew: he cannot be called.
+    /// `rekey=no` nobody does. The IKE SA of a road warrior behind a NAT, or with XAUTH or
+    /// Mode Config, is his to renew: he cannot be called.
     fn arm_lifetime(&mut self, serial: Serial, conn: crate::conn::ConnId, role: Role, life: u32) {
         let fuzz = u64::from(u16::from_be_bytes(self.random()));
         let Some(c) = self.conns.get(conn) else { return };
@@ -66,7 +105,7 @@ impl Endpoint {
         };
         let life = u64::from(life);
         let natted = self.ikes.get(&serial).is_some_and(|s| s.natt.peer);
-        let callable = !matches!(c.kind, ConnKind::Instance(_)) || !natted;
+        let callable = !matches!(c.kind, ConnKind::Instance(_)) || !(natted || c.per_client());
         let renew = c.spec.rekey && callable && life > margin;
         if renew {
             let at = self.after(Duration::from_secs(life - margin));
@@ -92,9 +131,17 @@ impl Endpoint {
     pub(crate) fn on_replace(&mut self, serial: Serial) {
         if let Some(conn) = self.ikes.get(&serial).map(|s| s.conn) {
             if let Some(c) = self.conns.get(conn).filter(|c| c.newest_ike == Some(serial)) {
-                // With reauth=yes the children follow their IKE SA.
-                let pending = if c.spec.reauth && c.up_children > 0 { vec![conn] } else { Vec::new() };
-                self.main_send_i1(conn, pending, None, 1, Some(serial));
+                // With reauth=yes the children follow their IKE SA, those of other conns too.
+                let mut pending = Vec::new();
+                if c.spec.reauth {
+                    let own = (c.up_children > 0).then_some(conn);
+                    let on_it = self.children.of_ike(serial);
+                    let on_it = on_it.iter().filter_map(|c| self.children.get(c)).filter(|c| c.is_up());
+                    pending.extend(own.into_iter().chain(on_it.map(|c| c.conn)));
+                    pending.sort_unstable();
+                    pending.dedup();
+                }
+                self.phase1_start(conn, pending, None, 1, Some(serial));
             }
             return;
         }
@@ -113,11 +160,12 @@ impl Endpoint {
     ) -> bool {
         // A Main Mode with this peer may be under way, for this conn or for another. A renewal waits for it even where an
         // IKE SA is still up: a peer may end with an IKE SA the Child SAs that were made under it (strongSwan does).
-        let under_way = self
-            .ikes
-            .iter()
-            .find(|(_, s)| s.role == Role::Initiator && s.up().is_none() && self.same_ends(s.conn, conn));
-        let under_way = under_way.map(|(serial, _)| *serial).filter(|_| whack.is_none());
+        let calls =
+            self.conns.get(conn).and_then(|c| c.peer).map(|p| self.ikes.calling(p)).unwrap_or_default();
+        let under_way = calls
+            .into_iter()
+            .find(|s| self.ikes.get(s).is_some_and(|s| !s.is_ready() && self.same_ends(s.conn, conn)));
+        let under_way = under_way.filter(|_| whack.is_none());
         if let Some(ike) = self.ike_for(conn).filter(|_| replaces.is_none() || under_way.is_none()) {
             return self.quick_start(ike, conn, whack, 1, replaces).is_some();
         }
@@ -128,17 +176,18 @@ impl Endpoint {
                 }
                 true
             }
-            None => self.main_send_i1(conn, vec![conn], whack, 1, None).is_some(),
+            None => self.phase1_start(conn, vec![conn], whack, 1, None).is_some(),
         }
     }
 
     /// An established IKE SA a Quick Mode of `conn` can use: its own, or that of a conn between the same ends.
     fn ike_for(&self, conn: crate::conn::ConnId) -> Option<Serial> {
-        let up = |s: &Serial| self.ikes.get(s).is_some_and(|s| s.up().is_some());
+        let up = |s: &Serial| self.ikes.get(s).is_some_and(IkeSa::is_ready);
         let own = self.conns.get(conn)?.newest_ike.filter(up);
         own.or_else(|| {
-            let others = self.conns.iter().filter(|(id, _)| *id != conn && self.same_ends(*id, conn));
-            others.filter_map(|(_, c)| c.newest_ike).find(up)
+            let others = self.conns.with_peer(self.conns.get(conn)?.peer?).into_iter();
+            let others = others.filter(|id| *id != conn && self.same_ends(*id, conn));
+            others.filter_map(|id| self.conns.get(id)?.newest_ike).find(up)
         })
     }
 

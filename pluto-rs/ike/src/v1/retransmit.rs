@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use ipsec_types::whack::rc;
 
+use super::transaction::Stage;
 use crate::Endpoint;
-use crate::sa::{Serial, StateName};
+use crate::sa::{Role, Serial, StateName};
 use crate::timer::TimerKind;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LIMIT: u32 = 6;
+/// Of AI2, which has no answer of its own.
+const UNANSWERED: u32 = 4;
 
 impl Endpoint {
     pub(crate) fn arm_retransmit(&mut self, serial: Serial) {
@@ -45,6 +48,9 @@ impl Endpoint {
             }
             (None, None) => return,
         };
+        if name == StateName::AggrI2 && n > UNANSWERED {
+            return;
+        }
         if n > LIMIT {
             return self.give_up(serial, name);
         }
@@ -56,8 +62,29 @@ impl Endpoint {
     }
 
     fn give_up(&mut self, serial: Serial, name: StateName) {
+        match name {
+            StateName::XauthR0 => {
+                self.log_sa(serial, rc::LOG, "XAUTH: the client does not answer: deleting the ISAKMP SA");
+                return self.delete_ike(serial, true);
+            }
+            // He was told that he is let in, or his configuration, in vain; perhaps he does not say so.
+            StateName::XauthR1 => {
+                self.transaction_forget(serial);
+                if let Err(fail) = self.xauth_served(serial) {
+                    self.failed(serial, fail);
+                }
+                return;
+            }
+            StateName::ModeCfgR1 => {
+                self.transaction_forget(serial);
+                return self.set_stage(serial, Stage::Done);
+            }
+            _ => {}
+        }
         let detail = match name {
-            StateName::MainI1 => ".  No response (or no acceptable response) to our first IKE message",
+            StateName::MainI1 | StateName::AggrI1 => {
+                ".  No response (or no acceptable response) to our first IKE message"
+            }
             StateName::MainI3 => {
                 ".  Possible authentication failure: no acceptable response to our first encrypted message"
             }
@@ -68,6 +95,24 @@ impl Endpoint {
         };
         let text = format!("max number of retransmissions ({LIMIT}) reached {}{detail}", name.label());
         self.log_sa(serial, rc::NORETRANSMISSION, &text);
+        self.attempt_failed(serial, name);
+    }
+
+    /// The peer does not say what it has to between phase 1 and phase 2.
+    pub(crate) fn on_silence(&mut self, serial: Serial) {
+        let Some(sa) = self.ikes.get(&serial) else { return };
+        let (name, role) = (sa.name(), sa.role);
+        let text = format!("{}: the peer went silent", name.label());
+        self.log_sa(serial, rc::NORETRANSMISSION, &text);
+        self.send_delete_ike(serial);
+        match role {
+            Role::Initiator => self.attempt_failed(serial, name),
+            Role::Responder => self.delete_ike(serial, false),
+        }
+    }
+
+    /// Gives the state up, and tries again if the conn is to be up.
+    fn attempt_failed(&mut self, serial: Serial, name: StateName) {
         let (conn, tries, pending) = match (self.ikes.get(&serial), self.children.get(&serial)) {
             (Some(s), _) => (s.conn, s.tries, s.pending.clone()),
             (None, Some(c)) => (c.conn, c.tries, vec![c.conn]),
@@ -87,7 +132,7 @@ impl Endpoint {
         self.conn_ref(conn);
         self.drop_state(serial);
         if again {
-            self.main_send_i1(conn, pending, None, tries + 1, Some(serial));
+            self.phase1_start(conn, pending, None, tries + 1, Some(serial));
         } else {
             pending.into_iter().for_each(|c| self.negotiation_failed(c));
         }

@@ -1,12 +1,13 @@
 //! Vendor IDs: what we send, what we know of the peer's.
 
 use crate::Endpoint;
+use crate::conn::Connection;
 use crate::sa::{IkeSa, Serial};
 use crate::v1::natt::Method;
 use crate::v1::refusal;
 use crate::wire::MessageWriter;
 use crate::wire::payload::{Chain, Kind};
-use ipsec_types::conn::{ConnSpec, Fragmentation, NattMethod};
+use ipsec_types::conn::{Fragmentation, NattMethod};
 use ipsec_types::whack::rc;
 
 /// Dead Peer Detection, RFC 3706.
@@ -19,24 +20,30 @@ const FRAGMENTATION: [u8; 16] =
 /// "In Main Mode and behind it", as racoon, strongSwan and Apple write it.
 const FRAGMENTATION_WHERE: [u8; 4] = [0x80, 0, 0, 0];
 
+/// XAUTH.
+const XAUTH: [u8; 8] = [0x09, 0x00, 0x26, 0x89, 0xdf, 0xd6, 0xb7, 0x12];
+/// Cisco's attributes of Mode Config.
+const UNITY: [u8; 16] =
+    [0x12, 0xf5, 0xf2, 0x8c, 0x45, 0x71, 0x68, 0xa9, 0x70, 0x2d, 0x9f, 0xe2, 0x74, 0xcc, 0x01, 0x00];
+
 /// Known vendor IDs without effect, by their first octets.
-const KNOWN: [(&[u8], &str); 10] = [
+const KNOWN: [(&[u8], &str); 8] = [
     (b"\x1e\x2b\x51\x69\x05\x99\x1c\x7d\x7c\x96\xfc\xbf\xb5\x87\xe4\x61", "MS NT5 ISAKMPOAKLEY"),
     (b"\x01\x52\x8b\xbb\xc0\x06\x96\x12\x18\x49\xab\x9a\x1c\x5b\x2a\x51", "MS key-modules"),
     (b"\x26\x24\x4d\x38\xed\xdb\x61\xb3\x17\x2a\x36\xe3\xd0\xcf\xb8\x19", "Vid-Initial-Contact"),
     (b"\xfb\x1d\xe3\xcd\xf3\x41\xb7\xea\x16\xb7\xe5\xbe\x08\x55\xf1\x20", "MS-Negotiation Discovery Capable"),
     (b"\xe3\xa5\x96\x6a\x76\x37\x9f\xe7\x07\x22\x82\x31\xe5\xce\x86\x52", "IKE CGA version 1"),
     (b"\x21\x4c\xa4\xfa\xff\xa7\xf3\x2d\x67\x48\xe5\x30\x33\x95\xae\x83", "MS-MamieExists"),
-    (b"\x12\xf5\xf2\x8c\x45\x71\x68\xa9\x70\x2d\x9f\xe2\x74\xcc\x01\x00", "Cisco-Unity"),
-    (b"\x09\x00\x26\x89\xdf\xd6\xb7\x12", "XAUTH"),
     (b"\x44\x85\x15\x2d\x18\xb6\xbb\xcd\x0b\xe8\xa8\x46\x95\x79\xdd\xcc", "draft-ietf-ipsec-nat-t-ike-00"),
     (b"IKEv2", "CAN-IKEv2"),
 ];
 
 impl Endpoint {
     /// Adds the vendor IDs of an initiator's first message: ours, DPD, fragmentation, every NAT-T method.
-    pub(crate) fn offer_vendor_ids(&self, w: &mut MessageWriter, spec: &ConnSpec) {
+    pub(crate) fn offer_vendor_ids(&self, w: &mut MessageWriter, c: &Connection) {
+        let spec = &c.spec;
         w.payload(Kind::Vendor, &self.vendor_id).payload(Kind::Vendor, &DPD);
+        xauth(w, c);
         if spec.fragmentation != Fragmentation::No {
             w.payload(Kind::Vendor, &[&FRAGMENTATION[..], &FRAGMENTATION_WHERE].concat());
         }
@@ -49,7 +56,8 @@ impl Endpoint {
 
     /// Adds those of a responder: ours, DPD, the chosen NAT-T method, and fragmentation if the peer named it, so that
     /// the answer to a short message stays short.
-    pub(crate) fn answer_vendor_ids(&self, w: &mut MessageWriter, sa: &IkeSa, spec: &ConnSpec) {
+    pub(crate) fn answer_vendor_ids(&self, w: &mut MessageWriter, sa: &IkeSa, c: &Connection) {
+        let spec = &c.spec;
         w.payload(Kind::Vendor, &self.vendor_id).payload(Kind::Vendor, &DPD);
         if sa.fragments.peer && spec.fragmentation != Fragmentation::No {
             w.payload(Kind::Vendor, &[&FRAGMENTATION[..], &FRAGMENTATION_WHERE].concat());
@@ -57,6 +65,7 @@ impl Endpoint {
         if let Some(m) = sa.natt.method {
             w.payload(Kind::Vendor, &m.vendor_id());
         }
+        xauth(w, c);
     }
 
     /// Takes note of the peer's vendor IDs: the best NAT-T method, DPD.
@@ -87,6 +96,13 @@ impl Endpoint {
                     sa.peer_dpd = true;
                 }
                 "received Vendor ID payload [Dead Peer Detection]".into()
+            } else if vid == XAUTH {
+                "received Vendor ID payload [XAUTH]".into()
+            } else if vid == UNITY {
+                if let Some(sa) = self.ikes.get_mut(&serial) {
+                    sa.cfg.unity = true;
+                }
+                "received Vendor ID payload [Cisco-Unity]".into()
             } else if let Some(rest) = vid.strip_prefix(&FRAGMENTATION) {
                 self.peer_takes_fragments(serial);
                 let blank = if rest.is_empty() { "" } else { " " };
@@ -105,6 +121,16 @@ impl Endpoint {
             sa.looks_like = refusal::looks_like(chain.all(Kind::Vendor));
             sa.natt.method = best;
         }
+    }
+}
+
+/// Those of XAUTH and of Cisco's Mode Config, where the conn has them.
+fn xauth(w: &mut MessageWriter, c: &Connection) {
+    if c.asked_with_xauth().is_some() {
+        w.payload(Kind::Vendor, &XAUTH);
+    }
+    if c.spec.cisco_unity {
+        w.payload(Kind::Vendor, &UNITY);
     }
 }
 

@@ -40,6 +40,8 @@ pub enum Exchange {
     Aggressive,
     /// Informational, 5.
     Informational,
+    /// Transaction, 6: XAUTH and Mode Config.
+    Transaction,
     /// Quick Mode, 32.
     Quick,
     /// Any other number.
@@ -53,6 +55,7 @@ impl Exchange {
             Exchange::Main => 2,
             Exchange::Aggressive => 4,
             Exchange::Informational => 5,
+            Exchange::Transaction => 6,
             Exchange::Quick => 32,
             Exchange::Other(n) => n,
         }
@@ -65,6 +68,7 @@ impl From<u8> for Exchange {
             2 => Exchange::Main,
             4 => Exchange::Aggressive,
             5 => Exchange::Informational,
+            6 => Exchange::Transaction,
             32 => Exchange::Quick,
             n => Exchange::Other(n),
         }

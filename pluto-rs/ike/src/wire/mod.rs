@@ -4,6 +4,7 @@
 //! against what contains it, and every count has a limit.
 
 pub mod attr;
+pub mod cfg;
 pub mod error;
 pub mod fragment;
 pub mod header;

@@ -36,6 +36,8 @@ pub enum Kind {
     Delete,
     /// Vendor ID, 13.
     Vendor,
+    /// Attributes, 14 (draft-ietf-ipsec-isakmp-mode-cfg).
+    Attributes,
     /// NAT-D, 15 (draft-ietf-ipsec-nat-t-ike-04 to -08, and Apple's).
     NatDMiddle,
     /// NAT-OA, 16 (draft-ietf-ipsec-nat-t-ike-04 to -08).
@@ -51,7 +53,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 17] = [
+    const ALL: [Kind; 18] = [
         Kind::Sa,
         Kind::KeyExchange,
         Kind::Id,
@@ -63,6 +65,7 @@ impl Kind {
         Kind::Notify,
         Kind::Delete,
         Kind::Vendor,
+        Kind::Attributes,
         Kind::NatDMiddle,
         Kind::NatOaMiddle,
         Kind::NatD,
@@ -85,6 +88,7 @@ impl Kind {
             Kind::Notify => 11,
             Kind::Delete => 12,
             Kind::Vendor => 13,
+            Kind::Attributes => 14,
             Kind::NatDMiddle => 15,
             Kind::NatOaMiddle => 16,
             Kind::NatD => 20,
@@ -113,6 +117,7 @@ impl Kind {
             Kind::Notify => "ISAKMP Notification Payload",
             Kind::Delete => "ISAKMP Delete Payload",
             Kind::Vendor => "ISAKMP Vendor ID Payload",
+            Kind::Attributes => "ISAKMP Mode Attribute",
             Kind::NatD | Kind::NatDMiddle | Kind::NatDDraft => "ISAKMP NAT-D Payload",
             Kind::NatOa | Kind::NatOaMiddle | Kind::NatOaDraft => "ISAKMP NAT-OA Payload",
         }
@@ -139,14 +144,20 @@ pub struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
-    /// Parses the chain that starts with type `next`. Octets behind the last payload are padding.
+    /// Parses the chain that starts with type `next`, of at most [`MAX_PAYLOADS`]. Octets behind the last payload are
+    /// padding.
     pub fn parse(next: u8, bytes: &'a [u8]) -> Result<Chain<'a>, DecodeError> {
+        Self::parse_within(next, bytes, MAX_PAYLOADS)
+    }
+
+    /// The same, of at most `limit` payloads.
+    pub fn parse_within(next: u8, bytes: &'a [u8], limit: usize) -> Result<Chain<'a>, DecodeError> {
         let mut payloads = Vec::new();
         let (mut next, mut what) = (next, "ISAKMP Message");
         let mut r = Reader::new(bytes, what);
         while next != 0 {
-            if payloads.len() == MAX_PAYLOADS {
-                return Err(DecodeError::TooMany { what: "payloads", limit: MAX_PAYLOADS });
+            if payloads.len() == limit {
+                return Err(DecodeError::TooMany { what: "payloads", limit });
             }
             let kind = Kind::from_number(next).ok_or(DecodeError::PayloadType { what, value: next })?;
             what = kind.name();

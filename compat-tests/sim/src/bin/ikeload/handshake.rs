@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Interface, Limits, Output, run_crypto};
+use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Interface, Output, run_crypto};
 use ipsec_kernel::KernelBackend;
 use ipsec_kernel::noklips::NoKernel;
 use ipsec_types::algo::{DhGroup, EspCipher, EspInteg, EspSuite};
@@ -65,10 +65,10 @@ impl Dialler<'_> {
         setup.keep_alive = 3600;
         let mut w = Warrior {
             engine: Endpoint::new(EndpointConfig {
-                limits: Limits::default(),
                 setup,
                 vendor_id: b"OEikeload001".to_vec(),
                 kernel_name: "noklips",
+                updown_always: false,
                 entropy: Box::new(OsRandom),
                 secrets: Box::new(sim::Keys::new(&[self.psk])),
             }),

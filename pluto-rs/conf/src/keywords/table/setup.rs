@@ -109,10 +109,17 @@ pub(super) const SETUP: &[Keyword] = &[
         ])
         .ignored(FETCH),
     setup("crl-timeout", Text, "").of(Libreswan).alias(&["curl-timeout"]).ignored(FETCH),
-    setup("ddos-ike-threshold", Text, "")
-        .of(Libreswan)
-        .alias(&["max-halfopen-ike"])
-        .ignored("half-open SAs are always limited"),
+    setup("ddos-ike-threshold", Text, "").of(Libreswan).ignored("cookies are IKEv2's; see max-halfopen-ike="),
+    setup("max-halfopen-ike", Number, "1000").of(Libreswan),
+    setup("max-halfopen-per-peer", Number, "10"),
+    setup("halfopen-timeout", Time, "30"),
+    setup("max-quick-modes", Number, "16"),
+    setup("max-duplicates", Number, "8"),
+    setup("max-malformed-notify", Number, "16"),
+    setup("max-payloads", Number, "64"),
+    setup("max-fragments", Number, "64"),
+    setup("max-fragment-octets", Number, "65536"),
+    setup("max-fragment-memory", Number, "4194304"),
     setup("global-redirect", Text, "").of(Libreswan).alias(&["global-redirect-to"]).ignored(V2),
     setup("ike-socket-bufsize", Text, "").of(Libreswan).alias(&["ike-socket-errqueue"]).ignored(KERNEL),
     setup("xfrmlifetime", Text, "")

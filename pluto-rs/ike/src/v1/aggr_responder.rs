@@ -1,0 +1,263 @@
+//! Aggressive Mode as responder (RFC 2409 §5.4). It costs the identities their protection and, with a pre-shared key, shows
+//! whoever asks under a known name a hash to guess the key from: only a conn with `aggrmode=yes` is served, and nothing at
+//! all is sent to a peer whom no conn names (CVE-2002-1623).
+//!
+//! ```text
+//!  --> HDR, SA, KE, Ni, IDii, VIDs                              AI1
+//!  <-- HDR, SA, KE, Nr, IDir, HASH_R, VIDs [, NAT-D, NAT-D]     AR1
+//!  --> HDR*, HASH_I [, NAT-D, NAT-D] [, N]                      AI2
+//! ```
+//! The group is settled by the first message: its KE payload must be of the group of the chosen transform.
+
+use std::net::SocketAddr;
+
+use ipsec_crypto::dh;
+use ipsec_types::whack::rc;
+use ipsec_types::{Id, SecretBytes};
+
+use super::auth_method::aggressive_methods;
+use super::main_responder::{key_and_nonce, says_initial_contact};
+use super::message::{NONCE_LEN, NONCE_RANGE, header, open};
+use super::{Continuation, Fail, authenticate, natt, phase1, refusal};
+use crate::Endpoint;
+use crate::io::{CryptoJob, CryptoResult, KeyExchange};
+use crate::sa::{AggrR1, Exchanged, IkeSa, Phase1, Role, Serial, StateName};
+use crate::timer::TimerKind;
+use crate::wire::ident::{self, IdPayload};
+use crate::wire::notify::NotifyType;
+use crate::wire::payload::{Chain, Kind};
+use crate::wire::{Exchange, Header, MessageWriter, SaPayload};
+
+#[derive(Debug)]
+pub(crate) struct AfterAi1 {
+    sa_i: Vec<u8>,
+    answer: Vec<u8>,
+    g_xi: Vec<u8>,
+    ni: Vec<u8>,
+    id_b: Vec<u8>,
+    id: Id,
+    psk: SecretBytes,
+}
+
+/// What is read of AI1 before anything is kept of it.
+struct Ai1<'a> {
+    sa_b: &'a [u8],
+    sa: SaPayload<'a>,
+    ke_len: usize,
+    id_b: &'a [u8],
+    id: Id,
+}
+
+fn read<'a>(chain: &Chain<'a>) -> Result<Ai1<'a>, String> {
+    let missing = "message ignored because it is missing payload(s) of the initial Aggressive Mode message";
+    let [sa_b, ke, nonce, id_b] =
+        [Kind::Sa, Kind::KeyExchange, Kind::Nonce, Kind::Id].map(|kind| chain.first(kind));
+    let (Some(sa_b), Some(ke), Some(nonce), Some(id_b)) = (sa_b, ke, nonce, id_b) else {
+        return Err(missing.into());
+    };
+    if !NONCE_RANGE.contains(&nonce.len()) {
+        return Err(format!("Nonce length {} not between 8 and 256", nonce.len()));
+    }
+    let malformed = |e: crate::wire::DecodeError| format!("{e}; malformed payload in packet");
+    let sa = SaPayload::parse(sa_b).map_err(malformed)?;
+    let id = IdPayload::parse(id_b).and_then(|p| p.identity()).map_err(malformed)?;
+    Ok(Ai1 { sa_b, sa, ke_len: ke.len(), id_b, id })
+}
+
+impl Endpoint {
+    /// `--> HDR, SA, KE, Ni, IDii, VIDs` from a stranger.
+    pub(crate) fn aggr_in_i1(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        h: &Header,
+        body: &[u8],
+        digest: Vec<u8>,
+    ) {
+        if h.encrypted() {
+            return self.log_packet(remote, "initial Aggressive Mode message is encrypted; ignored");
+        }
+        let chain = match self.chain(h.next, body) {
+            Ok(c) => c,
+            Err(e) => return self.log_packet(remote, &format!("{e}; malformed payload in packet")),
+        };
+        let first = match read(&chain) {
+            Ok(first) => first,
+            Err(e) => return self.log_packet(remote, &e),
+        };
+        let Some(template) = self.conn_for_aggressive(local, remote, &first.id, &first.sa) else { return };
+        if !self.admit_half_open(remote.ip()) {
+            return self.log_packet(
+                remote,
+                "too many half-open ISAKMP SAs; initial Aggressive Mode message dropped",
+            );
+        }
+        let Some((conn, known)) = self.conn_for_first_message(template, remote) else {
+            return self.leave_half_open(remote.ip());
+        };
+        let serial = self.new_serial();
+        let rcookie = self.random();
+        let state = Phase1::Suspended(StateName::AggrR0);
+        let mut sa = IkeSa::new(conn, Role::Responder, (h.icookie, rcookie), local, remote, state);
+        sa.aggressive = true;
+        sa.natt.floated = local.port() != 500;
+        sa.half_open = Some(remote.ip());
+        sa.last_received = Some(digest);
+        sa.first_from = Some(remote);
+        self.by_cookies.insert((sa.icookie, sa.rcookie), serial);
+        self.by_first.insert((sa.icookie, remote), serial);
+        self.ikes.insert(serial, sa);
+        self.half_open.came(serial);
+        self.conn_ref(conn);
+        self.note_vendor_ids(serial, &chain);
+        self.log_peer_id(serial, &first.id);
+        let text = match known {
+            true => "responding to Aggressive Mode".to_string(),
+            false => format!("responding to Aggressive Mode from unknown peer {remote}"),
+        };
+        self.log_sa(serial, rc::LOG, &text);
+        let until = self.after(self.setup.limits.half_open_life);
+        self.timers.set(serial, TimerKind::Discard, until);
+        if let Err(fail) = self.aggr_choose(serial, &chain, first) {
+            self.failed(serial, fail);
+        }
+    }
+
+    /// Chooses the transform and the key, and lets a worker compute.
+    fn aggr_choose(&mut self, serial: Serial, chain: &Chain<'_>, first: Ai1<'_>) -> Result<(), Fail> {
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
+        let Some(c) = self.conns.get(sa.conn) else { return Ok(()) };
+        let refuse =
+            |text: Vec<String>| Fail { text, notify: Some(NotifyType::NoProposalChosen), fatal: true };
+        // The identity is known: the key may be one of its own.
+        let mut keys = self.secrets.lookup(&c.our_id(), &first.id);
+        if keys.is_empty() {
+            keys = self.psk_candidates(sa, c);
+        }
+        let Some(psk) = keys.into_iter().next() else {
+            let text = authenticate::no_psk(c, &first.id);
+            return Err(refuse(vec![text, "no acceptable Oakley Transform".into()]));
+        };
+        let allowed = aggressive_methods(c, Role::Responder);
+        let group = |len: usize| len == first.ke_len;
+        let (proposal, transform, offered) =
+            phase1::choose_where(&first.sa, &c.spec, &allowed, |s| group(s.group.public_len())).map_err(
+                |why| {
+                    let why = refusal::of_phase1(&first.sa, &c.spec, &allowed, sa.looks_like, &why);
+                    refuse(vec![format!("no acceptable Oakley Transform: {why}")])
+                },
+            )?;
+        let own = if c.spec.rekey { c.spec.ike_lifetime } else { phase1::MAX_LIFE as u32 };
+        let lifetime = offered.life.map_or(c.spec.ike_lifetime, |l| l.min(own));
+        let answer = proposal.emit_choice(transform, &[]);
+        let group = offered.suite.group;
+        let (g_xi, ni) = key_and_nonce(chain, group.public_len())?;
+        if let Some(sa) = self.ikes.get_mut(&serial) {
+            (sa.suite, sa.auth, sa.lifetime) = (Some(offered.suite), offered.auth, lifetime);
+        }
+        let secret = SecretBytes::new(self.random_vec(dh::secret_len(group)));
+        let job =
+            CryptoJob::KeyExchange(KeyExchange { group, secret, public: true, peer: Some(g_xi.clone()) });
+        let (sa_i, id_b) = (first.sa_b.to_vec(), first.id_b.to_vec());
+        let after = AfterAi1 { sa_i, answer, g_xi, ni, id_b, id: first.id, psk };
+        self.compute(serial, job, Continuation::AggrR1(Box::new(after)));
+        Ok(())
+    }
+
+    /// `<-- HDR, SA, KE, Nr, IDir, HASH_R, VIDs [, NAT-D, NAT-D]`.
+    pub(crate) fn aggr_send_r1(
+        &mut self,
+        serial: Serial,
+        was: AfterAi1,
+        done: CryptoResult,
+    ) -> Result<(), Fail> {
+        let nr = self.random_vec(NONCE_LEN);
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
+        let (Some(suite), Some(c)) = (sa.suite, self.conns.get(sa.conn)) else { return Ok(()) };
+        let x = Exchanged {
+            sa_i: was.sa_i,
+            g_xi: was.g_xi,
+            g_xr: done.public,
+            ni: was.ni,
+            nr,
+            shared: done.shared,
+        };
+        let keys = authenticate::derive_keys(sa, &x, Some(&was.psk))?;
+        let our_id = ident::emit(&c.our_id(), 0, 0);
+        let mut w = MessageWriter::new(header(sa, Exchange::Aggressive, 0));
+        w.payload(Kind::Sa, &was.answer)
+            .payload(Kind::KeyExchange, &x.g_xr)
+            .payload(Kind::Nonce, &x.nr)
+            .payload(Kind::Id, &our_id);
+        self.add_proof(&mut w, sa, &x, &keys.skeyid, &our_id)?;
+        self.answer_vendor_ids(&mut w, sa, c);
+        for (kind, body) in natt::payloads(sa, suite.hash, natt::Wish::from(&*c.spec))? {
+            w.payload(kind, &body);
+        }
+        if let Some(sa) = self.ikes.get_mut(&serial) {
+            sa.state = Phase1::AggrR1(Box::new(AggrR1 { x, keys, id_b: was.id_b, id: was.id }));
+        }
+        self.log_transition(serial, StateName::AggrR0, StateName::AggrR1);
+        self.send_phase1(serial, w.finish());
+        self.log_state(serial, StateName::AggrR1, "");
+        Ok(())
+    }
+
+    /// `--> HDR*, HASH_I [, NAT-D, NAT-D] [, N]`, which some peers send in clear.
+    pub(crate) fn aggr_in_i2(
+        &mut self,
+        serial: Serial,
+        remote: SocketAddr,
+        local: SocketAddr,
+        h: &Header,
+        body: &[u8],
+    ) -> Result<(), Fail> {
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
+        let (Phase1::AggrR1(r1), Some(suite)) = (&sa.state, sa.suite) else { return Ok(()) };
+        let mut iv = r1.keys.iv.clone();
+        let plain = match h.encrypted() {
+            true => open(body, suite, &r1.keys.cipher_key, &mut iv)?,
+            false => body.to_vec(),
+        };
+        let mismatch = |text: String| {
+            Fail {
+            text: vec![
+                text,
+                "probable authentication failure (mismatch of preshared secrets?): malformed payload in packet"
+                    .into(),
+            ],
+            notify: Some(NotifyType::PayloadMalformed),
+            fatal: false,
+        }
+        };
+        let chain = self.chain(h.next, &plain).map_err(|e| mismatch(e.to_string()))?;
+        if !self.check_proof(&chain, sa, &r1.x, &r1.keys.skeyid, &r1.id_b)? {
+            return Err(mismatch("received Hash Payload does not match computed value".into()));
+        }
+        let wish = self.conns.get(sa.conn).map(|c| natt::Wish::from(&*c.spec)).unwrap_or_default();
+        let initial_contact = says_initial_contact(&chain);
+        let (natt, text) = natt::detect_moved(sa, suite.hash, &chain, wish, (local, remote))?;
+        let id = r1.id.clone();
+        self.accept_identity(serial, &id)?;
+        let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
+        let Phase1::AggrR1(r1) = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::AggrR1))
+        else {
+            return Ok(());
+        };
+        let moved = (sa.remote != remote)
+            .then(|| format!("new NAT mapping for {serial}, was {}, now {remote}", sa.remote));
+        (sa.remote, sa.local, sa.natt) = (remote, local, natt);
+        sa.natt.floated = local.port() != 500;
+        let mut keys = r1.keys;
+        keys.iv = iv;
+        sa.state = keys.up(Vec::new());
+        for text in [text, moved].into_iter().flatten() {
+            self.log_sa(serial, rc::LOG, &text);
+        }
+        self.opened_by_phase1(serial);
+        self.forget_first(serial);
+        self.log_transition(serial, StateName::AggrR1, StateName::AggrR2);
+        self.ike_established(serial, initial_contact);
+        Ok(())
+    }
+}

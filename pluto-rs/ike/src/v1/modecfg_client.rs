@@ -1,0 +1,139 @@
+//! Mode Config as the client: our address inside the tunnel, name servers, domain and networks, asked for (pull) or told
+//! (push). What is given goes to the updown script as text, never as commands (CVE-2010-3302, CVE-2010-3308).
+
+use std::net::IpAddr;
+
+use ipsec_types::whack::rc;
+
+use super::Fail;
+use super::transaction::{Incoming, Stage, Then};
+use crate::Endpoint;
+use crate::conn::Given;
+use crate::sa::Serial;
+use crate::timer::TimerKind;
+use crate::wire::cfg::{self, CfgPayload, CfgType, CfgWriter};
+
+/// How long the server may take for what it has to say of its own accord, seconds.
+const PATIENCE: u32 = 60;
+/// Name servers and networks that are taken.
+const MOST: usize = 16;
+
+impl Endpoint {
+    /// Asks for an address, or waits to be told one.
+    pub(super) fn modecfg_ask(&mut self, serial: Serial) -> Result<(), Fail> {
+        let Some((sa, c)) = self.ikes.get(&serial).and_then(|s| Some((s, self.conns.get(s.conn)?))) else {
+            return Ok(());
+        };
+        let unity = c.spec.cisco_unity || sa.cfg.unity;
+        if !(c.spec.modecfg.pull || unity) {
+            self.set_stage(serial, Stage::ModeI1);
+            self.wait_for_server(serial);
+            return Ok(());
+        }
+        self.log_sa(serial, rc::LOG, "modecfg: Sending IP request (MODECFG_I1)");
+        self.transaction_ask(serial, CfgType::Reply, |id| {
+            let mut w = CfgWriter::new(CfgType::Request, id);
+            for kind in [cfg::IP4_ADDRESS, cfg::IP4_NETMASK, cfg::IP4_DNS, cfg::IP4_NBNS] {
+                w.value(kind, &[]);
+            }
+            if unity {
+                for kind in [cfg::UNITY_BANNER, cfg::UNITY_DEF_DOMAIN, cfg::UNITY_SPLIT_INCLUDE] {
+                    w.value(kind, &[]);
+                }
+            }
+            w.finish()
+        })?;
+        self.set_stage(serial, Stage::ModeI1);
+        Ok(())
+    }
+
+    /// What the server has to say next does not come for ever.
+    pub(super) fn wait_for_server(&mut self, serial: Serial) {
+        let at = self.in_seconds(PATIENCE);
+        self.timers.set(serial, TimerKind::Discard, at);
+    }
+
+    /// `<-- REPLY(ADDRESS DNS …)`.
+    pub(super) fn modecfg_configured(
+        &mut self,
+        serial: Serial,
+        payload: &CfgPayload<'_>,
+    ) -> Result<(), Fail> {
+        self.log_sa(serial, rc::LOG, "received mode cfg reply");
+        self.take_configuration(serial, payload);
+        self.set_stage(serial, Stage::Done);
+        self.begin_pending(serial);
+        Ok(())
+    }
+
+    /// `<-- SET(ADDRESS DNS …)`, answered with the same attributes without values.
+    pub(super) fn modecfg_told(
+        &mut self,
+        serial: Serial,
+        at: Incoming,
+        payload: &CfgPayload<'_>,
+    ) -> Result<Option<Vec<u8>>, Fail> {
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(None) };
+        let wanted = self.conns.get(sa.conn).is_some_and(|c| c.is_configured());
+        if !wanted || sa.cfg.stage.blocks_quick() {
+            return Err(Fail::ignore(
+                "modecfg: the peer tells a configuration, but the conn has no leftmodecfgclient=yes; ignored",
+            ));
+        }
+        let waited = sa.cfg.stage == Stage::ModeI1;
+        let mut w = CfgWriter::new(CfgType::Ack, payload.identifier);
+        payload.attrs.iter().for_each(|a| {
+            w.value(a.kind, &[]);
+        });
+        let answer = self.transaction_reply(serial, &at, &w.finish())?;
+        self.take_configuration(serial, payload);
+        if waited {
+            self.transaction_forget(serial);
+            self.timers.clear(serial, TimerKind::Discard);
+            if let Some(sa) = self.ikes.get_mut(&serial) {
+                sa.cfg.then = Some(Then::Begin);
+            }
+        }
+        Ok(Some(answer))
+    }
+
+    fn take_configuration(&mut self, serial: Serial, payload: &CfgPayload<'_>) {
+        let mut dns = payload.addresses(cfg::IP4_DNS);
+        let mut split = payload.networks(cfg::UNITY_SPLIT_INCLUDE);
+        dns.truncate(MOST);
+        split.truncate(MOST);
+        let domain = payload.text(cfg::UNITY_DEF_DOMAIN).filter(|d| !d.is_empty());
+        let banner = payload.text(cfg::UNITY_BANNER).filter(|b| !b.is_empty());
+        let address = payload.addresses(cfg::IP4_ADDRESS).first().copied().filter(|a| !a.is_unspecified());
+        let mut said = Vec::new();
+        if let Some(a) = address {
+            said.push(format!("setting client address to {a}/32"));
+            said.push(format!("setting ip source address to {a}/32"));
+        }
+        said.extend(payload.addresses(cfg::IP4_NETMASK).first().map(|m| format!("Received IP4 NETMASK {m}")));
+        said.extend(dns.iter().map(|a| format!("Received DNS {a}")));
+        said.extend(domain.iter().map(|d| format!("Received Domain: {d}")));
+        said.extend(split.iter().map(|n| format!("Received subnet {n}")));
+        said.extend(banner.iter().map(|b| format!("Received Banner: {b}")));
+        for text in said {
+            self.log_sa(serial, rc::LOG, &text);
+        }
+        let Some(conn) = self.ikes.get(&serial).map(|s| s.conn) else { return };
+        let Some(c) = self.conns.get_mut(conn) else { return };
+        c.given = Some(Box::new(Given { dns, domain, banner, split }));
+        let before: Option<IpAddr> = c.our_lease;
+        if let Some(a) = address.filter(|a| before != Some(*a)) {
+            let stale = if before.is_some() { self.children.of_conn(conn) } else { Vec::new() };
+            if !stale.is_empty() {
+                self.log_sa(serial, rc::LOG, "our address has changed: the tunnel is made anew");
+                stale.into_iter().for_each(|s| self.delete_child(s, true));
+                if let Some(sa) = self.ikes.get_mut(&serial).filter(|s| !s.pending.contains(&conn)) {
+                    sa.pending.push(conn);
+                }
+            }
+            if let Some(c) = self.conns.get_mut(conn) {
+                c.our_lease = Some(a);
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Mode Config as the server: gives a client its address, name servers, domain, networks (Cisco Unity) and a word of welcome,
+//! when it asks (pull) or of our own accord (push).
+//!
+//! ```text
+//!  --> REQUEST(ADDRESS="" DNS="" …)         <-- SET(ADDRESS DNS …)     MODECFG_R1
+//!  <-- REPLY(ADDRESS DNS …)                 --> ACK(ADDRESS DNS …)
+//! ```
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::IpNet;
+use ipsec_types::Id;
+use ipsec_types::conn::ClientSpec;
+use ipsec_types::whack::rc;
+
+use super::Fail;
+use super::transaction::{Incoming, Stage};
+use crate::Endpoint;
+use crate::conn::{ConnId, Connection};
+use crate::sa::Serial;
+use crate::wire::cfg::{self, CfgPayload, CfgType, CfgWriter};
+
+/// What a push tells.
+const PUSHED: [u16; 7] = [
+    cfg::IP4_ADDRESS,
+    cfg::IP4_NETMASK,
+    cfg::IP4_DNS,
+    cfg::IP4_NBNS,
+    cfg::UNITY_BANNER,
+    cfg::UNITY_DEF_DOMAIN,
+    cfg::UNITY_SPLIT_INCLUDE,
+];
+
+/// Writes what we have of the attributes `wanted`.
+fn give(w: &mut CfgWriter, c: &Connection, wanted: &[u16], unity: bool) {
+    let spec = &c.spec.modecfg;
+    for kind in wanted {
+        if (cfg::UNITY_BANNER..).contains(kind) && !unity {
+            continue;
+        }
+        match *kind {
+            cfg::IP4_ADDRESS => c.their_lease.into_iter().for_each(|a| {
+                w.address(*kind, a);
+            }),
+            cfg::IP4_NETMASK => c.their_lease.into_iter().for_each(|_| {
+                w.address(*kind, Ipv4Addr::BROADCAST.into());
+            }),
+            cfg::IP4_DNS => spec.dns.iter().for_each(|a| {
+                w.address(*kind, *a);
+            }),
+            cfg::IP4_NBNS => spec.wins.iter().for_each(|a| {
+                w.address(*kind, *a);
+            }),
+            cfg::APPLICATION_VERSION => {
+                w.value(*kind, b"Cygnet");
+            }
+            cfg::UNITY_BANNER => spec.banner.iter().for_each(|text| {
+                w.value(*kind, text.as_bytes());
+            }),
+            cfg::UNITY_DEF_DOMAIN => spec.domains.first().into_iter().for_each(|domain| {
+                w.value(*kind, domain.as_bytes());
+            }),
+            cfg::UNITY_SPLITDNS if !spec.domains.is_empty() => {
+                w.value(*kind, spec.domains.join(",").as_bytes());
+            }
+            cfg::UNITY_SPLIT_INCLUDE => {
+                w.networks(*kind, &split_networks(c));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// `cisco-split=`; without it, our network, if that is not everything.
+fn split_networks(c: &Connection) -> Vec<IpNet> {
+    match (&c.spec.modecfg.split, &c.this().client) {
+        (list, ClientSpec::Net(n)) if list.is_empty() && n.prefix_len() > 0 => vec![n.trunc()],
+        (list, _) => list.clone(),
+    }
+}
+
+impl Endpoint {
+    /// After phase 1, and XAUTH: gives or asks what Mode Config has to, then phase 2 may begin.
+    pub(super) fn configure(&mut self, serial: Serial) -> Result<(), Fail> {
+        let Some((sa, c)) = self.ikes.get(&serial).and_then(|s| Some((s, self.conns.get(s.conn)?))) else {
+            return Ok(());
+        };
+        if c.configures_peer() && !c.spec.modecfg.pull && !sa.cfg.unity {
+            return self.modecfg_push(serial);
+        }
+        if c.is_configured() {
+            return self.modecfg_ask(serial);
+        }
+        self.set_stage(serial, Stage::Done);
+        self.begin_pending(serial);
+        Ok(())
+    }
+
+    fn modecfg_push(&mut self, serial: Serial) -> Result<(), Fail> {
+        let Some(conn) = self.ikes.get(&serial).map(|s| s.conn) else { return Ok(()) };
+        self.lease(serial, conn);
+        self.log_sa(serial, rc::LOG, "Sending MODE CONFIG set");
+        let Some(c) = self.conns.get(conn) else { return Ok(()) };
+        let mut body = CfgWriter::new(CfgType::Set, 0);
+        give(&mut body, c, &PUSHED, c.spec.cisco_unity);
+        let body = body.finish();
+        self.transaction_ask(serial, CfgType::Ack, |id| {
+            let [high, low] = id.to_be_bytes();
+            let mut body = body;
+            if let Some(at) = body.get_mut(2..4) {
+                at.copy_from_slice(&[high, low]);
+            }
+            body
+        })?;
+        self.set_stage(serial, Stage::ModeR1);
+        self.begin_pending(serial);
+        Ok(())
+    }
+
+    /// `--> REQUEST(…)`.
+    pub(super) fn modecfg_asked(
+        &mut self,
+        serial: Serial,
+        at: Incoming,
+        payload: &CfgPayload<'_>,
+    ) -> Result<Option<Vec<u8>>, Fail> {
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(None) };
+        let (conn, stage) = (sa.conn, sa.cfg.stage);
+        if matches!(stage, Stage::XauthR0 | Stage::Checking) {
+            return Err(Fail::ignore("modecfg: Cannot give a configuration until XAUTH done."));
+        }
+        if !self.conns.get(conn).is_some_and(Connection::configures_peer) {
+            return Err(Fail::ignore(
+                "modecfg: the peer asks for a configuration, but the conn has no leftmodecfgserver=yes; ignored",
+            ));
+        }
+        if matches!(stage, Stage::ModeR1 | Stage::XauthR1) {
+            // It asks, so it has been told the verdict, and need not be told a configuration of our own accord.
+            self.transaction_forget(serial);
+            self.set_stage(serial, Stage::Done);
+        }
+        if payload.has(cfg::IP4_ADDRESS) {
+            self.lease(serial, conn);
+        }
+        let Some(c) = self.conns.get(conn) else { return Ok(None) };
+        let wanted: Vec<u16> = payload.attrs.iter().map(|a| a.kind).collect();
+        let mut w = CfgWriter::new(CfgType::Reply, payload.identifier);
+        give(&mut w, c, &wanted, true);
+        let what = c.their_lease.map_or("no address".into(), |a: IpAddr| a.to_string());
+        let answer = self.transaction_reply(serial, &at, &w.finish())?;
+        self.log_sa(serial, rc::LOG, &format!("modecfg: Sending IP reply (MODECFG_R0): {what}"));
+        Ok(Some(answer))
+    }
+
+    /// Sees to it that the client of this conn has an address, if there is one to give.
+    fn lease(&mut self, serial: Serial, conn: ConnId) {
+        let user = self.ikes.get(&serial).and_then(|s| s.cfg.user.clone());
+        let Some(c) = self.conns.get(conn).filter(|c| c.their_lease.is_none()) else { return };
+        let that = c.that();
+        let fixed = that.source_ip.or(match &that.client {
+            ClientSpec::Net(n) if n.prefix_len() == n.max_prefix_len() => Some(n.addr()),
+            _ => None,
+        });
+        let Some(range) = that.address_pool.or(c.this().address_pool) else {
+            if let Some(c) = self.conns.get_mut(conn) {
+                c.their_lease = fixed;
+            }
+            return;
+        };
+        // A group's name says nothing about who of it this is.
+        let name = match (&user, &c.peer_id) {
+            (Some(user), _) => format!("user {user}"),
+            (None, Id::None) => format!("at {}", c.peer.map_or_else(String::new, |p| p.to_string())),
+            (None, id) => format!("id {id}"),
+        };
+        let found = self.pools.lease(range, &name);
+        match (found, self.conns.get_mut(conn)) {
+            (Some(addr), Some(c)) => (c.their_lease, c.leased_from) = (Some(addr), Some(range)),
+            _ => {
+                let text = format!(
+                    "no address is free in the pool {}-{}; the client gets none",
+                    range.first, range.last
+                );
+                self.log_sa(serial, rc::LOG_SERIOUS, &text);
+            }
+        }
+    }
+
+    /// The conn, or its instance, is used no more: its client's address is free.
+    pub(crate) fn release_lease(&mut self, conn: ConnId) {
+        let Some(c) = self.conns.get_mut(conn) else { return };
+        if let (Some(addr), Some(range)) = (c.their_lease.take(), c.leased_from.take()) {
+            self.pools.release(range, addr);
+        }
+    }
+
+    /// The client has proved who it is: if it was here before, from the same address and port, its new ISAKMP SA belongs to
+    /// the instance it had, with the address that was leased. Clients of one group behind one NAT stay apart.
+    pub(super) fn same_client(&mut self, serial: Serial) {
+        let Some(sa) = self.ikes.get(&serial) else { return };
+        let (conn, remote, user) = (sa.conn, sa.remote, sa.cfg.user.clone());
+        let failed = sa.cfg.failed;
+        if let Some(c) = self.conns.get_mut(conn).filter(|c| c.per_client()) {
+            (c.peer_at, c.xauth_failed) = (Some(remote), failed);
+            c.xauth_user.clone_from(&user);
+        }
+        let Some(c) = self.conns.get(conn).filter(|c| c.per_client() && c.template.is_some()) else { return };
+        let same = |o: &Connection| {
+            o.template == c.template
+                && o.peer_at == Some(remote)
+                && o.peer_id == c.peer_id
+                && o.xauth_user == user
+        };
+        let known = self.conns.with_peer(remote.ip());
+        let known = known.into_iter().find(|id| *id != conn && self.conns.get(*id).is_some_and(same));
+        if let Some(known) = known {
+            self.switch_conn(serial, known);
+        }
+    }
+}
