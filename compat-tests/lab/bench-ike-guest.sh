@@ -31,6 +31,9 @@ load() { # load NAME NODE
   # a tenth as many again, each renewing its SA twenty times
   nsenter --net=/run/netns/inet "$IKELOAD" --count "$((${COUNT:-1000} / 10))" --rekeys 20 --prefix 10.99.64.0/18 --pid "$pid" \
     192.0.2.1 >"$OUT/$1.rekeys" 2>&1 || rc=1
+  # and what a handshake costs while many SAs are up
+  nsenter --net=/run/netns/inet "$IKELOAD" --hold "${HELD:-10000}" --count "$((${COUNT:-1000} / 2))" --prefix 10.99.128.0/17 \
+    --pid "$pid" 192.0.2.1 >"$OUT/$1.held" 2>&1 || rc=1
   sig "$2" KILL pluto
   return $rc
 }

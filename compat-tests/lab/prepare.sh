@@ -4,12 +4,13 @@
 # A node of the lab sees "Debian plus one IKE daemon": a layer is stacked with overlayfs on the host's root.
 # libreswan and strongSwan both own /usr/sbin/ipsec, so neither is installed: their packages are unpacked into
 # roots/NAME.  roots/cygnet is what `make install` puts there.  Everything here is git-ignored and made again at need.
-#   LAYER = libreswan | strongswan | radius | cygnet          default: all
+#   LAYER = libreswan | strongswan | radius | pki | cygnet    default: all; pki: keys and certificates
 set -euo pipefail
 LAB=$(cd "$(dirname "$0")" && pwd)
 TOP=$(cd "$LAB/../.." && pwd)
 
-HOST_PACKAGES=(user-mode-linux xl2tpd ppp iperf3 iptables iproute2 iputils-ping tcpdump util-linux kmod procps perl python3)
+HOST_PACKAGES=(user-mode-linux xl2tpd ppp iperf3 iptables iproute2 iputils-ping tcpdump util-linux kmod procps perl python3
+  ike-scan openssl)
 LIBRESWAN=(libreswan dns-root-data libfstrm0 libjemalloc2 liblmdb0 libmaxminddb0 libprotobuf-c1 bind9-libs bind9-host
   libnss3 libnss3-tools libnspr4 libldns3 libevent-2.1-7 libevent-core-2.1-7 libevent-pthreads-2.1-7 libunbound8
   libseccomp2 libcap-ng0)
@@ -65,6 +66,7 @@ for l in "${@:-all}"; do
   case $l in libreswan | all) layer libreswan "${LIBRESWAN[@]}" ;; esac
   case $l in strongswan | all) layer strongswan "${STRONGSWAN[@]}" ;; esac
   case $l in radius | all) layer radius "${RADIUS[@]}" ;; esac
+  case $l in pki | all) [ "$LAB/roots/pki/.done" -nt "$LAB/pki.sh" ] || "$LAB/pki.sh" "$LAB/roots/pki" ;; esac
   case $l in cygnet | all)
     rm -rf "$LAB/roots/cygnet"
     make -s -C "$TOP" install DESTDIR="$LAB/roots/cygnet" PREFIX=/usr ETC=no

@@ -31,6 +31,49 @@ for i in range(1000):
   client pub alice && connect pub || return
   figures pub
 }
+# ike-scan's probes: Main and Aggressive Mode, vendor IDs, spoilt headers.  No hash is given away, the log stays readable.
+sc_ike_scan() {
+  local before after n out=$OUT/ike-scan.log
+  procs server pluto && procs server xl2tpd || fail "the daemons do not run" || return
+  before="$(pids_of server)"
+  mark server
+  scan() { nx outside timeout 20 ike-scan --nodns --sport=0 --retry=1 --timeout=150 "$@" 192.0.2.1; }
+  rm -f /tmp/psk /n/outside/tmp/psk
+  {
+    scan
+    scan --trans=7/256,2,1,14 --trans=5,2,1,2 --showbackoff
+    scan --trans=7/256,2,65001,14
+    scan --aggressive --id=vpn --pskcrack=/tmp/psk
+    scan --aggressive --id=192.0.2.7 --idtype=1 --trans=5,2,1,2 --pskcrack=/tmp/psk
+    scan --vendor=4048b7d56ebce88525e7de7f00d6c2d3 --vendor=afcad71368a1f1c96b8696fc77570100 --vendor=4a131c81070358455c5728f20e95452f
+    scan --ikev2
+    scan --nat-t
+    scan --cookie=0123456789abcdef --rcookie=fedcba9876543210
+    for o in --headerlen=27 --headerlen=9999 --nextpayload=14 --nextpayload=255 --headerver=0x30 --hdrflags=255 --hdrmsgid=7 --mbz=255 \
+      --exchange=5 --exchange=32 --exchange=255 --spisize=200 --situation=255 --protocol=9 --transid=255 --doi=7 --noncelen=4000 --certreq=04; do
+      scan "$o"
+    done
+    scan --aggressive --id=vpn --noncelen=4 --dhgroup=1 --pskcrack=/tmp/psk
+  } >"$out" 2>&1
+  grep -q 'Starting ike-scan' "$out" || fail "ike-scan did not run: $(tail -1 "$out")" || return
+  pause 1
+  after="$(pids_of server)"
+  [ "$before" = "$after" ] || fail "the daemons are not the same any more: $before, then $after" || return
+  ! grep -q 'Aggressive Mode Handshake returned' "$out" || fail "Aggressive Mode was answered" || return
+  [ ! -s /n/outside/tmp/psk ] && [ ! -s /tmp/psk ] || fail "a hash was given away" || return
+  grep -q 'Main Mode Handshake returned' "$out" || fail "no answer to Main Mode" || return
+  slurp /n/server/var/log/syslog
+  local log=${TEXT:${SC_MARK[server]:-0}}
+  n=$(grep -c . <<<"$log")
+  note "$(grep -c 'Starting ike-scan' "$out") runs, $(grep -c 'Handshake returned' "$out") answers, $n log lines"
+  if [ "$SERVER" = cygnet ]; then
+    [ "$n" -lt 400 ] || fail "$n log lines" || return
+    grep -q 'responding to Main Mode from unknown peer' <<<"$log" || fail "no line about Main Mode" || return
+    grep -q 'Aggressive Mode' <<<"$log" || fail "no line about Aggressive Mode" || return
+  fi
+  client pub alice && connect pub || return
+  figures pub
+}
 pids_of() { procs "$1" pluto; local p=$REPLY; procs "$1" xl2tpd; echo "$p $REPLY"; }
 
 # A configuration with a slip: an error with its place, and the daemon that runs goes on with what it has.

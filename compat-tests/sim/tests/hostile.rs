@@ -340,6 +340,37 @@ proptest! {
         prop_assert_eq!(pair.server().engine.counts()[0], 0);
     }
 
+    /// Whatever a peer says under the right keys, and whatever comes in their place, its SA stays; but for a Delete and a
+    /// notification that takes back a proposal it has just refused, which say so.
+    #[test]
+    fn no_malformed_message_ends_an_sa(
+        payloads in prop::collection::vec((0u8..=255, prop::collection::vec(any::<u8>(), 0..80)), 0..6),
+        exchange in prop::sample::select(vec![Exchange::Quick, Exchange::Informational, Exchange::Main]),
+        spoilt in prop::option::of((any::<u16>(), any::<u8>())),
+        clear in any::<bool>(),
+    ) {
+        let mut pair = Pair::new(PairConfig::default());
+        let mut peer = Script::new(PEER, 1);
+        peer.main_mode(&mut pair, &[]);
+        peer.quick_mode(&mut pair, 7, 0xabcd_0001);
+        let initial_contact = |k: Kind, b: &[u8]| k == Kind::Notify && b.get(6..8) == Some(&[0x60, 0x02]);
+        let list: Vec<(Kind, Vec<u8>)> = payloads
+            .into_iter()
+            .filter_map(|(k, b)| Some((Kind::from_number(k)?, b)))
+            .filter(|(k, b)| *k != Kind::Delete && !initial_contact(*k, b))
+            .collect();
+        let mut message = if clear { peer.clear(exchange, &list) } else { peer.phase2(exchange, 4711, &list) };
+        if let Some((at, with)) = spoilt {
+            let at = usize::from(at) % message.len();
+            message[at] ^= with;
+        }
+        peer.send(&mut pair, message);
+        pair.run_for(Duration::from_secs(100));
+        let up = pair.server().engine.established();
+        prop_assert!(up.iter().any(|x| x.2 == 0xabcd_0001), "{:#?}", pair.server().log);
+        prop_assert!(pair.server().engine.untimed().is_empty());
+    }
+
     /// The client, too: changed answers of the server.
     #[test]
     fn changed_answers_do_no_harm(

@@ -1,25 +1,46 @@
 //! Hash functions, and HMAC over them, which is IKEv1's PRF (RFC 2409 §4).
 
-use std::iter::repeat;
+use std::sync::OnceLock;
 
-use ipsec_types::SecretBytes;
 use ipsec_types::algo::HashAlg;
-use openssl::hash::{Hasher, MessageDigest};
+use openssl::md::{Md, MdRef};
+use openssl::md_ctx::MdCtx;
+use zeroize::Zeroize;
 
 use crate::CryptoError;
 
 /// RFC 2104 §2.
 const IPAD: u8 = 0x36;
 const OPAD: u8 = 0x5c;
+/// The longest block of a hash function here.
+const BLOCK: usize = 128;
 
-fn message_digest(alg: HashAlg) -> MessageDigest {
-    match alg {
-        HashAlg::Md5 => MessageDigest::md5(),
-        HashAlg::Sha1 => MessageDigest::sha1(),
-        HashAlg::Sha256 => MessageDigest::sha256(),
-        HashAlg::Sha384 => MessageDigest::sha384(),
-        HashAlg::Sha512 => MessageDigest::sha512(),
+/// The library's implementation. Looking it up takes longer than hashing what IKE hashes, so it is kept.
+fn library(alg: HashAlg) -> Result<&'static MdRef, CryptoError> {
+    static FOUND: [OnceLock<Md>; 5] = [const { OnceLock::new() }; 5];
+    let [md5, sha1, sha256, sha384, sha512] = &FOUND;
+    let (found, name) = match alg {
+        HashAlg::Md5 => (md5, "MD5"),
+        HashAlg::Sha1 => (sha1, "SHA1"),
+        HashAlg::Sha256 => (sha256, "SHA256"),
+        HashAlg::Sha384 => (sha384, "SHA384"),
+        HashAlg::Sha512 => (sha512, "SHA512"),
+    };
+    if let Some(md) = found.get() {
+        return Ok(md);
     }
+    let md = Md::fetch(None, name, None)?;
+    Ok(found.get_or_init(|| md))
+}
+
+fn digest(ctx: &mut MdCtx, alg: HashAlg, first: &[u8], parts: &[&[u8]]) -> Result<Vec<u8>, CryptoError> {
+    ctx.digest_init(library(alg)?)?;
+    for part in std::iter::once(&first).chain(parts) {
+        ctx.digest_update(part)?;
+    }
+    let mut out = vec![0; alg.len()];
+    ctx.digest_final(&mut out)?;
+    Ok(out)
 }
 
 /// The hash of the concatenation of `parts`, `alg.len()` bytes.
@@ -27,11 +48,7 @@ fn message_digest(alg: HashAlg) -> MessageDigest {
 /// # Errors
 /// [`CryptoError::Library`] when the library does not offer the algorithm (MD5 on a FIPS system) or is out of memory.
 pub fn hash(alg: HashAlg, parts: &[&[u8]]) -> Result<Vec<u8>, CryptoError> {
-    let mut hasher = Hasher::new(message_digest(alg))?;
-    for part in parts {
-        hasher.update(part)?;
-    }
-    Ok(hasher.finish()?.to_vec())
+    digest(&mut MdCtx::new()?, alg, &[], parts)
 }
 
 /// HMAC (RFC 2104) of the concatenation of `parts`, `alg.len()` bytes. The key may have any length, zero included.
@@ -45,19 +62,21 @@ pub fn hash(alg: HashAlg, parts: &[&[u8]]) -> Result<Vec<u8>, CryptoError> {
 /// # Errors
 /// [`CryptoError::Library`] as for [`hash`].
 pub fn hmac(alg: HashAlg, key: &[u8], parts: &[&[u8]]) -> Result<Vec<u8>, CryptoError> {
-    let digest = message_digest(alg);
-    let block = digest.block_size();
-    let hashed =
-        if key.len() > block { SecretBytes::new(hash(alg, &[key])?) } else { SecretBytes::default() };
-    let key = if key.len() > block { hashed.expose() } else { key };
-    let pad = |with: u8| {
-        SecretBytes::new(key.iter().copied().chain(repeat(0)).take(block).map(|b| b ^ with).collect())
+    let block = library(alg)?.block_size().min(BLOCK);
+    let mut ctx = MdCtx::new()?;
+    let mut hashed = if key.len() > block { digest(&mut ctx, alg, key, &[])? } else { Vec::new() };
+    let key = if hashed.is_empty() { key } else { &hashed };
+    let mut pad = [0; BLOCK];
+    let mut padded = |ctx: &mut MdCtx, with: u8, parts: &[&[u8]]| {
+        for (n, p) in pad.iter_mut().enumerate() {
+            *p = key.get(n).copied().unwrap_or(0) ^ with;
+        }
+        let out = digest(ctx, alg, pad.get(..block).unwrap_or_default(), parts);
+        pad.zeroize();
+        out
     };
-
-    let mut inner = Hasher::new(digest)?;
-    inner.update(pad(IPAD).expose())?;
-    for part in parts {
-        inner.update(part)?;
-    }
-    hash(alg, &[pad(OPAD).expose(), &inner.finish()?])
+    let inner = padded(&mut ctx, IPAD, parts)?;
+    let outer = padded(&mut ctx, OPAD, &[&inner]);
+    hashed.zeroize();
+    outer
 }

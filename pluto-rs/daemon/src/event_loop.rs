@@ -1,6 +1,7 @@
 //! The loop: takes what is ready in a fixed order, hands it to the engine, does what the engine hands out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Output};
@@ -22,7 +23,7 @@ use crate::passwords::Passwords;
 use crate::signals::{Signal, Signals};
 use crate::updown::Scripts;
 use crate::workers::{Done, Workers};
-use crate::{groups, protect, readiness, reload, secrets};
+use crate::{groups, keys, protect, readiness, reload, secrets};
 
 /// Datagrams on their way to the engine.
 const DATAGRAMS: usize = 256;
@@ -34,12 +35,13 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// How long updown scripts may take at the end.
 const LAST_SCRIPTS: Duration = Duration::from_secs(10);
 
-struct OsEntropy;
+#[derive(Default)]
+struct OsEntropy(ipsec_netio::OsEntropy);
 
 impl EntropySource for OsEntropy {
     #[expect(clippy::expect_used, reason = "keys without randomness are worse than no daemon")]
     fn fill(&mut self, out: &mut [u8]) {
-        ipsec_netio::entropy::OsEntropy.fill(out).expect("the operating system gives no random octets");
+        self.0.fill(out).expect("the operating system gives no random octets");
     }
 }
 
@@ -70,6 +72,7 @@ pub(crate) async fn run(options: &Options, ready: Option<Ready>) -> Result<(), S
     let mut log = Log::open(options.stderrlog, options.log_time);
     match start(options, &mut log) {
         Ok(parts) => {
+            log.flush();
             if let Some(ready) = ready {
                 ready.tell(0).map_err(|e| format!("/dev/null: {e}"))?;
             } else {
@@ -129,7 +132,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         vendor_id: vendor_id().into_bytes(),
         kernel_name: kernel.name(),
         updown_always: ipsec_updown::Settings::new(&[]).is_ok_and(|s| !s.are_empty()),
-        entropy: Box::new(OsEntropy),
+        entropy: Box::new(OsEntropy::default()),
         secrets: Box::new(secrets::Secrets::default()),
     });
     let listeners = Listeners::new(options.listen, options.ikeport, encapsulate, send_datagram);
@@ -151,6 +154,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
     };
     shell.drain();
     while !shell.exit {
+        shell.log.flush();
         let wait = shell.engine.poll_timeout().map(|(at, _)| at.since(clock::now().mono));
         let timer = async {
             match wait {
@@ -193,6 +197,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
             }
         }
     }
+    shell.log.flush();
     // The last replies are still to be read by their clients.
     let farewell = async {
         while !shell.clients.is_empty() {
@@ -352,6 +357,11 @@ impl Shell {
                 "no secret could be read; the secrets loaded before stay in force",
             );
         }
-        self.engine.set_secrets(Box::new(fresh));
+        let (keyring, remarks) = keys::load(&fresh, &self.options.ipsecdir);
+        for (fault, text) in remarks {
+            self.tell(client, if fault { rc::LOG_SERIOUS } else { rc::LOG }, &text);
+        }
+        self.engine.set_secrets(Box::new(secrets::Secrets::from(fresh)));
+        self.engine.set_keyring(Arc::new(keyring));
     }
 }

@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use ike::Interface;
-use ipsec_netio::udp::IkeSocket;
+use ipsec_netio::udp::{BATCH, IkeSocket};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
@@ -122,17 +123,17 @@ fn usable(a: IpAddr) -> bool {
 
 async fn receive(poll: AsyncFd<OwnedFd>, socket: Shared, local: SocketAddr, out: Sender<Datagram>) {
     loop {
-        let Ok(mut ready) = poll.readable().await else { return };
+        let Ok(mut ready) = poll.ready(Interest::READABLE | Interest::ERROR).await else { return };
         let mut batch = Vec::new();
-        let got = ready.try_io(|_| {
-            let n = socket.borrow_mut().recv_batch(|data, from| batch.push((local, from, data.to_vec())))?;
-            // Nothing left: the event loop has to hear of the next datagram before this is tried again.
-            if n == 0 { Err(io::Error::from(io::ErrorKind::WouldBlock)) } else { Ok(()) }
-        });
+        let got = socket.borrow_mut().recv_batch(|data, from| batch.push((local, from, data.to_vec())));
+        let Ok(n) = got else { return };
         // What ICMP says of earlier datagrams is a hint that IKE's own repetition makes no use of.
-        socket.borrow().drain_errors(|_| {});
-        if matches!(got, Ok(Err(_))) {
-            return;
+        if n == 0 || ready.ready().is_error() {
+            socket.borrow().drain_errors(|_| {});
+        }
+        // Nothing left: the event loop has to hear of the next datagram before this is tried again.
+        if n < BATCH {
+            ready.clear_ready();
         }
         for datagram in batch {
             // A full channel leaves the rest in the kernel's buffer: that is the back-pressure.

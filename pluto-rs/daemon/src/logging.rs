@@ -1,5 +1,7 @@
 //! Where log lines go: syslog, or standard error with `--stderrlog`. Lines about junk from strangers are limited.
 
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ike::Record;
@@ -9,9 +11,12 @@ use ipsec_netio::syslog::{Facility, Severity, Syslog};
 const BURST: u32 = 100;
 const REFILL: Duration = Duration::from_millis(3600);
 
+/// Octets for standard error that wait at most.
+const ENOUGH: usize = 16 << 10;
+
 enum Sink {
     Syslog(Syslog),
-    Stderr { time: bool },
+    Stderr { time: bool, waiting: String },
 }
 
 /// The log.
@@ -25,21 +30,40 @@ pub(crate) struct Log {
 impl Log {
     pub(crate) fn open(stderr: bool, time: bool) -> Log {
         let sink = if stderr {
-            Sink::Stderr { time }
+            Sink::Stderr { time, waiting: String::new() }
         } else {
             Sink::Syslog(Syslog::open("pluto", Facility::AuthPriv))
         };
         Log { sink, tokens: BURST, refilled: Instant::now(), suppressed: 0 }
     }
 
-    /// Writes a line.
+    /// Writes a line, with the next [`flush`](Self::flush) at the latest.
     pub(crate) fn line(&mut self, text: &str) {
         match &mut self.sink {
-            Sink::Syslog(s) => s.log(Severity::Warning, text),
-            Sink::Stderr { time: false } => eprintln!("{text}"),
-            Sink::Stderr { time: true } => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                eprintln!("{}.{:06}: {text}", now.as_secs(), now.subsec_micros());
+            Sink::Syslog(s) => s.queue(Severity::Warning, text),
+            Sink::Stderr { time, waiting } => {
+                if *time {
+                    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                    // Writing to a String does not fail.
+                    let _ = write!(waiting, "{}.{:06}: ", now.as_secs(), now.subsec_micros());
+                }
+                waiting.push_str(text);
+                waiting.push('\n');
+                if waiting.len() > ENOUGH {
+                    self.flush();
+                }
+            }
+        }
+    }
+
+    /// Writes what waits: a negotiation says many lines in one go, and each write is a system call.
+    pub(crate) fn flush(&mut self) {
+        match &mut self.sink {
+            Sink::Syslog(s) => s.flush(),
+            Sink::Stderr { waiting, .. } => {
+                // Nobody is left to tell if this fails.
+                let _ = std::io::stderr().write_all(waiting.as_bytes());
+                waiting.clear();
             }
         }
     }
@@ -68,5 +92,11 @@ impl Log {
             self.line(&format!("{missed} lines about messages from strangers were not logged"));
         }
         true
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.flush();
     }
 }

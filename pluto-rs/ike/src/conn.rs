@@ -204,7 +204,8 @@ fn is_wild(end: &EndSpec) -> bool {
 /// All connections.
 #[derive(Debug, Default)]
 pub(crate) struct ConnTable {
-    conns: BTreeMap<ConnId, Connection>,
+    /// Boxed, as numbers only grow, and a tree that is filled in order is half empty.
+    conns: BTreeMap<ConnId, Box<Connection>>,
     by_name: HashMap<String, Vec<ConnId>>,
     by_alias: HashMap<String, Vec<ConnId>>,
     /// Conns whose peer is known, and among them those that are no instances.
@@ -218,15 +219,15 @@ pub(crate) struct ConnTable {
 
 impl ConnTable {
     pub(crate) fn get(&self, id: ConnId) -> Option<&Connection> {
-        self.conns.get(&id)
+        self.conns.get(&id).map(|c| &**c)
     }
 
     pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Connection> {
-        self.conns.get_mut(&id)
+        self.conns.get_mut(&id).map(|c| &mut **c)
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (ConnId, &Connection)> {
-        self.conns.iter().map(|(id, c)| (*id, c))
+        self.conns.iter().map(|(id, c)| (*id, &**c))
     }
 
     fn insert(&mut self, c: Connection) -> ConnId {
@@ -237,7 +238,7 @@ impl ConnTable {
             self.by_alias.entry(alias.clone()).or_default().push(id);
         }
         self.index(id, &c);
-        self.conns.insert(id, c);
+        self.conns.insert(id, Box::new(c));
         id
     }
 
@@ -335,7 +336,7 @@ impl ConnTable {
 
     /// Makes an instance of a template for a peer.
     pub(crate) fn instantiate(&mut self, template: ConnId, peer: IpAddr) -> Option<ConnId> {
-        let mut c = self.conns.get(&template)?.clone();
+        let mut c = self.get(template)?.clone();
         let n = self.instances.entry(template).or_insert(0);
         *n += 1;
         c.kind = ConnKind::Instance(*n);
@@ -364,7 +365,7 @@ impl ConnTable {
         for alias in &c.spec.aliases {
             forget(&mut self.by_alias, alias, id);
         }
-        Some(c)
+        Some(*c)
     }
 
     /// The conn of this name and all its instances.

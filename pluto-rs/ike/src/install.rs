@@ -206,12 +206,9 @@ impl Endpoint {
         let Some(entry) = self.spd.get_mut(slot) else { return };
         let id = entry.policy(slot, dir);
         let shunted = dir == Dir::Out && std::mem::take(&mut entry.shunted);
-        if !entry.installed.contains(&id) {
-            entry.installed.push(id);
-        } else if !shunted && entry.layers.get(&dir) == Some(&c.layers) {
+        if entry.note(dir, c.layers) == Some(c.layers) && !shunted {
             return;
         }
-        entry.layers.insert(dir, c.layers);
         let (marked, flow) = (entry.marked, entry.flow);
         let Some(conn) = self.conns.get(c.conn) else { return };
         let priority = policy_priority(conn, &flow) - u32::from(marked);

@@ -1,5 +1,6 @@
 //! Log lines with Openswan's prefix, and their copies to the control client that waits for a negotiation.
 
+use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use ipsec_types::whack::rc;
@@ -9,35 +10,52 @@ use crate::conn::{ConnId, ConnKind};
 use crate::io::{ClientId, Output, Record};
 use crate::sa::{Serial, StateName};
 
+/// Octets of most labels.
+const LABEL: usize = 64;
 /// Half-open SAs up to which each one is logged in full.
 const CALM: usize = 100;
 
 impl Endpoint {
     /// `"conn"[N] PEER`.
     pub(crate) fn conn_label(&self, conn: ConnId, port: u16) -> String {
-        let Some(c) = self.conns.get(conn) else { return "\"?\"".into() };
-        match (c.kind, c.peer) {
-            (ConnKind::Instance(n), Some(peer)) if port != 500 && port != 0 => {
-                format!("\"{}\"[{n}] {}", c.spec.name, SocketAddr::new(peer, port))
-            }
-            (ConnKind::Instance(n), Some(peer)) => format!("\"{}\"[{n}] {peer}", c.spec.name),
-            _ => format!("\"{}\"", c.spec.name),
-        }
+        let mut out = String::new();
+        self.write_label(&mut out, conn, port);
+        out
     }
 
-    fn sa_context(&self, serial: Serial) -> (String, Option<ClientId>) {
+    fn write_label(&self, out: &mut String, conn: ConnId, port: u16) {
+        // Writing to a String does not fail.
+        let _ = match self.conns.get(conn).map(|c| (&c.spec.name, c.kind, c.peer)) {
+            None => write!(out, "\"?\""),
+            Some((name, ConnKind::Instance(n), Some(peer))) if port != 500 && port != 0 => {
+                write!(out, "\"{name}\"[{n}] {}", SocketAddr::new(peer, port))
+            }
+            Some((name, ConnKind::Instance(n), Some(peer))) => write!(out, "\"{name}\"[{n}] {peer}"),
+            Some((name, ..)) => write!(out, "\"{name}\""),
+        };
+    }
+
+    /// Writes what a line about an SA begins with; the client that waits for it.
+    fn write_context(&self, out: &mut String, serial: Serial) -> Option<ClientId> {
         let (conn, port, whack) = match (self.ikes.get(&serial), self.children.get(&serial)) {
             (Some(s), _) => (s.conn, s.remote.port(), s.whack),
             (None, Some(c)) => (c.conn, self.ikes.get(&c.ike).map_or(0, |s| s.remote.port()), c.whack),
-            (None, None) => return (format!("{serial}"), None),
+            (None, None) => {
+                let _ = write!(out, "{serial}: ");
+                return None;
+            }
         };
-        (format!("{} {serial}", self.conn_label(conn, port)), whack)
+        self.write_label(out, conn, port);
+        let _ = write!(out, " {serial}: ");
+        whack
     }
 
     /// A line about an SA, with reply code `code` for the client that waits for it.
     pub(crate) fn log_sa(&mut self, serial: Serial, code: u8, text: &str) {
-        let (prefix, whack) = self.sa_context(serial);
-        let text = format!("{prefix}: {text}");
+        let mut line = String::with_capacity(text.len() + LABEL);
+        let whack = self.write_context(&mut line, serial);
+        line.push_str(text);
+        let text = line;
         if let Some(client) = whack {
             self.reply(client, code, &text);
         }

@@ -71,7 +71,7 @@ impl Endpoint {
         else {
             return;
         };
-        let (installed, marked, flow) = (entry.installed.clone(), entry.marked, entry.flow);
+        let (installed, marked, flow) = (entry.policies(slot), entry.marked, entry.flow);
         let Some(conn) = self.children.get(&child).and_then(|c| self.conns.get(c.conn)) else { return };
         let priority = policy_priority(conn, &flow) - u32::from(marked);
         for id in installed {

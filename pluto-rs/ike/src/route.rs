@@ -140,15 +140,12 @@ impl Endpoint {
     fn set_out_policy(&mut self, slot: Slot, shunt: Option<PolicyAction>) {
         let Some(entry) = self.spd.get_mut(slot) else { return };
         let id = entry.policy(slot, Dir::Out);
-        if !entry.installed.contains(&id) {
-            entry.installed.push(id);
-        }
         // The policy of a trap without a peer is not that of an SA, either.
         let whoever = self.conns.get(entry.conn).is_some_and(Connection::is_opportunistic);
         entry.shunted = shunt.is_some() || whoever;
         let flat = |c: &Connection| Layers { comp: false, ..phase2::layers(&c.spec) };
         let layers = self.conns.get(entry.conn).map(flat).unwrap_or_default();
-        entry.layers.insert(Dir::Out, layers);
+        entry.note(Dir::Out, layers);
         let (conn, marked, flow) = (entry.conn, entry.marked, entry.flow);
         let Some(c) = self.conns.get(conn) else { return };
         let (priority, action) = match shunt {

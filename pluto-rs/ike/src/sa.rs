@@ -12,6 +12,7 @@ use ipsec_types::algo::{EspSuite, IkeSuite};
 use ipsec_types::kernel::{Layers, Mode, SaId, SaProto};
 use ipsec_types::{Instant, SecretBytes};
 
+use crate::claim::Proved;
 use crate::conn::ConnId;
 use crate::io::ClientId;
 use crate::spd::{Flow, Slot};
@@ -277,6 +278,8 @@ pub(crate) struct IkeSa {
     pub aggressive: bool,
     /// Chosen together with the suite.
     pub auth: AuthMethod,
+    /// The key with which the peer has proved itself, if by a signature.
+    pub proved: Option<Box<Proved>>,
     /// Seconds, the smaller of ours and the negotiated one.
     pub lifetime: u32,
     pub natt: NatT,
@@ -342,6 +345,7 @@ impl IkeSa {
             suite: None,
             aggressive: false,
             auth: AuthMethod::Psk,
+            proved: None,
             lifetime: 0,
             natt: NatT::default(),
             peer_nat_d: None,

@@ -70,14 +70,29 @@ pub(crate) struct Entry {
     pub conn: ConnId,
     pub marked: bool,
     pub users: BTreeSet<Serial>,
-    pub installed: Vec<PolicyId>,
-    /// What the policies say is around a packet.
-    pub layers: HashMap<Dir, Layers>,
+    /// Directions with a policy in the kernel, and what each says is around a packet.
+    pub installed: Vec<(Dir, Layers)>,
     /// The outbound policy lets pass, or drops, for the time being.
     pub shunted: bool,
 }
 
 impl Entry {
+    /// Notes a policy; what was said for this direction before.
+    pub(crate) fn note(&mut self, dir: Dir, layers: Layers) -> Option<Layers> {
+        match self.installed.iter_mut().find(|(d, _)| *d == dir) {
+            Some((_, old)) => Some(std::mem::replace(old, layers)),
+            None => {
+                self.installed.push((dir, layers));
+                None
+            }
+        }
+    }
+
+    /// The policies that are in the kernel.
+    pub(crate) fn policies(&self, slot: Slot) -> Vec<PolicyId> {
+        self.installed.iter().map(|(dir, _)| self.policy(slot, *dir)).collect()
+    }
+
     pub(crate) fn policy(&self, slot: Slot, dir: Dir) -> PolicyId {
         PolicyId { selector: self.flow.selector(dir), dir, mark: slot.mark().filter(|_| self.marked) }
     }
@@ -129,8 +144,8 @@ impl Spd {
         let marked = same.iter().any(|s| self.entries.get(s).is_some_and(|e| !e.marked));
         same.insert(slot);
         let users = BTreeSet::from([user]);
-        let (installed, layers) = (Vec::new(), HashMap::new());
-        self.entries.insert(slot, Entry { flow, conn, marked, users, installed, layers, shunted: false });
+        let entry = Entry { flow, conn, marked, users, installed: Vec::new(), shunted: false };
+        self.entries.insert(slot, entry);
         Some(slot)
     }
 
@@ -154,7 +169,7 @@ impl Spd {
                 self.by_flow.remove(&e.flow);
             }
         }
-        e.installed
+        e.policies(slot)
     }
 
     /// The conns that have an entry for this flow.
@@ -198,11 +213,7 @@ mod tests {
         assert!(!spd.get_mut(a).unwrap().marked && spd.get_mut(b).unwrap().marked);
         let (mark_a, mark_b) = (a.mark().unwrap(), b.mark().unwrap());
         assert_ne!(mark_a.value, mark_b.value);
-        spd.get_mut(a).unwrap().installed.push(PolicyId {
-            selector: flow().selector(Dir::Out),
-            dir: Dir::Out,
-            mark: None,
-        });
+        assert_eq!(spd.get_mut(a).unwrap().note(Dir::Out, Layers::default()), None);
         assert!(spd.leave(a, Serial(2)).is_empty());
         assert_eq!(spd.leave(a, Serial(6)).len(), 1);
     }

@@ -1,9 +1,10 @@
 //! IKE SAs and Child SAs by number, and by what they are looked up with when there are many: their conn, their IKE SA,
 //! the peer that is being called. Nothing that happens to one SA may walk over all of them.
+//!
+//! SAs are boxed: numbers only grow, and a tree that is filled in order is half empty.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::ops::Deref;
 
 use crate::conn::ConnId;
 use crate::sa::{ChildSa, IkeSa, Role, Serial};
@@ -19,7 +20,7 @@ fn under<K: Copy + Ord>(set: &BTreeSet<(K, Serial)>, key: K) -> Vec<Serial> {
 /// The IKE SAs.
 #[derive(Debug, Default)]
 pub(crate) struct IkeTable {
-    all: BTreeMap<Serial, IkeSa>,
+    all: BTreeMap<Serial, Box<IkeSa>>,
     by_conn: BTreeSet<(ConnId, Serial)>,
     /// Those that we begin and under which phase 2 may not begin yet, by the address we call.
     calling: BTreeSet<(IpAddr, Serial)>,
@@ -27,29 +28,45 @@ pub(crate) struct IkeTable {
     called: BTreeMap<Serial, IpAddr>,
 }
 
-impl Deref for IkeTable {
-    type Target = BTreeMap<Serial, IkeSa>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.all
-    }
-}
-
 impl IkeTable {
+    pub(crate) fn get(&self, serial: &Serial) -> Option<&IkeSa> {
+        self.all.get(serial).map(|x| &**x)
+    }
+
+    pub(crate) fn contains_key(&self, serial: &Serial) -> bool {
+        self.all.contains_key(serial)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Serial> {
+        self.all.keys()
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &IkeSa> {
+        self.all.values().map(|x| &**x)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Serial, &IkeSa)> {
+        self.all.iter().map(|(s, x)| (s, &**x))
+    }
+
     pub(crate) fn insert(&mut self, serial: Serial, sa: IkeSa) {
         self.by_conn.insert((sa.conn, serial));
         if sa.role == Role::Initiator {
             self.calling.insert((sa.remote.ip(), serial));
             self.called.insert(serial, sa.remote.ip());
         }
-        self.all.insert(serial, sa);
+        self.all.insert(serial, Box::new(sa));
     }
 
     pub(crate) fn remove(&mut self, serial: &Serial) -> Option<IkeSa> {
         let sa = self.all.remove(serial)?;
         self.by_conn.remove(&(sa.conn, *serial));
         self.settled(*serial);
-        Some(sa)
+        Some(*sa)
     }
 
     /// The SA belongs to another conn than was thought. The caller sees to the conns' counts.
@@ -69,11 +86,11 @@ impl IkeTable {
     }
 
     pub(crate) fn get_mut(&mut self, serial: &Serial) -> Option<&mut IkeSa> {
-        self.all.get_mut(serial)
+        self.all.get_mut(serial).map(|x| &mut **x)
     }
 
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut IkeSa> {
-        self.all.values_mut()
+        self.all.values_mut().map(|x| &mut **x)
     }
 
     /// Those of a conn, oldest first.
@@ -90,39 +107,55 @@ impl IkeTable {
 /// The Child SAs, and Quick Modes under way.
 #[derive(Debug, Default)]
 pub(crate) struct ChildTable {
-    all: BTreeMap<Serial, ChildSa>,
+    all: BTreeMap<Serial, Box<ChildSa>>,
     by_conn: BTreeSet<(ConnId, Serial)>,
     by_ike: BTreeSet<(Serial, Serial)>,
 }
 
-impl Deref for ChildTable {
-    type Target = BTreeMap<Serial, ChildSa>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.all
-    }
-}
-
 impl ChildTable {
+    pub(crate) fn get(&self, serial: &Serial) -> Option<&ChildSa> {
+        self.all.get(serial).map(|x| &**x)
+    }
+
+    pub(crate) fn contains_key(&self, serial: &Serial) -> bool {
+        self.all.contains_key(serial)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Serial> {
+        self.all.keys()
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &ChildSa> {
+        self.all.values().map(|x| &**x)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Serial, &ChildSa)> {
+        self.all.iter().map(|(s, x)| (s, &**x))
+    }
+
     pub(crate) fn insert(&mut self, serial: Serial, child: ChildSa) {
         self.by_conn.insert((child.conn, serial));
         self.by_ike.insert((child.ike, serial));
-        self.all.insert(serial, child);
+        self.all.insert(serial, Box::new(child));
     }
 
     pub(crate) fn remove(&mut self, serial: &Serial) -> Option<ChildSa> {
         let child = self.all.remove(serial)?;
         self.by_conn.remove(&(child.conn, *serial));
         self.by_ike.remove(&(child.ike, *serial));
-        Some(child)
+        Some(*child)
     }
 
     pub(crate) fn get_mut(&mut self, serial: &Serial) -> Option<&mut ChildSa> {
-        self.all.get_mut(serial)
+        self.all.get_mut(serial).map(|x| &mut **x)
     }
 
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut ChildSa> {
-        self.all.values_mut()
+        self.all.values_mut().map(|x| &mut **x)
     }
 
     /// Those of a conn, oldest first.

@@ -3,7 +3,8 @@
 //! It behaves as the kernel does where that can be seen from outside: sequential SPIs instead of random ones, an SA
 //! added twice is `EEXIST`, one that is gone is no error to delete. It must not open a socket.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
 use ipsec_types::kernel::{
@@ -29,6 +30,9 @@ pub struct NoKernel {
     larval: Vec<SaId>,
     sas: Vec<SaSpec>,
     policies: Vec<PolicySpec>,
+    /// The names of both, so that most requests search nothing.
+    sa_names: HashSet<(IpAddr, u32, SaProto)>,
+    policy_names: HashSet<PolicyId>,
 }
 
 impl NoKernel {
@@ -82,7 +86,7 @@ impl NoKernel {
                 Ok(KernelReply::Spi(spi))
             }
             KernelRequest::AddSa(spec) => {
-                if self.sas.iter().any(|sa| same_sa(&sa.id, &spec.id)) {
+                if !self.sa_names.insert(name(&spec.id)) {
                     return Err(libc::EEXIST);
                 }
                 self.larval.retain(|id| !same_sa(id, &spec.id));
@@ -91,13 +95,17 @@ impl NoKernel {
             }
             KernelRequest::UpdateEncap { id, new_id, encap } => {
                 let sa = self.sas.iter_mut().find(|sa| same_sa(&sa.id, &id)).ok_or(libc::ESRCH)?;
+                self.sa_names.remove(&name(&id));
+                self.sa_names.insert(name(&new_id));
                 sa.id = new_id;
                 sa.encap = Some(encap);
                 Ok(KernelReply::Done)
             }
             KernelRequest::DelSa(id) => {
                 self.larval.retain(|l| !same_sa(l, &id));
-                self.sas.retain(|sa| !same_sa(&sa.id, &id));
+                if self.sa_names.remove(&name(&id)) {
+                    self.sas.retain(|sa| !same_sa(&sa.id, &id));
+                }
                 Ok(KernelReply::Done)
             }
             KernelRequest::QuerySa(id) => match self.sas.iter().any(|sa| same_sa(&sa.id, &id)) {
@@ -106,6 +114,7 @@ impl NoKernel {
             },
             KernelRequest::AddPolicy(spec) => {
                 self.remove_policy(&spec.id);
+                self.policy_names.insert(spec.id);
                 self.policies.push(spec);
                 Ok(KernelReply::Done)
             }
@@ -119,6 +128,8 @@ impl NoKernel {
                 self.sas.clear();
                 self.larval.clear();
                 self.policies.clear();
+                self.sa_names.clear();
+                self.policy_names.clear();
                 let count = |n| u32::try_from(n).unwrap_or(u32::MAX);
                 Ok(KernelReply::Flushed { sas: count(sas), policies: count(policies) })
             }
@@ -126,13 +137,19 @@ impl NoKernel {
     }
 
     fn remove_policy(&mut self, id: &PolicyId) {
-        self.policies.retain(|p| p.id != *id);
+        if self.policy_names.remove(id) {
+            self.policies.retain(|p| p.id != *id);
+        }
     }
 }
 
 /// The kernel names an SA by destination and SPI; the source does not count.
 fn same_sa(a: &SaId, b: &SaId) -> bool {
-    (a.dst, a.spi, a.proto) == (b.dst, b.spi, b.proto)
+    name(a) == name(b)
+}
+
+fn name(id: &SaId) -> (IpAddr, u32, SaProto) {
+    (id.dst, id.spi, id.proto)
 }
 
 fn request_name(req: &KernelRequest) -> &'static str {
@@ -179,8 +196,6 @@ impl KernelBackend for NoKernel {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use ipsec_types::kernel::{KernelError, REQID_RANGE};
 
     use super::*;

@@ -4,12 +4,17 @@
 //! does not take is lost, and counted. Without a log daemon, lines go to standard error.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, IoSlice, Write as _};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
+use nix::sys::socket::{MsgFlags, MultiHeaders, UnixAddr, sendmmsg};
+
 /// Where log daemons listen.
 const DEV_LOG: &str = "/dev/log";
+/// Most lines that wait for a flush.
+const BATCH: usize = 64;
 /// Longest text of one line, in characters; the rest is cut off.
 const LONGEST: usize = 2048;
 
@@ -65,6 +70,7 @@ pub struct Syslog {
     ident: String,
     facility: Facility,
     socket: Option<UnixDatagram>,
+    waiting: Vec<(Severity, String)>,
     lost: u64,
 }
 
@@ -76,7 +82,14 @@ impl Syslog {
 
     /// [`open`](Self::open) with another socket than `/dev/log`.
     pub fn open_at(path: &Path, ident: &str, facility: Facility) -> Self {
-        let mut log = Syslog { path: path.into(), ident: ident.into(), facility, socket: None, lost: 0 };
+        let mut log = Syslog {
+            path: path.into(),
+            ident: ident.into(),
+            facility,
+            socket: None,
+            waiting: Vec::new(),
+            lost: 0,
+        };
         log.connect();
         log
     }
@@ -90,20 +103,44 @@ impl Syslog {
 
     /// Logs one line. Control characters in it are written as `\ooo`, so a peer cannot forge a line.
     pub fn log(&mut self, severity: Severity, text: &str) {
-        if self.lost > 0 {
-            let notice = format!("{} log lines were lost: the log daemon did not take them", self.lost);
-            if self.deliver(&self.line(Severity::Warning, &notice)) {
-                self.lost = 0;
-            }
-        }
-        if !self.deliver(&self.line(severity, text)) {
-            self.lost = self.lost.saturating_add(1);
+        self.queue(severity, text);
+        self.flush();
+    }
+
+    /// Logs one line with the next [`flush`](Self::flush), or before when many are waiting.
+    pub fn queue(&mut self, severity: Severity, text: &str) {
+        self.waiting.push((severity, text.into()));
+        if self.waiting.len() >= BATCH {
+            self.flush();
         }
     }
 
-    fn line(&self, severity: Severity, text: &str) -> String {
-        let priority = self.facility.code() * 8 + severity.code();
-        format!("<{priority}>{}[{}]: {}", self.ident, std::process::id(), escape(text))
+    /// Sends the lines that wait, in as few system calls as there can be.
+    pub fn flush(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let start = format!("{}[{}]: ", self.ident, std::process::id());
+        let facility = self.facility.code() * 8;
+        let line = |(severity, text): &(Severity, String)| {
+            format!("<{}>{start}{}", facility + severity.code(), escape(text))
+        };
+        if self.lost > 0 {
+            let notice = format!("{} log lines were lost: the log daemon did not take them", self.lost);
+            if self.deliver(&line(&(Severity::Warning, notice))) {
+                self.lost = 0;
+            }
+        }
+        let lines: Vec<String> = std::mem::take(&mut self.waiting).iter().map(line).collect();
+        let mut rest = &lines[..];
+        if let Some(sent) = self.socket.as_ref().filter(|_| rest.len() > 1).and_then(|s| send_all(s, rest)) {
+            rest = rest.get(sent..).unwrap_or_default();
+        }
+        for line in rest {
+            if !self.deliver(line) {
+                self.lost = self.lost.saturating_add(1);
+            }
+        }
     }
 
     /// `false` when the daemon is there, but busy.
@@ -121,6 +158,15 @@ impl Syslog {
         let _ = writeln!(io::stderr(), "{without_priority}");
         true
     }
+}
+
+/// Sends datagrams with one system call; how many it took.
+fn send_all(socket: &UnixDatagram, lines: &[String]) -> Option<usize> {
+    let slices: Vec<[IoSlice<'_>; 1]> = lines.iter().map(|l| [IoSlice::new(l.as_bytes())]).collect();
+    let mut headers = MultiHeaders::<UnixAddr>::preallocate(lines.len(), None);
+    let nowhere = vec![None; lines.len()];
+    let fd = socket.as_raw_fd();
+    sendmmsg(fd, &mut headers, &slices, nowhere, [], MsgFlags::empty()).ok().map(Iterator::count)
 }
 
 fn is_busy(e: &io::Error) -> bool {

@@ -102,14 +102,25 @@ impl IkeSocket {
     /// What the kernel answers; none is the end of the socket. The error a peer's ICMP leaves behind is not one: see
     /// [`drain_errors`](Self::drain_errors).
     pub fn recv_batch(&mut self, mut f: impl FnMut(&[u8], SocketAddr)) -> io::Result<usize> {
+        // Behind the error of an earlier datagram there may be datagrams.
+        for _ in 0..ERRORS {
+            if let Some(n) = self.try_recv(&mut f)? {
+                return Ok(n);
+            }
+        }
+        Ok(0)
+    }
+
+    /// `None` where it is to be tried again.
+    fn try_recv(&mut self, f: &mut impl FnMut(&[u8], SocketAddr)) -> io::Result<Option<usize>> {
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
             self.buffers.iter_mut().map(|b| [IoSliceMut::new(b)]).collect();
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, None);
         let fd = self.socket.as_raw_fd();
         let messages = match recvmmsg(fd, &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
             Ok(messages) => messages,
-            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(0),
-            Err(e) if is_pending(e) => return Ok(0),
+            Err(Errno::EAGAIN) => return Ok(Some(0)),
+            Err(e) if e == Errno::EINTR || is_pending(e) => return Ok(None),
             Err(e) => return Err(e.into()),
         };
         let mut count = 0;
@@ -121,7 +132,7 @@ impl IkeSocket {
                 f(message.iovs().next().unwrap_or_default(), from);
             }
         }
-        Ok(count)
+        Ok(Some(count))
     }
 
     /// Sends one datagram.

@@ -50,7 +50,10 @@ pub struct Auth {
 }
 
 /// The authentications the table is run with.
-pub const AUTHS: &[Auth] = &[Auth { name: "Main PSK", config: main_psk, psk: true }];
+pub const AUTHS: &[Auth] = &[
+    Auth { name: "Main PSK", config: main_psk, psk: true },
+    Auth { name: "Aggressive PSK", config: aggressive_psk, psk: true },
+];
 
 fn main_psk() -> PairConfig {
     let mut config = PairConfig::default();
@@ -58,6 +61,13 @@ fn main_psk() -> PairConfig {
     config.client.esp.clone_from(&esp);
     config.client.keyingtries = 1;
     config.server.iter_mut().for_each(|c| c.esp.clone_from(&esp));
+    config
+}
+
+fn aggressive_psk() -> PairConfig {
+    let mut config = main_psk();
+    config.client.aggressive = true;
+    config.server.iter_mut().for_each(|c| c.aggressive = true);
     config
 }
 

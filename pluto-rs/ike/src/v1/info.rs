@@ -17,7 +17,7 @@ use super::quick::check_hash;
 use crate::Endpoint;
 use crate::conn::ConnId;
 use crate::route::REVIVE;
-use crate::sa::{IkeSa, Serial, StateName};
+use crate::sa::{IkeSa, Role, Serial, StateName};
 use crate::wire::notify::{Delete, Notification, NotifyType, emit_delete, emit_notification};
 use crate::wire::payload::{Chain, Kind, Payload};
 use crate::wire::sa::PROTO_ISAKMP;
@@ -229,13 +229,18 @@ impl Endpoint {
         }
     }
 
-    /// INITIAL-CONTACT in our last message of phase 1, if we have nothing else with that peer.
+    /// INITIAL-CONTACT in our last message of phase 1, if `initial-contact=` is on and we have nothing else with that peer,
+    /// not even an SA that it is beginning while we call.
     pub(super) fn add_initial_contact(&self, w: &mut MessageWriter, sa: &IkeSa) {
-        let wanted = self.conns.get(sa.conn).is_some_and(|c| c.spec.initial_contact);
-        let peer = sa.remote.ip();
-        let known = self.ikes.values().any(|s| s.up().is_some() && s.remote.ip() == peer)
-            || self.children.values().any(|c| c.out_sa.is_some_and(|o| o.dst == peer));
-        if wanted && !known {
+        let Some(c) = self.conns.get(sa.conn).filter(|c| c.spec.initial_contact) else { return };
+        let begun = |s: &Serial| {
+            let other = self.ikes.get(s).filter(|s| s.icookie != sa.icookie);
+            other.is_some_and(|s| s.up().is_some() || s.role == Role::Responder)
+        };
+        let known = |id: &ConnId| {
+            self.conns.get(*id).is_some_and(|c| c.up_children > 0) || self.ikes.of_conn(*id).iter().any(begun)
+        };
+        if c.peer.is_some_and(|p| !self.conns.with_peer(p).iter().any(known)) {
             let spi = [sa.icookie, sa.rcookie].concat();
             let body = emit_notification(NotifyType::InitialContact, PROTO_ISAKMP, &spi, &[]);
             w.payload(Kind::Notify, &body);

@@ -151,10 +151,18 @@ fn cipher_name(n: u64) -> String {
     name.into()
 }
 
-/// The methods of an offer.
-pub(crate) fn offered_methods(sa: &SaPayload<'_>) -> Vec<AuthMethod> {
-    let transforms = sa.proposals.iter().flat_map(|p| &p.transforms);
-    transforms.filter_map(|t| read(t).ok()).map(|o| o.auth).collect()
+/// The authentication methods of an offer, each once.
+pub(crate) fn methods_of(sa: &SaPayload<'_>) -> Vec<AuthMethod> {
+    let mut found = Vec::new();
+    let transforms = sa.proposals.iter().filter(|p| p.protocol == PROTO_ISAKMP).flat_map(|p| &p.transforms);
+    for attr in transforms.flat_map(|t| &t.attrs).filter(|a| a.kind == ATTR_AUTH) {
+        if let Some(m) = attr.number().and_then(AuthMethod::from_number)
+            && !found.contains(&m)
+        {
+            found.push(m);
+        }
+    }
+    found
 }
 
 /// The conn with what Aggressive Mode can offer of its `ike=`: that of the first one's group.

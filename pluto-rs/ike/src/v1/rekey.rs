@@ -44,6 +44,10 @@ impl Endpoint {
         if initial_contact {
             self.on_initial_contact(ike);
         }
+        // What may come again in Main Mode is answered out of the state; nothing of it is repeated.
+        if let Some(sa) = self.ikes.get_mut(&ike).filter(|s| !s.aggressive) {
+            sa.last_sent = Vec::new();
+        }
         self.release_rivals(ike);
         if let Err(fail) = self.between_phases(ike) {
             self.failed(ike, fail);
@@ -127,8 +131,16 @@ impl Endpoint {
     pub(crate) fn on_replace(&mut self, serial: Serial) {
         if let Some(conn) = self.ikes.get(&serial).map(|s| s.conn) {
             if let Some(c) = self.conns.get(conn).filter(|c| c.newest_ike == Some(serial)) {
-                // With reauth=yes the children follow their IKE SA.
-                let pending = if c.spec.reauth && c.up_children > 0 { vec![conn] } else { Vec::new() };
+                // With reauth=yes the children follow their IKE SA, those of other conns too.
+                let mut pending = Vec::new();
+                if c.spec.reauth {
+                    let own = (c.up_children > 0).then_some(conn);
+                    let on_it = self.children.of_ike(serial);
+                    let on_it = on_it.iter().filter_map(|c| self.children.get(c)).filter(|c| c.is_up());
+                    pending.extend(own.into_iter().chain(on_it.map(|c| c.conn)));
+                    pending.sort_unstable();
+                    pending.dedup();
+                }
                 self.phase1_start(conn, pending, None, 1, Some(serial));
             }
             return;

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod floor;
 mod handshake;
 
 use std::net::IpAddr;
@@ -28,6 +29,7 @@ const USAGE: &str = "usage: ikeload [OPTIONS] SERVER
   --in-flight N    at once (8)
   --rekeys N       Quick Modes after each handshake, the old SA being deleted (0)
   --prefix NET     source addresses (10.99.0.0/16)
+  --hold N         handshakes before all others, whose SAs stay (0)
   --psk KEY        pre-shared key (keysharedbyallclients)
   --group NAME     modp1024, modp1536, modp2048, modp3072, modp4096, ecp256 or ecp384 (modp2048)
   --timeout SECS   for one handshake (30)
@@ -39,6 +41,7 @@ struct Options {
     warm_up: usize,
     in_flight: usize,
     rekeys: u32,
+    hold: usize,
     prefix: IpNet,
     psk: Vec<u8>,
     group: DhGroup,
@@ -54,6 +57,7 @@ fn parse() -> Result<Options, lexopt::Error> {
         warm_up: 20,
         in_flight: 8,
         rekeys: 0,
+        hold: 0,
         prefix: "10.99.0.0/16".parse().map_err(|_| "no default prefix")?,
         psk: sim::PSK.to_vec(),
         group: DhGroup::Modp2048,
@@ -67,6 +71,7 @@ fn parse() -> Result<Options, lexopt::Error> {
             Long("count") => o.count = args.value()?.parse()?,
             Long("warm-up") => o.warm_up = args.value()?.parse()?,
             Long("in-flight") => o.in_flight = args.value()?.parse()?,
+            Long("hold") => o.hold = args.value()?.parse()?,
             Long("rekeys") => o.rekeys = args.value()?.parse()?,
             Long("prefix") => o.prefix = args.value()?.parse()?,
             Long("psk") => o.psk = args.value()?.string()?.into_bytes(),
@@ -78,7 +83,7 @@ fn parse() -> Result<Options, lexopt::Error> {
         }
     }
     o.server = server.ok_or("the responder's address is missing")?;
-    if o.prefix.hosts().nth(o.count + o.warm_up).is_none() {
+    if o.prefix.hosts().nth(o.count + o.warm_up + o.hold).is_none() {
         return Err("the prefix has fewer addresses than handshakes are wanted".into());
     }
     Ok(o)
@@ -100,8 +105,8 @@ struct Tally {
 /// Runs the handshakes of addresses `range`, `in_flight` at once.
 fn dial(o: &Options, range: std::ops::Range<usize>) -> Tally {
     let next = AtomicUsize::new(range.start);
-    let dialler =
-        Dialler { server: o.server, psk: &o.psk, group: o.group, timeout: o.timeout, rekeys: o.rekeys };
+    let rekeys = if range.start < o.hold { 0 } else { o.rekeys };
+    let dialler = Dialler { server: o.server, psk: &o.psk, group: o.group, timeout: o.timeout, rekeys };
     let start = Instant::now();
     let worker = || {
         let mut tally = Tally::default();
@@ -136,23 +141,25 @@ fn settle() {
 }
 
 fn run(o: &Options) -> Result<ExitCode, String> {
-    let warm = dial(o, 0..o.warm_up);
-    if let Some(why) = warm.failures.first() {
-        return Err(format!("warming up: {why}"));
+    let first = o.hold + o.warm_up;
+    for (range, what) in [(0..o.hold, "holding"), (o.hold..first, "warming up")] {
+        if let Some(why) = dial(o, range).failures.first() {
+            return Err(format!("{what}: {why}"));
+        }
     }
     settle();
     let before = o.pid.map(Meter::read).transpose()?;
-    let tally = dial(o, o.warm_up..o.warm_up + o.count);
+    let tally = dial(o, first..first + o.count);
     settle();
     let used = match (before, o.pid.map(Meter::read).transpose()?) {
         (Some(before), Some(after)) => Some(after.since(&before)),
         _ => None,
     };
-    report(o, &tally, used);
+    report(o, &tally, used, floor::exponentiations_ms(o.group)?);
     Ok(if tally.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn report(o: &Options, t: &Tally, used: Option<Meter>) {
+fn report(o: &Options, t: &Tally, used: Option<Meter>, floor: f64) {
     for why in t.failures.iter().take(5) {
         eprintln!("ikeload: {why}");
     }
@@ -166,6 +173,8 @@ fn report(o: &Options, t: &Tally, used: Option<Meter>) {
         "slowest_ms": t.slowest.as_secs_f64() * 1e3,
         "in_flight": o.in_flight,
         "rekeys": o.rekeys,
+        "held": o.hold,
+        "floor_ms": floor,
         "rekeys_per_second": rate * f64::from(o.rekeys),
         "group": o.group.name(),
     });
@@ -184,6 +193,7 @@ fn report(o: &Options, t: &Tally, used: Option<Meter>) {
         for (key, value) in [
             ("cpu_ms", m.user_ms + m.system_ms),
             ("cpu_ms_per_handshake", user + system),
+            ("cpu_by_floor", (user + system) / floor),
             ("user_ms_per_handshake", user),
             ("system_ms_per_handshake", system),
             ("children_ms_per_handshake", children),
@@ -193,9 +203,10 @@ fn report(o: &Options, t: &Tally, used: Option<Meter>) {
         }
         text += &format!(
             "; responder: {:.3} ms CPU each (user {user:.3}, system {system:.3}; its children {children:.3}), \
-             {:.1} KiB each",
+             {:.1} KiB each; {:.2} times the two exponentiations ({floor:.3} ms)",
             user + system,
-            memory / 1024.0
+            memory / 1024.0,
+            (user + system) / floor
         );
     }
     println!("{json}");

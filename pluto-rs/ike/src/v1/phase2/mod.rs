@@ -25,6 +25,7 @@ const ATTR_GROUP: u16 = 3;
 const ATTR_ENCAPSULATION: u16 = 4;
 const ATTR_INTEG: u16 = 5;
 const ATTR_KEY_LEN: u16 = 6;
+const ATTR_ESN: u16 = 11;
 const LIFE_SECONDS: u64 = 1;
 const LIFE_KILOBYTES: u64 = 2;
 /// IPCOMP_DEFLATE.

@@ -5,7 +5,7 @@ use ipsec_types::conn::ConnSpec;
 use ipsec_types::kernel::{Layers, Mode, SaProto};
 
 use super::{
-    ATTR_ENCAPSULATION, ATTR_GROUP, ATTR_INTEG, ATTR_KEY_LEN, ATTR_LIFE, ATTR_LIFE_TYPE, DEFLATE,
+    ATTR_ENCAPSULATION, ATTR_ESN, ATTR_GROUP, ATTR_INTEG, ATTR_KEY_LEN, ATTR_LIFE, ATTR_LIFE_TYPE, DEFLATE,
     LIFE_KILOBYTES, LIFE_SECONDS, MIN_SPI, allowed, layers, number,
 };
 use crate::v1::natt::NatT;
@@ -82,6 +82,8 @@ fn read(proto: SaProto, t: &Transform<'_>, spi: u32, natt: NatT) -> Result<Offer
             ATTR_ENCAPSULATION => encapsulation = n,
             ATTR_INTEG => integ = Some(n),
             ATTR_KEY_LEN => bits = Some(n),
+            // RFC 4304: to take it and not do it would be an SA that carries nothing.
+            ATTR_ESN if n != 0 => return Err("extended sequence numbers are not supported".into()),
             _ => {}
         }
     }

@@ -1,0 +1,214 @@
+//! What `ipsec.conf` says about exchanges: how often is tried, what follows a new IKE SA, who is told to forget, and when
+//! a NAT is kept awake.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests say what they expect by panicking"
+)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::Script;
+use ike::wire::Exchange;
+use ike::wire::attr;
+use ike::wire::notify::emit_delete;
+use ike::wire::payload::Kind;
+use ike::wire::sa::{PROTO_ESP, PROTO_ISAKMP, SaWriter};
+use ipsec_types::ConnSpec;
+use ipsec_types::auth::AuthBy;
+use ipsec_types::conn::{ClientSpec, ConnType};
+use ipsec_types::whack::Request;
+use sim::{CLIENT, Outcome, Pair, PairConfig, SERVER, clean, outcome};
+
+const PEER: &str = "198.51.100.77:500";
+
+fn site(name: &str, net: &str) -> ConnSpec {
+    let end = |host, net: &str| ipsec_types::EndSpec {
+        host: ipsec_types::HostSpec::Addr(host),
+        client: ClientSpec::Net(net.parse().unwrap()),
+        ..Default::default()
+    };
+    ConnSpec {
+        name: name.into(),
+        left: end(CLIENT, net),
+        right: end(SERVER, "10.1.0.0/16"),
+        authby: AuthBy::PSK,
+        conn_type: ConnType::Tunnel,
+        ..ConnSpec::default()
+    }
+}
+
+fn sites(conn: &ConnSpec) -> Pair {
+    Pair::new(PairConfig { server: vec![conn.clone()], client: conn.clone(), ..PairConfig::default() })
+}
+
+fn add(pair: &mut Pair, host: usize, conn: &ConnSpec) {
+    let now = pair.now;
+    pair.hosts[host].whack(now, Request::Add(Box::new(conn.clone())));
+}
+
+fn call(pair: &mut Pair, host: usize, name: &str) {
+    let now = pair.now;
+    pair.hosts[host].whack(now, Request::Initiate { name: name.into(), asynchronous: true });
+}
+
+#[test]
+fn keyingtries_counts_attempts() {
+    for (tries, most) in [(1, 1), (3, 3), (0, usize::MAX)] {
+        let mut pair = sites(&ConnSpec { keyingtries: tries, ..site("L2TP-PSK", "10.2.0.0/16") });
+        pair.filter = Some(Box::new(|_| false));
+        pair.up(1);
+        pair.run_for(Duration::from_secs(20 * 127));
+        let begun = pair.hosts[1].times_logged("initiating Main Mode");
+        assert!(begun == most.min(begun) && begun >= most.min(15), "keyingtries={tries}: {begun}");
+        if tries > 0 {
+            clean(&pair.hosts[1]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn reauth_renews_the_children_of_every_conn_on_the_ike_sa() {
+    let conn = |name, net| ConnSpec {
+        reauth: true,
+        ike_lifetime: 600,
+        rekey_margin: 60,
+        rekey_fuzz: 0,
+        ..site(name, net)
+    };
+    let mut pair = sites(&conn("L2TP-PSK", "10.2.0.0/16"));
+    let other = conn("other", "10.3.0.0/16");
+    (0..2).for_each(|h| add(&mut pair, h, &other));
+    assert!(pair.connect());
+    call(&mut pair, 1, "other");
+    pair.run_for(Duration::from_secs(5));
+    assert_eq!(pair.hosts[1].engine.counts()[..2], [1, 2], "both stand on one ISAKMP SA");
+    let before = pair.hosts[1].times_logged("initiating Quick Mode");
+    pair.run_for(Duration::from_secs(590));
+    assert_eq!(pair.hosts[1].times_logged("initiating Main Mode to replace"), 1);
+    assert_eq!(pair.hosts[1].times_logged("initiating Quick Mode"), before + 2);
+    let without = sites(&ConnSpec { reauth: false, ..conn("L2TP-PSK", "10.2.0.0/16") });
+    let mut pair = without;
+    assert!(pair.connect());
+    pair.run_for(Duration::from_secs(590));
+    assert_eq!(pair.hosts[1].times_logged("initiating Main Mode to replace"), 1);
+    assert_eq!(pair.hosts[1].times_logged("initiating Quick Mode"), 1);
+}
+
+/// RFC 4304's attribute: an SA with it would not be read by a kernel that was not told.
+#[test]
+fn extended_sequence_numbers_are_refused() {
+    for (esn, taken) in [(None, true), (Some(0), true), (Some(1), false)] {
+        let mut pair = Pair::new(PairConfig::default());
+        let mut peer = Script::new(PEER, 1);
+        peer.main_mode(&mut pair, &[]);
+        let mut payloads = peer.qi1(12, 0xabcd_0001, peer.l2tp_ids());
+        let mut a = Vec::new();
+        for (kind, value) in
+            [(4, 2), (1, 1), (2, 3600), (5, 2), (6, 128)].into_iter().chain(esn.map(|n| (11, n)))
+        {
+            attr::emit(kind, value, &mut a);
+        }
+        let mut w = SaWriter::new();
+        w.proposal(0, PROTO_ESP, &0xabcd_0001u32.to_be_bytes(), &[(0, 12, a)], true);
+        payloads[0].1 = w.finish();
+        let qi1 = peer.phase2(Exchange::Quick, 5, &payloads);
+        peer.send(&mut pair, qi1);
+        assert_eq!(pair.server().engine.counts()[1], usize::from(taken), "{esn:?}");
+        assert_eq!(pair.server().logged("extended sequence numbers are not supported"), !taken);
+    }
+}
+
+#[test]
+fn who_is_behind_a_nat_keeps_it_awake() {
+    let beats =
+        |pair: &Pair| pair.sent.iter().filter(|d| d.data == [0xff]).map(|d| d.src).collect::<Vec<_>>();
+    for nat in [false, true] {
+        let mut pair = Pair::new(PairConfig { nat, ..PairConfig::default() });
+        assert!(pair.connect());
+        pair.run_for(Duration::from_secs(205));
+        let seen = beats(&pair);
+        assert_eq!(seen.len(), if nat { 10 } else { 0 });
+        assert!(seen.iter().all(|s| s.ip() != SERVER && s.port() == 4500));
+        pair.down(1);
+        pair.run_for(Duration::from_secs(100));
+        assert_eq!(beats(&pair).len(), seen.len(), "nothing is kept awake for nobody");
+    }
+}
+
+/// Our kernel and memory are gone (a crash, a power cut): the peer forgets what it had with us at once.
+#[test]
+fn a_first_contact_is_announced_and_a_second_is_not() {
+    for (initial_contact, forgotten) in [(true, true), (false, false)] {
+        let conn = ConnSpec { initial_contact, ..site("L2TP-PSK", "10.2.0.0/16") };
+        let mut pair = sites(&conn);
+        assert!(pair.connect());
+        assert!(!pair.hosts[0].logged("peer says INITIAL_CONTACT"), "there was nothing to forget");
+        let now = pair.now;
+        let fresh = sites(&conn).hosts.remove(1);
+        pair.hosts[1] = fresh;
+        pair.hosts[1].kernel.start_spis_at(0x7777_0000);
+        pair.up(1);
+        pair.run_for(Duration::from_secs(5));
+        assert!(pair.now > now);
+        assert_eq!(pair.hosts[0].logged("peer says INITIAL_CONTACT: deleting IPSEC State #2"), forgotten);
+        assert_eq!(pair.hosts[0].engine.established().len(), if forgotten { 1 } else { 2 });
+        // A renewal of the IKE SA is no first contact.
+        pair.hosts[0].log.clear();
+        pair.run_for(Duration::from_secs(4000));
+        assert!(!pair.hosts[0].logged("INITIAL_CONTACT"));
+    }
+}
+
+/// Both call at the same moment: neither takes the other's SA away.
+#[test]
+fn calls_that_cross_are_no_first_contacts() {
+    for ms in [0, 3, 8, 12, 15, 25, 40] {
+        let mut pair = sites(&site("L2TP-PSK", "10.2.0.0/16"));
+        pair.up(1);
+        pair.run_for(Duration::from_millis(ms));
+        pair.up(0);
+        pair.run_for(Duration::from_secs(100));
+        assert_eq!(outcome(&pair), Outcome::Established, "{ms} ms");
+        assert!(pair.hosts.iter().all(|h| !h.logged("INITIAL_CONTACT: deleting")), "{ms} ms");
+    }
+}
+
+/// Windows says it twice; a second Delete takes nothing more away, and nothing of anybody else's.
+#[test]
+fn a_delete_that_comes_twice() {
+    let mut pair = Pair::new(PairConfig::default());
+    let mut peer = Script::new(PEER, 1);
+    peer.main_mode(&mut pair, &[]);
+    peer.quick_mode(&mut pair, 1, 0xabcd_0001);
+    peer.quick_mode(&mut pair, 2, 0xabcd_0002);
+    for msgid in [10, 11] {
+        let body = emit_delete(PROTO_ESP, &0xabcd_0001u32.to_be_bytes());
+        let message = peer.phase2(Exchange::Informational, msgid, &[(Kind::Delete, body)]);
+        peer.send(&mut pair, message);
+    }
+    assert_eq!(pair.server().times_logged("deleting IPSEC State"), 1);
+    assert_eq!(pair.server().engine.established().len(), 1);
+    for msgid in [12, 13] {
+        let body = emit_delete(PROTO_ISAKMP, &[peer.icookie, peer.rcookie].concat());
+        let message = peer.phase2(Exchange::Informational, msgid, &[(Kind::Delete, body)]);
+        peer.send(&mut pair, message);
+    }
+    assert_eq!(pair.server().engine.counts()[..2], [0, 1], "in IKEv1 the Child SA stays");
+}
+
+/// The commit bit asks for a notification that nobody waits for: it is logged and not obeyed.
+#[test]
+fn the_commit_bit_is_ignored() {
+    let mut pair = Pair::new(PairConfig::default());
+    let mut peer = Script::new(PEER, 1);
+    peer.main_mode(&mut pair, &[]);
+    let mut qi1 = peer.phase2(Exchange::Quick, 5, &peer.qi1(12, 0xabcd_0001, peer.l2tp_ids()));
+    qi1[19] |= 2;
+    assert_eq!(peer.send(&mut pair, qi1).len(), 1);
+    assert!(pair.server().logged("has the Commit Flag set but Pluto doesn't implement this feature"));
+}
