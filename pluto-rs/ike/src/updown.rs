@@ -52,8 +52,9 @@ impl Endpoint {
     /// Whether a Cisco peer has told us his name servers: only then scripts hear of them, as ever.
     fn has_resolver(&self, conn: ConnId) -> bool {
         let c = self.conns.get(conn);
-        let knows = |c: &Connection| c.given.as_deref().is_some_and(|g| !g.dns.is_empty());
-        c.is_some_and(|c| c.spec.cisco_unity && c.is_configured() && knows(c))
+        c.is_some_and(|c| {
+            c.spec.cisco_unity && c.is_configured() && c.given.as_ref().is_some_and(|g| !g.dns.is_empty())
+        })
     }
 
     /// A Child SA that was up is gone.
