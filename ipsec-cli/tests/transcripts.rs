@@ -61,6 +61,8 @@ impl Daemon {
             .arg(dir.path().join("pluto"))
             .arg("--secretsfile")
             .arg(&secrets)
+            .arg("--ipsecdir")
+            .arg(dir.path().join("ipsec.d"))
             .env("IPSEC_CONFS", dir.path())
             .stdout(Stdio::null())
             .stderr(log)
