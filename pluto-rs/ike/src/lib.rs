@@ -21,6 +21,7 @@ mod install;
 mod io;
 mod keyring;
 mod limits;
+mod lists;
 mod log;
 mod matching;
 mod moved;
@@ -30,6 +31,7 @@ mod route;
 mod sa;
 mod show;
 mod spd;
+mod state_name;
 mod status;
 mod table;
 mod timer;
@@ -38,7 +40,7 @@ mod v1;
 mod whack;
 pub mod wire;
 
-pub use claim::{Claim, Verdict};
+pub use claim::{Claim, Proved, SentCert, Verdict};
 pub use endpoint::{Endpoint, EndpointConfig};
 pub use io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, KeyExchange, Output,
