@@ -15,6 +15,7 @@ use ipsec_types::{ConnSpec, Id, Instant, Now, SecretBytes};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::conns::{PASSWORD, USER};
 use crate::net::Datagram;
 use crate::spy::Secrets;
 
@@ -56,6 +57,10 @@ impl Keys {
 impl PskLookup for Keys {
     fn lookup(&self, _: &Id, _: &Id) -> Vec<SecretBytes> {
         self.0.clone()
+    }
+
+    fn xauth(&self, user: &str) -> Option<SecretBytes> {
+        (user == USER).then(|| PASSWORD.into())
     }
 }
 
