@@ -4,18 +4,19 @@
 # A node of the lab sees "Debian plus one IKE daemon": a layer is stacked with overlayfs on the host's root.
 # libreswan and strongSwan both own /usr/sbin/ipsec, so neither is installed: their packages are unpacked into
 # roots/NAME.  roots/cygnet is what `make install` puts there.  Everything here is git-ignored and made again at need.
-#   LAYER = libreswan | strongswan | radius | cygnet          default: all
+#   LAYER = libreswan | strongswan | vpnc | radius | pki | cygnet    default: all; pki: keys and certificates
 set -euo pipefail
 LAB=$(cd "$(dirname "$0")" && pwd)
 TOP=$(cd "$LAB/../.." && pwd)
 
 HOST_PACKAGES=(user-mode-linux xl2tpd ppp iperf3 iptables iproute2 iputils-ping tcpdump util-linux kmod procps perl python3
-  ike-scan)
+  ike-scan openssl)
 LIBRESWAN=(libreswan dns-root-data libfstrm0 libjemalloc2 liblmdb0 libmaxminddb0 libprotobuf-c1 bind9-libs bind9-host
   libnss3 libnss3-tools libnspr4 libldns3 libevent-2.1-7 libevent-core-2.1-7 libevent-pthreads-2.1-7 libunbound8
   libseccomp2 libcap-ng0)
 STRONGSWAN=(libstrongswan strongswan-starter strongswan-libcharon strongswan-charon libcharon-extauth-plugins
   libstrongswan-standard-plugins libstrongswan-extra-plugins libcharon-extra-plugins libtss2-mu0 libtss2-sys1)
+VPNC=(vpnc vpnc-scripts)
 RADIUS=(freeradius freeradius-common libfreeradius3 libtalloc2 libct4 libwbclient0 libpcre3)
 
 updated=
@@ -65,7 +66,9 @@ ln -sfn "/usr/lib/uml/modules/$kver" "$LAB/roots/uml/lib/modules/$kver"
 for l in "${@:-all}"; do
   case $l in libreswan | all) layer libreswan "${LIBRESWAN[@]}" ;; esac
   case $l in strongswan | all) layer strongswan "${STRONGSWAN[@]}" ;; esac
+  case $l in vpnc | all) layer vpnc "${VPNC[@]}" ;; esac
   case $l in radius | all) layer radius "${RADIUS[@]}" ;; esac
+  case $l in pki | all) [ "$LAB/roots/pki/.done" -nt "$LAB/pki.sh" ] || "$LAB/pki.sh" "$LAB/roots/pki" ;; esac
   case $l in cygnet | all)
     rm -rf "$LAB/roots/cygnet"
     make -s -C "$TOP" install DESTDIR="$LAB/roots/cygnet" PREFIX=/usr ETC=no

@@ -12,10 +12,12 @@ set -u
 cd "$(dirname "$0")" || exit 2
 SERVER=${SERVER:-cygnet}
 LANE1=(verify verify-defects direct nat libreswan-direct libreswan-nat both nat-two refuse-psk refuse-proposal refuse-chap refuse-ports
-  initiate-libreswan initiate-strongswan initiate-self l2tp-lns l2tp-auth l2tp-ipsec l2tp-radius l2tp-nm l2tp-log l2tp-many)
+  initiate-libreswan initiate-strongswan initiate-self rsa-libreswan rsa-strongswan l2tp-lns l2tp-auth l2tp-ipsec l2tp-radius l2tp-nm l2tp-log l2tp-many)
 LANE2=(wire wire-clear garbage ike-scan bad-config reload teardown-hangup teardown-sigterm-xl2tpd teardown-kill9-xl2tpd teardown-auto-down teardown-delete
   teardown-sigterm-pluto teardown-kill9-pluto teardown-pool
   suites-libreswan suites-strongswan layers-libreswan layers-strongswan renewal-libreswan renewal-strongswan dead-peer policy-groups updown)
+# what libreswan's own HOWTO files of the lab have no conns for
+[ "$SERVER" != cygnet ] || LANE2+=(aggressive-libreswan aggressive-strongswan xauth-libreswan xauth-strongswan vpnc)
 # `make check` names the program with the kernel backend's tests
 [ -z "${KERNEL_TEST:-}" ] || LANE2+=(kernel)
 [ "${1:-}" != --list ] || { printf '%s\n' "${LANE1[@]}" "${LANE2[@]}"; exit; }
@@ -24,7 +26,7 @@ for s; do
 done
 case $SERVER in cygnet | libreswan) ;; *) echo "SERVER=$SERVER: cygnet or libreswan" >&2; exit 2 ;; esac
 
-layers=(libreswan strongswan radius)
+layers=(libreswan strongswan vpnc radius pki)
 [ "$SERVER" != cygnet ] || layers+=(cygnet)
 ./prepare.sh "${layers[@]}" || { echo "the lab's packages cannot be prepared"; echo "0 passed, 1 failed"; exit 1; }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ike::{
-    ClientId, Endpoint, EndpointConfig, EntropySource, Input, Interface, Limits, Output, PasswordVerdict,
-    PskLookup, Updown, UpdownEnd, UpdownResult, run_crypto,
+    ClientId, CryptoJob, Endpoint, EndpointConfig, EntropySource, Input, Interface, KeyExchange, Keyring,
+    Limits, Output, PasswordVerdict, PskLookup, Updown, UpdownEnd, UpdownResult, run_crypto,
 };
 use ipsec_kernel::KernelBackend;
 use ipsec_kernel::noklips::NoKernel;
@@ -43,20 +44,30 @@ impl EntropySource for Entropy {
     }
 }
 
-/// Pre-shared keys that serve everybody, best first.
-#[derive(Clone, Debug)]
-pub struct Keys(pub Vec<SecretBytes>);
+/// What a host can prove itself with.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    /// Pre-shared keys that serve everybody, best first.
+    pub psks: Vec<SecretBytes>,
+    /// Private keys and certificates.
+    pub ring: Arc<Keyring>,
+}
 
 impl Keys {
-    /// From their octets.
+    /// Pre-shared keys from their octets.
     pub fn new(keys: &[&[u8]]) -> Self {
-        Keys(keys.iter().map(|k| SecretBytes::from(*k)).collect())
+        Keys { psks: keys.iter().map(|k| SecretBytes::from(*k)).collect(), ring: Arc::default() }
+    }
+
+    /// Private keys and certificates.
+    pub fn of_ring(ring: Keyring) -> Self {
+        Keys { psks: Vec::new(), ring: Arc::new(ring) }
     }
 }
 
 impl PskLookup for Keys {
     fn lookup(&self, _: &Id, _: &Id) -> Vec<SecretBytes> {
-        self.0.clone()
+        self.psks.clone()
     }
 
     fn xauth(&self, user: &str) -> Option<SecretBytes> {
@@ -109,7 +120,8 @@ impl Host {
         let mut kernel = NoKernel::recording();
         // As real kernels draw SPIs at random, two hosts must not give out the same.
         kernel.start_spis_at(0x1000_0000 + 0x0100_0000 * u32::try_from(number & 0x7f).unwrap_or(0));
-        let engine = Endpoint::new(EndpointConfig {
+        let ring = keys.ring.clone();
+        let mut engine = Endpoint::new(EndpointConfig {
             setup: SetupSpec { limits, ..setup },
             vendor_id: b"OEsimulated1".to_vec(),
             kernel_name: "noklips",
@@ -117,6 +129,7 @@ impl Host {
             entropy: Box::new(Entropy::new(seed, 2 * number)),
             secrets: Box::new(keys),
         });
+        engine.set_keyring(ring);
         let mut host = Host {
             addr,
             engine,
@@ -195,7 +208,9 @@ impl Host {
             }
             Output::Crypto(token, job) => {
                 let result = run_crypto(&job);
-                if let (Some(peer), Ok(done)) = (&job.peer, &result) {
+                if let (CryptoJob::KeyExchange(KeyExchange { peer: Some(peer), .. }), Ok(done)) =
+                    (&job, &result)
+                {
                     self.shared.push((peer.clone(), done.shared.clone()));
                 }
                 self.later(now, Input::CryptoDone(token, result));

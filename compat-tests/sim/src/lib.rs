@@ -12,6 +12,7 @@ mod check;
 mod conns;
 mod host;
 pub mod impair;
+pub mod keys;
 pub mod message;
 pub mod meter;
 mod net;

@@ -132,7 +132,7 @@ fn the_second_of_two_keys_fits() {
 
 #[test]
 fn no_key_at_all() {
-    let mut pair = Pair::new(PairConfig { server_keys: Keys(Vec::new()), ..PairConfig::default() });
+    let mut pair = Pair::new(PairConfig { server_keys: Keys::default(), ..PairConfig::default() });
     pair.up(1);
     pair.run_for(Duration::from_secs(2));
     assert!(
@@ -148,7 +148,7 @@ fn a_conn_that_needs_what_is_not_there_is_refused_with_its_reason() {
     let mut pair = Pair::new(PairConfig::default());
     let good = ConnSpec { name: "odd".into(), ..server_conn(DhGroup::Ecp256) };
     let cases = [
-        (ConnSpec { authby: AuthBy::default(), ..good.clone() }, "only authby=secret"),
+        (ConnSpec { authby: AuthBy::NONE, ..good.clone() }, "authby= allows no way"),
         (
             ConnSpec { phase2: ipsec_types::conn::Phase2::AhEsp, ..good.clone() },
             "AH around ESP is not supported",

@@ -37,6 +37,12 @@ pub enum CryptoError {
     /// The caller's secret exponent is empty or zero.
     #[error("unusable secret exponent for {}", .0.name())]
     Secret(DhGroup),
+    /// A key, a certificate or a list that cannot be used: what is wrong with it.
+    #[error("{0}")]
+    Unusable(String),
+    /// A signature that was not made with the key.
+    #[error("signature is wrong")]
+    Signature,
     /// The library refused; its own words.
     #[error("crypto library: {0}")]
     Library(String),
@@ -45,5 +51,12 @@ pub enum CryptoError {
 impl From<openssl::error::ErrorStack> for CryptoError {
     fn from(e: openssl::error::ErrorStack) -> Self {
         CryptoError::Library(e.to_string())
+    }
+}
+
+impl CryptoError {
+    /// [`CryptoError::Unusable`] of a text.
+    pub(crate) fn unusable(why: impl Into<String>) -> Self {
+        CryptoError::Unusable(why.into())
     }
 }

@@ -27,6 +27,19 @@ pub fn skeyid_psk(
     prf(alg, psk, &[ni_b, nr_b])
 }
 
+/// `SKEYID = prf(Ni_b | Nr_b, g^xy)`, for signatures (§5.1).
+///
+/// # Errors
+/// Those of [`hmac`].
+pub fn skeyid_signature(
+    alg: HashAlg,
+    g_xy: &SecretBytes,
+    ni_b: &[u8],
+    nr_b: &[u8],
+) -> Result<SecretBytes, CryptoError> {
+    prf(alg, &SecretBytes::new([ni_b, nr_b].concat()), &[g_xy.expose()])
+}
+
 /// The three keys of an IKE SA (§5).
 #[derive(Clone, Debug)]
 pub struct PhaseOneKeys {

@@ -1,17 +1,23 @@
-//! The cryptography of IKEv1: hashes, the PRF, CBC ciphers, Diffie-Hellman and the key derivation of RFC 2409.
+//! The cryptography of IKEv1: hashes, the PRF, CBC ciphers, Diffie-Hellman, the key derivation of RFC 2409, signatures
+//! and certificates.
 //!
-//! This is the only crate that names OpenSSL. It holds no state, draws no random numbers (every secret comes from
-//! the caller, so that a negotiation can be replayed), reads no clock and logs nothing. Every function may be called
-//! from any thread. Input from the network yields an error, never a panic.
+//! This is the only crate that names OpenSSL. It holds no state, reads no clock (times are given), opens no file and
+//! logs nothing. It draws no random numbers (every secret comes from the caller, so that a negotiation can be replayed)
+//! except for ECDSA signatures and for blinding, which the library makes with its own. Every function may be called from any
+//! thread. Input from the network or a file yields an error, never a panic.
 
 #![forbid(unsafe_code)]
 
 pub mod cipher;
 pub mod dh;
 mod digest;
+pub mod ecdsa;
 pub mod error;
+pub mod key;
 pub mod keymat;
 pub mod rsa;
+pub mod rsa_key;
 
 pub use digest::{hash, hmac};
 pub use error::CryptoError;
+pub use key::{PrivateKey, PublicKey};

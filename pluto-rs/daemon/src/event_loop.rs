@@ -1,6 +1,7 @@
 //! The loop: takes what is ready in a fixed order, hands it to the engine, does what the engine hands out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Output};
@@ -22,7 +23,7 @@ use crate::passwords::Passwords;
 use crate::signals::{Signal, Signals};
 use crate::updown::Scripts;
 use crate::workers::{Done, Workers};
-use crate::{groups, protect, readiness, reload, secrets};
+use crate::{groups, keys, protect, readiness, reload, secrets};
 
 /// Datagrams on their way to the engine.
 const DATAGRAMS: usize = 256;
@@ -356,6 +357,11 @@ impl Shell {
                 "no secret could be read; the secrets loaded before stay in force",
             );
         }
-        self.engine.set_secrets(Box::new(fresh));
+        let (keyring, remarks) = keys::load(&fresh, &self.options.ipsecdir);
+        for (fault, text) in remarks {
+            self.tell(client, if fault { rc::LOG_SERIOUS } else { rc::LOG }, &text);
+        }
+        self.engine.set_secrets(Box::new(secrets::Secrets::from(fresh)));
+        self.engine.set_keyring(Arc::new(keyring));
     }
 }

@@ -8,6 +8,7 @@
 mod ctl;
 mod event_loop;
 mod groups;
+mod keys;
 mod listen;
 mod logging;
 mod options;

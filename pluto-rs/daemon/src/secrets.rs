@@ -15,13 +15,6 @@ pub(crate) struct Secrets {
     psks: Vec<PskRecord>,
 }
 
-impl Secrets {
-    /// Whether there is nothing in it.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-}
-
 impl PskLookup for Secrets {
     fn lookup(&self, me: &Id, him: &Id) -> Vec<SecretBytes> {
         secrets::lookup(&self.psks, me, him).into_iter().cloned().collect()
@@ -33,8 +26,13 @@ impl PskLookup for Secrets {
 }
 
 /// Reads the file; what is wrong with a record costs that record.
-pub(crate) fn load(path: &Path) -> (Secrets, Vec<Diagnostic>) {
-    let (all, diagnostics) = secrets::load_all(path);
-    let psks = secrets::psks(&all);
-    (Secrets { all, psks }, diagnostics)
+pub(crate) fn load(path: &Path) -> (Vec<SecretRecord>, Vec<Diagnostic>) {
+    secrets::load_all(path)
+}
+
+impl From<Vec<SecretRecord>> for Secrets {
+    fn from(all: Vec<SecretRecord>) -> Self {
+        let psks = secrets::psks(&all);
+        Secrets { all, psks }
+    }
 }

@@ -97,9 +97,9 @@ pub(crate) struct Connection {
     pub leased_from: Option<AddressPool>,
     /// As client: the address we have of the server, and what else it gave.
     pub our_lease: Option<IpAddr>,
-    pub given: Given,
+    pub given: Option<Box<Given>>,
     /// As client: what whack gave to answer XAUTH with.
-    pub credentials: Credentials,
+    pub credentials: Option<Box<Credentials>>,
     /// States that use it.
     pub refs: usize,
 }
@@ -139,6 +139,14 @@ impl Connection {
         }
     }
 
+    /// The peer's identity, proved or required.
+    pub(crate) fn name_of_peer(&self) -> Id {
+        match &self.peer_id {
+            Id::None => self.wanted_id(),
+            id => id.clone(),
+        }
+    }
+
     /// The end that is asked for name and password after phase 1, if the conn has XAUTH.
     pub(crate) fn asked_with_xauth(&self) -> Option<End> {
         let (this, that) = (self.this(), self.that());
@@ -162,14 +170,6 @@ impl Connection {
     /// Whether an instance is for one client only, even where several have one address and identity.
     pub(crate) fn per_client(&self) -> bool {
         self.configures_peer() || self.asked_with_xauth() == Some(End::Peer)
-    }
-
-    /// The peer's identity, proved or required.
-    pub(crate) fn peer_identity(&self) -> Id {
-        match &self.peer_id {
-            Id::None => self.wanted_id(),
-            id => id.clone(),
-        }
     }
 
     /// Whether packets from our port must not leave in clear while no SA covers them: transport mode for road
@@ -219,8 +219,8 @@ pub(crate) struct ConnTable {
     /// Conns whose peer is known, and among them those that are no instances.
     by_peer: BTreeSet<(IpAddr, ConnId)>,
     by_named_peer: BTreeSet<(IpAddr, ConnId)>,
-    // Conns by their peer's identity, but for addresses. The peer chooses it: std's keyed hasher.
-    by_id: HashMap<Id, BTreeSet<ConnId>>,
+    /// By the peer's identity, where it is a name. The peer may choose it: std's keyed hasher.
+    by_peer_id: HashMap<Id, BTreeSet<ConnId>>,
     /// Conns for any peer, and those for whoever it concerns.
     for_anybody: BTreeSet<ConnId>,
     next: u64,
@@ -253,7 +253,10 @@ impl ConnTable {
     }
 
     fn index(&mut self, id: ConnId, c: &Connection) {
-        self.index_id(id, c);
+        let name = c.name_of_peer();
+        if is_name(&name) && c.kind != ConnKind::Template {
+            self.by_peer_id.entry(name).or_default().insert(id);
+        }
         let instance = matches!(c.kind, ConnKind::Instance(_));
         if let Some(peer) = c.peer {
             self.by_peer.insert((peer, id));
@@ -266,39 +269,14 @@ impl ConnTable {
         }
     }
 
-    fn index_id(&mut self, id: ConnId, c: &Connection) {
-        let name = c.peer_identity();
-        if !matches!(name, Id::None | Id::Addr(_)) {
-            self.by_id.entry(name).or_default().insert(id);
-        }
-    }
-
-    fn unindex_id(&mut self, id: ConnId, c: &Connection) {
-        let name = c.peer_identity();
-        if let Some(all) = self.by_id.get_mut(&name) {
-            all.remove(&id);
-            if all.is_empty() {
-                self.by_id.remove(&name);
+    fn unindex(&mut self, id: ConnId, c: &Connection) {
+        let name = c.name_of_peer();
+        if let Some(ids) = self.by_peer_id.get_mut(&name) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_peer_id.remove(&name);
             }
         }
-    }
-
-    /// The peer of an instance has proved who it is.
-    pub(crate) fn set_peer_id(&mut self, id: ConnId, name: Id) {
-        let Some(mut c) = self.conns.remove(&id) else { return };
-        self.unindex_id(id, &c);
-        c.peer_id = name;
-        self.index_id(id, &c);
-        self.conns.insert(id, c);
-    }
-
-    /// Every conn whose peer has this identity, which is no address.
-    pub(crate) fn with_id(&self, name: &Id) -> impl Iterator<Item = ConnId> + '_ {
-        self.by_id.get(name).into_iter().flatten().copied()
-    }
-
-    fn unindex(&mut self, id: ConnId, c: &Connection) {
-        self.unindex_id(id, c);
         if let Some(peer) = c.peer {
             self.by_peer.remove(&(peer, id));
             self.by_named_peer.remove(&(peer, id));
@@ -314,6 +292,21 @@ impl ConnTable {
             self.by_peer.remove(&(old, id));
             self.by_peer.insert((peer, id));
         }
+    }
+
+    /// An instance's peer has said who it is.
+    pub(crate) fn set_peer_id(&mut self, id: ConnId, peer_id: Id) {
+        if let Some(mut c) = self.conns.remove(&id) {
+            self.unindex(id, &c);
+            c.peer_id = peer_id;
+            self.index(id, &c);
+            self.conns.insert(id, c);
+        }
+    }
+
+    /// Permanent conns and instances whose peer has this name.
+    pub(crate) fn with_peer_id(&self, name: &Id) -> Vec<ConnId> {
+        self.by_peer_id.get(name).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
     }
 
     /// Every conn with this peer, instances too.
@@ -358,8 +351,8 @@ impl ConnTable {
             their_lease: None,
             leased_from: None,
             our_lease: None,
-            given: Given::default(),
-            credentials: Credentials::default(),
+            given: None,
+            credentials: None,
             refs: 0,
         };
         place(&mut c, interfaces);
@@ -447,6 +440,11 @@ impl ConnTable {
                 })
         })
     }
+}
+
+/// Whether an identity says who somebody is, wherever he comes from.
+pub(crate) fn is_name(id: &Id) -> bool {
+    !matches!(id, Id::None | Id::Addr(_))
 }
 
 /// The part of an index that is about this peer.

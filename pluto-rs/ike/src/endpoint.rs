@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipsec_crypto::CryptoError;
@@ -17,6 +18,7 @@ use crate::io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, PasswordToken,
     Protected, PskLookup, UpdownToken,
 };
+use crate::keyring::Keyring;
 use crate::limits::{Counters, HalfOpen};
 use crate::pools::Pools;
 use crate::sa::{ChildSa, Phase1, Phase2, Role, Serial};
@@ -61,6 +63,7 @@ pub struct Endpoint {
     pub(crate) updown_always: bool,
     entropy: Box<dyn EntropySource>,
     pub(crate) secrets: Box<dyn PskLookup>,
+    pub(crate) keyring: Arc<Keyring>,
     pub(crate) now: Now,
     pub(crate) out: VecDeque<Output>,
     /// `--myid`, for the status.
@@ -119,6 +122,7 @@ impl Endpoint {
             updown_always: cfg.updown_always,
             entropy: cfg.entropy,
             secrets: cfg.secrets,
+            keyring: Arc::default(),
             now: Now::default(),
             out: VecDeque::new(),
             my_id: Id::None,
@@ -162,6 +166,11 @@ impl Endpoint {
     /// Replaces the pre-shared keys. Established SAs are not touched.
     pub fn set_secrets(&mut self, secrets: Box<dyn PskLookup>) {
         self.secrets = secrets;
+    }
+
+    /// Replaces private keys and certificates. Established SAs are not touched.
+    pub fn set_keyring(&mut self, keyring: Arc<Keyring>) {
+        self.keyring = keyring;
     }
 
     /// Takes one input. Outputs pile up for [`Self::poll_output`].
@@ -275,7 +284,10 @@ impl Endpoint {
         match result {
             Ok(done) => self.resume(serial, then, done),
             Err(e) => {
-                let text = format!("Diffie-Hellman failed: {e}; the peer's key exchange value is refused");
+                let text = match then.signs() {
+                    true => format!("our signature could not be made: {e}"),
+                    false => format!("Diffie-Hellman failed: {e}; the peer's key exchange value is refused"),
+                };
                 self.log_sa(serial, rc::LOG_SERIOUS, &text);
                 self.drop_state(serial);
             }

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
-use ipsec_crypto::CryptoError;
+use ipsec_crypto::{CryptoError, PrivateKey};
 use ipsec_types::algo::DhGroup;
 use ipsec_types::auth::XauthBy;
 use ipsec_types::kernel::{KernelEvent, KernelRequest, ReqToken};
 use ipsec_types::whack::Request;
 use ipsec_types::{Id, SecretBytes};
+
+use crate::claim::{Claim, Verdict};
 
 /// Where random octets come from: the operating system in the daemon, a seed in tests. Cookies, nonces, message
 /// IDs, fuzz and Diffie-Hellman exponents are all drawn here.
@@ -153,9 +156,25 @@ pub enum Input {
     PasswordChecked(PasswordToken, PasswordVerdict),
 }
 
-/// Diffie-Hellman work for a thread.
+/// Work for a thread.
 #[derive(Debug)]
-pub struct CryptoJob {
+pub enum CryptoJob {
+    /// Diffie-Hellman.
+    KeyExchange(KeyExchange),
+    /// Our signature.
+    Sign {
+        /// Our key.
+        key: Arc<PrivateKey>,
+        /// What is signed.
+        hash: Vec<u8>,
+    },
+    /// The peer's signature.
+    Verify(Box<Claim>),
+}
+
+/// Diffie-Hellman: our public value, the shared secret, or both.
+#[derive(Debug)]
+pub struct KeyExchange {
     /// Group.
     pub group: DhGroup,
     /// Our exponent.
@@ -166,23 +185,33 @@ pub struct CryptoJob {
     pub peer: Option<Vec<u8>>,
 }
 
-/// What came of it.
+/// What came of a job: what it was for is filled in.
 #[derive(Debug, Default)]
 pub struct CryptoResult {
     /// Our public value; empty if it was not asked for.
     pub public: Vec<u8>,
     /// The shared secret; empty if it was not asked for.
     pub shared: SecretBytes,
+    /// Our signature.
+    pub signature: Vec<u8>,
+    /// What became of the peer's.
+    pub verdict: Verdict,
 }
 
 /// Does a job: what a worker thread calls.
 pub fn run_crypto(job: &CryptoJob) -> Result<CryptoResult, CryptoError> {
     let mut done = CryptoResult::default();
-    if let Some(peer) = &job.peer {
-        done.shared = ipsec_crypto::dh::shared(job.group, &job.secret, peer)?;
-    }
-    if job.public {
-        done.public = ipsec_crypto::dh::public(job.group, &job.secret)?;
+    match job {
+        CryptoJob::KeyExchange(job) => {
+            if let Some(peer) = &job.peer {
+                done.shared = ipsec_crypto::dh::shared(job.group, &job.secret, peer)?;
+            }
+            if job.public {
+                done.public = ipsec_crypto::dh::public(job.group, &job.secret)?;
+            }
+        }
+        CryptoJob::Sign { key, hash } => done.signature = key.sign(hash)?,
+        CryptoJob::Verify(claim) => done.verdict = claim.judge(),
     }
     Ok(done)
 }

@@ -12,12 +12,14 @@
 #![forbid(unsafe_code)]
 
 mod child;
+mod claim;
 mod conn;
 mod endpoint;
 mod groups;
 mod guard;
 mod install;
 mod io;
+mod keyring;
 mod limits;
 mod log;
 mod matching;
@@ -28,6 +30,7 @@ mod route;
 mod sa;
 mod show;
 mod spd;
+mod state_name;
 mod status;
 mod table;
 mod timer;
@@ -36,11 +39,13 @@ mod v1;
 mod whack;
 pub mod wire;
 
+pub use claim::{Claim, Verdict};
 pub use endpoint::{Endpoint, EndpointConfig};
 pub use io::{
-    ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, PasswordCheck,
-    PasswordToken, PasswordVerdict, Protected, PskLookup, Record, Updown, UpdownEnd, UpdownResult,
-    UpdownToken, run_crypto,
+    ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, KeyExchange, Output,
+    PasswordCheck, PasswordToken, PasswordVerdict, Protected, PskLookup, Record, Updown, UpdownEnd,
+    UpdownResult, UpdownToken, run_crypto,
 };
 pub use ipsec_types::Limits;
+pub use keyring::{Keyring, OwnKey};
 pub use timer::TimerKind;

@@ -191,13 +191,14 @@ fn environment(c: &Connection, f: &Flow, verb: &str, stack: &str) -> Vec<(&'stat
     }
     add("PLUTO_IS_PEER_CISCO", u8::from(c.spec.cisco_unity).to_string());
     let words = |all: Vec<String>| all.join(" ");
-    let dns = words(c.given.dns.iter().map(ToString::to_string).collect());
-    let domain = escaped(c.given.domain.as_deref().unwrap_or_default());
+    let given = c.given.as_deref().cloned().unwrap_or_default();
+    let dns = words(given.dns.iter().map(ToString::to_string).collect());
+    let domain = escaped(given.domain.as_deref().unwrap_or_default());
     add("PLUTO_CISCO_DNS_INFO", dns.clone());
     add("PLUTO_CISCO_DOMAIN_INFO", domain.clone());
-    add("PLUTO_PEER_BANNER", escaped(c.given.banner.as_deref().unwrap_or_default()));
-    if !c.given.split.is_empty() {
-        add("PLUTO_CISCO_SPLIT_INFO", words(c.given.split.iter().map(ToString::to_string).collect()));
+    add("PLUTO_PEER_BANNER", escaped(given.banner.as_deref().unwrap_or_default()));
+    if !given.split.is_empty() {
+        add("PLUTO_CISCO_SPLIT_INFO", words(given.split.iter().map(ToString::to_string).collect()));
     }
     add("PLUTO_NM_CONFIGURED", "0".into());
     // libreswan's, which its scripts test without asking whether they are there.

@@ -1,11 +1,10 @@
 //! Requests of the control socket.
 
-use ipsec_types::auth::AuthBy;
 use ipsec_types::conn::{ConnSpec, ConnType, HostSpec, Phase2};
 use ipsec_types::whack::{Request, Reread, rc};
 
 use crate::Endpoint;
-use crate::conn::{ConnId, ConnKind, Credentials, Given};
+use crate::conn::{ConnId, ConnKind, Credentials};
 use crate::io::{ClientId, Interface, Output, Protected};
 use crate::sa::Serial;
 
@@ -37,7 +36,8 @@ impl Endpoint {
             Request::InitiateAs { name, asynchronous, user, password } => {
                 for id in self.conns.named_or_alias(&name) {
                     if let Some(c) = self.conns.get_mut(id) {
-                        c.credentials = Credentials { user: user.clone(), password: password.clone() };
+                        let (user, password) = (user.clone(), password.clone());
+                        c.credentials = Some(Box::new(Credentials { user, password }));
                     }
                 }
                 return self.on_whack(client, Request::Initiate { name, asynchronous });
@@ -114,21 +114,26 @@ impl Endpoint {
             return refuse(self, rc::NOALGO, text);
         }
         let shunt = matches!(spec.conn_type, ConnType::Passthrough | ConnType::Reject | ConnType::Drop);
-        if !spec.authby.psk && !shunt {
-            return refuse(
-                self,
-                rc::NOKEY,
-                format!(
-                    "\"{name}\": only authby=secret is supported yet (RSA and certificates are not), conn not loaded"
-                ),
+        let by = spec.authby;
+        if !by.psk && !by.rsasig && !by.ecdsa && !shunt {
+            let text = format!("\"{name}\": authby= allows no way to prove who is who, conn not loaded");
+            return refuse(self, rc::NOKEY, text);
+        }
+        if spec.aggressive && !by.psk && !shunt {
+            let text = format!(
+                "\"{name}\": Aggressive Mode is served with authby=secret only; remove aggrmode=yes, conn not loaded"
             );
+            return refuse(self, rc::NOALGO, text);
+        }
+        for (side, end) in [("left", &spec.left), ("right", &spec.right)] {
+            self.check_written_keys(client, &name, side, end);
         }
         if spec.ike_lifetime > 86400 || spec.sa_lifetime > 86400 {
             let text = format!("\"{name}\": ikelifetime and salifetime must be less than 86400 seconds");
             return refuse(self, rc::LOG_SERIOUS, text);
         }
         let crypto_policy = spec.crypto_policy.or(Some(self.setup.crypto_policy));
-        let spec = ConnSpec { authby: AuthBy::PSK, crypto_policy, ..spec };
+        let spec = ConnSpec { crypto_policy, ..spec };
         let old = self.conns.named(&name);
         if origin == (Origin::File { keep_equal: true }) && self.keep_equal(client, &old, &spec) {
             return;
@@ -274,7 +279,7 @@ impl Endpoint {
             }
         }
         if let Some(c) = self.conns.get_mut(id) {
-            (c.our_lease, c.given, c.credentials) = (None, Given::default(), Credentials::default());
+            (c.our_lease, c.given, c.credentials) = (None, None, None);
         }
     }
 

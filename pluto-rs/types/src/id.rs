@@ -62,19 +62,21 @@ impl Id {
         }
     }
 
-    /// Whether two identities are the same: `None` on either side matches, names ignore case and trailing dots.
+    /// Whether `other` is what the configured `self` asks for: `None` on either side matches, names ignore case and
+    /// trailing dots, distinguished names are compared by [`crate::dn::matches`] with the wildcards of `self`.
     pub fn matches(&self, other: &Id) -> bool {
         let name = |a: &str, b: &str| a.trim_end_matches('.').eq_ignore_ascii_case(b.trim_end_matches('.'));
         match (self, other) {
             (Id::None, _) | (_, Id::None) => true,
             (Id::Fqdn(a), Id::Fqdn(b)) | (Id::UserFqdn(a), Id::UserFqdn(b)) => name(a, b),
+            (Id::Dn(a), Id::Dn(b)) => crate::dn::matches(a, b),
             (a, b) => a == b,
         }
     }
 }
 
 impl fmt::Display for Id {
-    /// The text form Openswan prints: `192.0.2.1`, `@name`, `user@host`, `@#0x…`, `%none`.
+    /// The text form Openswan prints: `192.0.2.1`, `@name`, `user@host`, `@#0x…`, `C=US, O=x`, `%none`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hex = |f: &mut fmt::Formatter<'_>, b: &[u8]| b.iter().try_for_each(|x| write!(f, "{x:02x}"));
         match self {
@@ -83,7 +85,7 @@ impl fmt::Display for Id {
             Id::Fqdn(n) => write!(f, "@{}", Printable(n)),
             Id::UserFqdn(n) => write!(f, "{}", Printable(n)),
             Id::KeyId(b) => f.write_str("@#0x").and_then(|()| hex(f, b)),
-            Id::Dn(b) => f.write_str("@~0x").and_then(|()| hex(f, b)),
+            Id::Dn(b) => f.write_str(&crate::dn::text(b)),
         }
     }
 }
@@ -104,7 +106,7 @@ impl FromStr for Id {
     type Err = IdError;
 
     /// Parses the `leftid=` forms that need no resolver: addresses, `@fqdn`, `user@host`, `@[key]`, `@#hex`, `%any`,
-    /// `%none`. Host names without `@` and distinguished names are errors here.
+    /// `%none`, distinguished names. Host names without `@` are errors here.
     fn from_str(s: &str) -> Result<Id, IdError> {
         let unhex = |h: &str| -> Result<Vec<u8>, IdError> {
             let h = h.strip_prefix("0x").unwrap_or(h);
@@ -127,14 +129,22 @@ impl FromStr for Id {
         if let Some(h) = s.strip_prefix("@#") {
             return unhex(h).map(Id::KeyId);
         }
+        if let Some(h) = s.strip_prefix("@~") {
+            let der = unhex(h)?;
+            return match crate::dn::is_dn(&der) {
+                true => Ok(Id::Dn(der)),
+                false => Err(IdError(format!("`{s}': these octets are no distinguished name"))),
+            };
+        }
         if let Some(k) = s.strip_prefix("@[") {
             return Ok(Id::KeyId(k.strip_suffix(']').unwrap_or(k).as_bytes().to_vec()));
         }
+        if s.contains('=') {
+            let dn = crate::dn::parse(s.strip_prefix('@').unwrap_or(s));
+            return dn.map(Id::Dn).map_err(|e| IdError(format!("`{s}': {e}")));
+        }
         if let Some(n) = s.strip_prefix('@') {
             return Ok(Id::Fqdn(n.to_string()));
-        }
-        if s.contains('=') {
-            return Err(IdError(format!("`{s}': distinguished names need a certificate conn")));
         }
         if s.contains('@') {
             return Ok(Id::UserFqdn(s.to_string()));
@@ -153,12 +163,15 @@ mod tests {
             assert_eq!(t.parse::<Id>().unwrap().to_string(), t);
         }
         assert_eq!("@[group]".parse::<Id>().unwrap(), Id::KeyId(b"group".to_vec()));
+        for t in ["C=US", "@C=US", "@~300d310b3009060355040613025553", "/C=US"] {
+            assert_eq!(t.parse::<Id>().unwrap().to_string(), "C=US");
+        }
         assert_eq!("%any".parse::<Id>().unwrap(), Id::None);
     }
 
     #[test]
     fn bad_identities_are_errors() {
-        for t in ["", "@#0", "@#xyz0", "host.example.com", "C=US, O=x"] {
+        for t in ["", "@#0", "@#xyz0", "host.example.com", "XX=US, O=x", "@~3000ff"] {
             assert!(t.parse::<Id>().is_err(), "{t}");
         }
     }

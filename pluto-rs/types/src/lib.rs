@@ -11,6 +11,8 @@
 pub mod algo;
 pub mod auth;
 pub mod conn;
+pub mod der;
+pub mod dn;
 pub mod id;
 pub mod kernel;
 pub mod limits;

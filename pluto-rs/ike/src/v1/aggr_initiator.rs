@@ -6,13 +6,13 @@ use ipsec_crypto::dh;
 use ipsec_types::SecretBytes;
 use ipsec_types::whack::rc;
 
-use super::auth_method::methods;
+use super::auth_method::aggressive_methods;
 use super::main_responder::key_and_nonce;
 use super::message::{NONCE_LEN, header, seal};
 use super::{Continuation, Fail, authenticate, natt, phase1};
 use crate::Endpoint;
 use crate::conn::ConnId;
-use crate::io::{ClientId, CryptoJob, CryptoResult};
+use crate::io::{ClientId, CryptoJob, CryptoResult, KeyExchange};
 use crate::sa::{AggrI1, Exchanged, IkeSa, Phase1, Role, Serial, StateName};
 use crate::wire::ident::{self, IdPayload};
 use crate::wire::notify::NotifyType;
@@ -87,7 +87,8 @@ impl Endpoint {
             self.log_sa(serial, rc::LOG, &text);
         }
         let secret = SecretBytes::new(self.random_vec(dh::secret_len(group)));
-        let job = CryptoJob { group, secret: secret.clone(), public: true, peer: None };
+        let job =
+            CryptoJob::KeyExchange(KeyExchange { group, secret: secret.clone(), public: true, peer: None });
         self.compute(serial, job, Continuation::AggrI1(Box::new(BeforeAi1 { secret })));
         Some(serial)
     }
@@ -102,7 +103,7 @@ impl Endpoint {
         let ni = self.random_vec(NONCE_LEN);
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         let Some(c) = self.conns.get(sa.conn) else { return Ok(()) };
-        let sa_i = phase1::offer(&phase1::one_group(&c.spec), &methods(c, Role::Initiator));
+        let sa_i = phase1::offer(&phase1::one_group(&c.spec), &aggressive_methods(c, Role::Initiator));
         let id_b = ident::emit(&c.our_id(), 0, 0);
         let mut w = MessageWriter::new(header(sa, Exchange::Aggressive, 0));
         w.payload(Kind::Sa, &sa_i)
@@ -135,10 +136,11 @@ impl Endpoint {
                 "Proposal must be alone in Oakley SA: the responder did not choose one transform",
             ));
         }
-        let (_, _, chosen) = phase1::choose(&sa_r, &phase1::one_group(&c.spec), &methods(c, Role::Initiator))
-            .map_err(|why| {
-                Fail::ignore(format!("the responder chose what we did not offer: {}", why.join("; ")))
-            })?;
+        let (_, _, chosen) =
+            phase1::choose(&sa_r, &phase1::one_group(&c.spec), &aggressive_methods(c, Role::Initiator))
+                .map_err(|why| {
+                    Fail::ignore(format!("the responder chose what we did not offer: {}", why.join("; ")))
+                })?;
         let group = chosen.suite.group;
         let (g_xr, nr) = key_and_nonce(&chain, group.public_len())?;
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
@@ -150,7 +152,12 @@ impl Endpoint {
         (sa.suite, sa.auth) = (Some(chosen.suite), chosen.auth);
         sa.lifetime = chosen.life.map_or(sa.lifetime, |l| l.min(sa.lifetime));
         self.stop_retransmit(serial);
-        let job = CryptoJob { group, secret: i1.secret.clone(), public: false, peer: Some(g_xr.clone()) };
+        let job = CryptoJob::KeyExchange(KeyExchange {
+            group,
+            secret: i1.secret.clone(),
+            public: false,
+            peer: Some(g_xr.clone()),
+        });
         let after = AfterAr1 { i1, next: h.next, body: body.to_vec(), g_xr, nr };
         self.compute(serial, job, Continuation::AggrI2(Box::new(after)));
         Ok(())

@@ -15,12 +15,12 @@ use ipsec_crypto::dh;
 use ipsec_types::whack::rc;
 use ipsec_types::{Id, SecretBytes};
 
-use super::auth_method::methods;
+use super::auth_method::aggressive_methods;
 use super::main_responder::{key_and_nonce, says_initial_contact};
 use super::message::{NONCE_LEN, NONCE_RANGE, header, open};
 use super::{Continuation, Fail, authenticate, natt, phase1, refusal};
 use crate::Endpoint;
-use crate::io::{CryptoJob, CryptoResult};
+use crate::io::{CryptoJob, CryptoResult, KeyExchange};
 use crate::sa::{AggrR1, Exchanged, IkeSa, Phase1, Role, Serial, StateName};
 use crate::timer::TimerKind;
 use crate::wire::ident::{self, IdPayload};
@@ -138,7 +138,7 @@ impl Endpoint {
             let text = authenticate::no_psk(c, &first.id);
             return Err(refuse(vec![text, "no acceptable Oakley Transform".into()]));
         };
-        let allowed = methods(c, Role::Responder);
+        let allowed = aggressive_methods(c, Role::Responder);
         let group = |len: usize| len == first.ke_len;
         let (proposal, transform, offered) =
             phase1::choose_where(&first.sa, &c.spec, &allowed, |s| group(s.group.public_len())).map_err(
@@ -156,7 +156,8 @@ impl Endpoint {
             (sa.suite, sa.auth, sa.lifetime) = (Some(offered.suite), offered.auth, lifetime);
         }
         let secret = SecretBytes::new(self.random_vec(dh::secret_len(group)));
-        let job = CryptoJob { group, secret, public: true, peer: Some(g_xi.clone()) };
+        let job =
+            CryptoJob::KeyExchange(KeyExchange { group, secret, public: true, peer: Some(g_xi.clone()) });
         let (sa_i, id_b) = (first.sa_b.to_vec(), first.id_b.to_vec());
         let after = AfterAi1 { sa_i, answer, g_xi, ni, id_b, id: first.id, psk };
         self.compute(serial, job, Continuation::AggrR1(Box::new(after)));

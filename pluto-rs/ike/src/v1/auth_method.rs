@@ -1,6 +1,10 @@
 //! Authentication methods of phase 1: attribute 3 of a transform (RFC 2409 appendix A, RFC 4754,
 //! draft-beaulieu-ike-xauth, draft-zegman-ike-hybrid-auth). Which end proves itself how; nothing is computed here.
 
+use ipsec_crypto::PublicKey;
+use ipsec_crypto::ecdsa::Curve;
+use ipsec_types::algo::HashAlg;
+
 use super::authenticate::other;
 use crate::conn::{Connection, End};
 use crate::sa::Role;
@@ -103,6 +107,39 @@ impl AuthMethod {
         }
     }
 
+    /// The word of a conn's policy that allows it.
+    pub(crate) fn policy(self) -> &'static str {
+        match (self.curve(), self.proof(Role::Initiator), self.proof(Role::Responder)) {
+            (Some(_), _, _) => "ECDSA",
+            (None, Proof::Psk, Proof::Psk) => "PSK",
+            _ => "RSASIG",
+        }
+    }
+
+    /// The curve of keys that sign with this method; `None` for RSA.
+    fn curve(self) -> Option<Curve> {
+        match self {
+            AuthMethod::Ecdsa256 => Some(Curve::P256),
+            AuthMethod::Ecdsa384 => Some(Curve::P384),
+            AuthMethod::Ecdsa521 => Some(Curve::P521),
+            _ => None,
+        }
+    }
+
+    /// Whether signatures of this method are made with such a key.
+    pub(crate) fn takes(self, key: &PublicKey) -> bool {
+        match (self.curve(), key) {
+            (None, PublicKey::Rsa(_)) => true,
+            (Some(curve), PublicKey::Ec(k)) => k.curve() == curve,
+            _ => false,
+        }
+    }
+
+    /// The hash that HASH_I and HASH_R are made with, if it is not the negotiated one (RFC 4754 §2).
+    pub(crate) fn hash(self) -> Option<HashAlg> {
+        self.curve().map(Curve::hash)
+    }
+
     /// How the end of this role proves itself in phase 1.
     pub(crate) fn proof(self, of: Role) -> Proof {
         match (self, of) {
@@ -117,12 +154,31 @@ impl AuthMethod {
 
 /// The methods `conn` allows, best first, while we are `role`.
 pub(crate) fn methods(conn: &Connection, role: Role) -> Vec<AuthMethod> {
-    let psk = match conn.asked_with_xauth().map(|end| if end == End::Us { role } else { other(role) }) {
-        None => AuthMethod::Psk,
-        Some(Role::Initiator) => AuthMethod::XauthInitPsk,
-        Some(Role::Responder) => AuthMethod::XauthRespPsk,
+    let asked = conn.asked_with_xauth().map(|end| if end == End::Us { role } else { other(role) });
+    let [rsa, psk] = match asked {
+        None => [AuthMethod::RsaSig, AuthMethod::Psk],
+        Some(Role::Initiator) => [AuthMethod::XauthInitRsa, AuthMethod::XauthInitPsk],
+        Some(Role::Responder) => [AuthMethod::XauthRespRsa, AuthMethod::XauthRespPsk],
     };
-    if conn.spec.authby.psk { vec![psk] } else { Vec::new() }
+    let by = conn.spec.authby;
+    let mut list = Vec::new();
+    if by.ecdsa && asked.is_none() {
+        list.extend([AuthMethod::Ecdsa256, AuthMethod::Ecdsa384, AuthMethod::Ecdsa521]);
+    }
+    if by.rsasig {
+        list.push(rsa);
+    }
+    if by.psk {
+        list.push(psk);
+    }
+    list
+}
+
+/// Those of them that Aggressive Mode is served with: pre-shared keys.
+pub(crate) fn aggressive_methods(conn: &Connection, role: Role) -> Vec<AuthMethod> {
+    let mut list = methods(conn, role);
+    list.retain(|m| m.proof(role) == Proof::Psk);
+    list
 }
 
 #[cfg(test)]

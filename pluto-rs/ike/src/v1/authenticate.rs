@@ -21,7 +21,7 @@ pub(crate) fn other(role: Role) -> Role {
     }
 }
 
-/// Derives SKEYID and what follows from it: `psk` with pre-shared keys.
+/// Derives SKEYID and what follows from it: of `psk` with pre-shared keys, without one as for signatures.
 pub(crate) fn derive_keys(
     sa: &IkeSa,
     x: &Exchanged,
@@ -31,8 +31,10 @@ pub(crate) fn derive_keys(
         return Err(CryptoError::Length { what: "agreed suite", got: 0, want: 1 });
     };
     let alg = suite.hash;
-    let none = SecretBytes::default();
-    let skeyid = keymat::skeyid_psk(alg, psk.unwrap_or(&none), &x.ni, &x.nr)?;
+    let skeyid = match psk {
+        Some(psk) => keymat::skeyid_psk(alg, psk, &x.ni, &x.nr)?,
+        None => keymat::skeyid_signature(alg, &x.shared, &x.ni, &x.nr)?,
+    };
     let keys = keymat::PhaseOneKeys::derive(alg, &skeyid, &x.shared, &sa.icookie, &sa.rcookie)?;
     let cipher_key = keymat::cipher_key(suite.cipher, alg, &keys.e)?;
     let iv = keymat::phase1_iv(alg, &x.g_xi, &x.g_xr, suite.cipher.block_len())?;
@@ -47,7 +49,7 @@ pub(crate) fn auth_hash(
     skeyid: &SecretBytes,
     id_b: &[u8],
 ) -> Result<Vec<u8>, CryptoError> {
-    let Some(alg) = sa.suite.map(|s| s.hash) else {
+    let Some(alg) = sa.auth.hash().or(sa.suite.map(|s| s.hash)) else {
         return Err(CryptoError::Length { what: "agreed suite", got: 0, want: 1 });
     };
     let (i, r) = (&sa.icookie, &sa.rcookie);
@@ -55,6 +57,15 @@ pub(crate) fn auth_hash(
         Role::Initiator => keymat::hash_i(alg, skeyid, &x.g_xi, &x.g_xr, i, r, &x.sa_i, id_b),
         Role::Responder => keymat::hash_r(alg, skeyid, &x.g_xr, &x.g_xi, r, i, &x.sa_i, id_b),
     }
+}
+
+/// What is probably behind a message that cannot be read.
+pub(crate) fn doubt(sa: &IkeSa) -> String {
+    let why = match sa.auth.proof(sa.role) {
+        Proof::Psk => "probable authentication failure (mismatch of preshared secrets?): ",
+        Proof::Signature | Proof::Later => "",
+    };
+    format!("{why}malformed payload in packet")
 }
 
 /// No key for the two ends.
@@ -74,7 +85,7 @@ impl Endpoint {
         }
     }
 
-    /// Adds our proof over our identity `id_b` to a message: HASH.
+    /// Adds our proof over our identity `id_b` to a message of Aggressive Mode: HASH.
     pub(crate) fn add_proof(
         &self,
         w: &mut MessageWriter,

@@ -9,7 +9,6 @@ use ipsec_types::conn::ConnType;
 use ipsec_types::kernel::Mode;
 use ipsec_types::whack::rc;
 
-use super::auth_method::methods;
 use super::{Fail, select};
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind};
@@ -77,7 +76,6 @@ impl Endpoint {
     pub(super) fn conn_for_proposal(&mut self, ike: Serial, p: &Proposed) -> Result<ConnId, Fail> {
         let Some(sa) = self.ikes.get(&ike) else { return Err(Fail::ignore("ISAKMP SA is gone")) };
         let (current, local, remote) = (sa.conn, sa.local.ip(), sa.remote.ip());
-        let (auth, role) = (sa.auth, sa.role);
         let vp = self.setup.virtual_private.clone();
         let mut refusal = None;
         let mut judge = |e: &Endpoint, id: ConnId, is_current: bool| match e
@@ -101,10 +99,7 @@ impl Endpoint {
             let template = self.conns.get(current).and_then(|c| c.template);
             let fitting = self.conns.for_peer(local, remote).into_iter().filter(|id| {
                 Some(*id) != template
-                    && self
-                        .conns
-                        .get(*id)
-                        .is_some_and(|c| methods(c, role).contains(&auth) && c.wanted_id().matches(&peer_id))
+                    && self.conns.get(*id).is_some_and(|c| self.takes_peer(c, ike, &peer_id))
                     && judge(self, *id, false)
             });
             let other = fitting.min_by_key(|id| self.conns.get(*id).map(select::rank));

@@ -7,7 +7,7 @@ use ipsec_types::Id;
 use ipsec_types::conn::HostSpec;
 use ipsec_types::whack::rc;
 
-use super::auth_method::methods;
+use super::auth_method::{aggressive_methods, methods};
 use super::{Fail, phase1, select};
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind, Connection};
@@ -25,7 +25,7 @@ impl Endpoint {
         offer: &SaPayload<'_>,
     ) -> Option<ConnId> {
         let candidates = self.conns.for_peer(local.ip(), remote.ip());
-        let offered = phase1::offered_methods(offer);
+        let offered = phase1::methods_of(offer);
         let fits = candidates.iter().copied().filter_map(|id| {
             let c = self.conns.get(id)?;
             let ours = methods(c, Role::Responder);
@@ -36,8 +36,11 @@ impl Endpoint {
         match (found, candidates.first()) {
             (Some(id), _) => return Some(id),
             (None, Some(_)) => {
+                let mut words: Vec<&str> = offered.iter().map(|m| m.policy()).collect();
+                words.dedup();
                 let text = format!(
-                    "initial Main Mode message received on {local} but no connection has been authorized with policy=PSK"
+                    "initial Main Mode message received on {local} but no connection has been authorized with policy={}",
+                    if words.is_empty() { "none".into() } else { words.join("+") }
                 );
                 self.log_packet(remote, &text);
             }
@@ -60,11 +63,14 @@ impl Endpoint {
         offer: &SaPayload<'_>,
     ) -> Option<ConnId> {
         let fits = |c: &Connection| {
-            c.spec.aggressive && !methods(c, Role::Responder).is_empty() && c.wanted_id().matches(id)
+            c.spec.aggressive
+                && !aggressive_methods(c, Role::Responder).is_empty()
+                && c.wanted_id().matches(id)
         };
         let candidates = self.conns.for_peer(local.ip(), remote.ip());
         let fitting = candidates.iter().copied().filter(|c| self.conns.get(*c).is_some_and(fits));
-        let takes = |c: &Connection| phase1::choose(offer, &c.spec, &methods(c, Role::Responder)).is_ok();
+        let takes =
+            |c: &Connection| phase1::choose(offer, &c.spec, &aggressive_methods(c, Role::Responder)).is_ok();
         let rank = |c: &ConnId| self.conns.get(*c).map(|c| (select::wildcards(&c.wanted_id()), !takes(c)));
         let found = fitting.min_by_key(rank);
         if found.is_none() {
@@ -105,14 +111,10 @@ impl Endpoint {
     /// Is this peer allowed on the conn it came to; or on another one (Openswan's `refine_host_connection`)?
     pub(super) fn accept_identity(&mut self, serial: Serial, id: &Id) -> Result<ConnId, Fail> {
         let Some(sa) = self.ikes.get(&serial) else { return Err(Fail::fatal("the ISAKMP SA is gone")) };
-        let (conn, local, remote) = (sa.conn, sa.local, sa.remote);
-        let (auth, role, aggressive) = (sa.auth, sa.role, sa.aggressive);
+        let (conn, local, remote, aggressive) = (sa.conn, sa.local, sa.remote, sa.aggressive);
         let fits = |e: &Endpoint, c: ConnId| {
-            e.conns.get(c).is_some_and(|c| {
-                methods(c, role).contains(&auth)
-                    && (c.spec.aggressive || !aggressive)
-                    && c.wanted_id().matches(id)
-            })
+            let fits = |c: &Connection| (c.spec.aggressive || !aggressive) && e.takes_peer(c, serial, id);
+            e.conns.get(c).is_some_and(fits)
         };
         let template = self.conns.get(conn).and_then(|c| c.template);
         // What was found by address alone stays if it names the peer; else a conn that names him is better.
@@ -122,9 +124,11 @@ impl Endpoint {
         let chosen = if own.is_some() && exact(self, conn) == 0 {
             conn
         } else {
-            let others = self.conns.for_peer(local.ip(), remote.ip()).into_iter().filter(|c| {
-                Some(*c) != template && fits(self, *c) && self.same_key(conn, *c, remote.ip(), id)
-            });
+            let others = self
+                .conns
+                .for_peer(local.ip(), remote.ip())
+                .into_iter()
+                .filter(|c| Some(*c) != template && fits(self, *c) && self.same_key(serial, *c, id));
             let best = own.into_iter().chain(others).min_by_key(|c| exact(self, *c));
             match best.filter(|c| Some(*c) != own).and_then(|c| self.conn_for_first_message(c, remote)) {
                 Some((c, _)) => c,

@@ -6,14 +6,15 @@ use ipsec_crypto::dh;
 use ipsec_types::whack::rc;
 use ipsec_types::{Id, SecretBytes};
 
-use super::auth_method::methods;
+use super::auth_method::{Proof, methods};
 use super::main_responder::{key_and_nonce, says_initial_contact};
 use super::message::{NONCE_LEN, header, open, seal};
 use super::{Continuation, Fail, authenticate, natt, phase1};
 use crate::Endpoint;
-use crate::conn::ConnId;
-use crate::io::{ClientId, CryptoJob, CryptoResult};
-use crate::sa::{Exchanged, IkeSa, MainI2, MainI3, Phase1, Role, Serial, StateName};
+use crate::claim::Verdict;
+use crate::conn::{ConnId, Connection};
+use crate::io::{ClientId, CryptoJob, CryptoResult, KeyExchange};
+use crate::sa::{Exchanged, IkeSa, MainI2, MainI3, Phase1, Phase1Keys, Role, Serial, StateName};
 use crate::wire::ident::{self, IdPayload};
 use crate::wire::notify::NotifyType;
 use crate::wire::payload::Kind;
@@ -32,6 +33,23 @@ pub(crate) struct AfterMr2 {
     nr: Vec<u8>,
 }
 
+/// MI3 but for its proof.
+#[derive(Debug)]
+pub(crate) struct BeforeI3 {
+    x: Exchanged,
+    keys: Phase1Keys,
+    id_b: Vec<u8>,
+}
+
+/// What MR3 says.
+#[derive(Debug)]
+pub(crate) struct GotR3 {
+    /// Of the message after it.
+    iv: Vec<u8>,
+    id: Id,
+    initial_contact: bool,
+}
+
 impl Endpoint {
     /// Starts Main Mode: `--> HDR, SA, VIDs`. Quick Modes of `pending` follow when it is up.
     pub(crate) fn main_send_i1(
@@ -46,7 +64,7 @@ impl Endpoint {
         let cookies = (self.random(), [0; 8]);
         let c = self.conns.get(conn)?;
         let (local, remote) = (c.our_addr()?, c.peer?);
-        let sa_i = phase1::offer(&c.spec, &methods(c, Role::Initiator));
+        let sa_i = phase1::offer(&c.spec, &self.usable_methods(c, Role::Initiator, remote));
         let (local, remote) = (SocketAddr::new(local, 500), SocketAddr::new(remote, 500));
         let first = Phase1::MainI1 { sa_i: sa_i.clone() };
         let mut sa = IkeSa::new(conn, Role::Initiator, cookies, local, remote, first);
@@ -111,7 +129,12 @@ impl Endpoint {
             );
         }
         self.stop_retransmit(serial);
-        let job = CryptoJob { group: chosen.suite.group, secret: secret.clone(), public: true, peer: None };
+        let job = CryptoJob::KeyExchange(KeyExchange {
+            group: chosen.suite.group,
+            secret: secret.clone(),
+            public: true,
+            peer: None,
+        });
         self.compute(serial, job, Continuation::MainI2(Box::new(AfterMr1 { sa_i, secret })));
         Ok(())
     }
@@ -161,12 +184,12 @@ impl Endpoint {
         if let Some(text) = text {
             self.log_sa(serial, rc::LOG_SERIOUS, &text);
         }
-        let job = CryptoJob {
+        let job = CryptoJob::KeyExchange(KeyExchange {
             group: suite.group,
             secret: i2.secret.clone(),
             public: false,
             peer: Some(g_xr.clone()),
-        };
+        });
         self.compute(serial, job, Continuation::MainI3(Box::new(AfterMr2 { i2, g_xr, nr })));
         Ok(())
     }
@@ -185,10 +208,11 @@ impl Endpoint {
             sa.natt.floated = true;
         }
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
-        let (Some(suite), Some(c)) = (sa.suite, self.conns.get(sa.conn)) else { return Ok(()) };
-        let Some(psk) = self.psk_candidates(sa, c).into_iter().next() else {
+        let Some(c) = self.conns.get(sa.conn) else { return Ok(()) };
+        let psk = self.psk_candidates(sa, c).into_iter().next();
+        if psk.is_none() && sa.auth.proof(sa.role) == Proof::Psk {
             return Err(Fail::fatal(authenticate::no_psk(c, &c.wanted_id())));
-        };
+        }
         let i2 = was.i2;
         let x = Exchanged {
             sa_i: i2.sa_i,
@@ -198,11 +222,29 @@ impl Endpoint {
             nr: was.nr,
             shared: done.shared,
         };
-        let mut keys = authenticate::derive_keys(sa, &x, Some(&psk))?;
+        let keys = authenticate::derive_keys(sa, &x, psk.as_ref())?;
         let id_b = ident::emit(&c.our_id(), 0, 0);
+        let hash_i = authenticate::auth_hash(sa, sa.role, &x, &keys.skeyid, &id_b)?;
+        let by_signature = sa.auth.proof(sa.role) == Proof::Signature;
+        let was = BeforeI3 { x, keys, id_b };
+        match by_signature {
+            true => self.sign(serial, hash_i, Continuation::MainI3Signed(Box::new(was))),
+            false => self.main_finish_i3(serial, was, (Kind::Hash, hash_i)),
+        }
+    }
+
+    /// `--> HDR*, IDii, HASH_I or SIG_I`, now that the proof is made.
+    pub(crate) fn main_finish_i3(
+        &mut self,
+        serial: Serial,
+        was: BeforeI3,
+        (kind, proof): (Kind, Vec<u8>),
+    ) -> Result<(), Fail> {
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
+        let Some(suite) = sa.suite else { return Ok(()) };
+        let BeforeI3 { x, mut keys, id_b } = was;
         let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
-        w.payload(Kind::Id, &id_b);
-        self.add_proof(&mut w, sa, &x, &keys.skeyid, &id_b)?;
+        w.payload(Kind::Id, &id_b).payload(kind, &proof);
         self.add_initial_contact(&mut w, sa);
         let message = seal(w, suite, &keys.cipher_key, &mut keys.iv)?;
         if let Some(sa) = self.ikes.get_mut(&serial) {
@@ -224,25 +266,53 @@ impl Endpoint {
         let (Phase1::MainI3(i3), Some(suite)) = (&sa.state, sa.suite) else { return Ok(()) };
         let mut iv = i3.keys.iv.clone();
         let plain = open(body, suite, &i3.keys.cipher_key, &mut iv)?;
-        let malformed = |text: String| {
-            Fail {
-            text: vec![
-                text,
-                "probable authentication failure (mismatch of preshared secrets?): malformed payload in packet".into(),
-            ],
-            notify: None,
-            fatal: false,
-        }
-        };
+        let malformed =
+            |text: String| Fail { text: vec![text, authenticate::doubt(sa)], notify: None, fatal: false };
         let chain = self.chain(h.next, &plain).map_err(|e| malformed(e.to_string()))?;
-        let (Some(id_b), Some(_)) = (chain.first(Kind::Id), chain.first(Kind::Hash)) else {
-            return Err(malformed("message is missing payload(s) ID or HASH".into()));
+        let by_signature = sa.auth.proof(Role::Responder) == Proof::Signature;
+        let kind = if by_signature { Kind::Signature } else { Kind::Hash };
+        let (Some(id_b), Some(proof)) = (chain.first(Kind::Id), chain.first(kind)) else {
+            return Err(malformed(format!("message is missing the ID payload or the {}", kind.name())));
         };
+        let id = IdPayload::parse(id_b)?.identity()?;
+        let got = GotR3 { iv, id: id.clone(), initial_contact: says_initial_contact(&chain) };
+        if by_signature {
+            let hash = authenticate::auth_hash(sa, Role::Responder, &i3.x, &i3.keys.skeyid, id_b)?;
+            let proof = proof.to_vec();
+            let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
+            let was = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainI3));
+            let Phase1::MainI3(i3) = was else { return Ok(()) };
+            let got = Box::new((i3, got));
+            self.verify(serial, id, hash, proof, Continuation::MainR3Verified(got));
+            return Ok(());
+        }
         if !self.check_proof(&chain, sa, &i3.x, &i3.keys.skeyid, id_b)? {
             return Err(Fail::ignore("received Hash Payload does not match computed value"));
         }
-        let id = IdPayload::parse(id_b)?.identity()?;
-        let wanted = self.conns.get(sa.conn).map_or(Id::None, |c| c.wanted_id());
+        let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
+        let was = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainI3));
+        let Phase1::MainI3(i3) = was else { return Ok(()) };
+        self.main_accept_r3(serial, *i3, got)
+    }
+
+    /// What a worker says of SIG_R.
+    pub(crate) fn main_r3_verified(
+        &mut self,
+        serial: Serial,
+        (i3, got): (Box<MainI3>, GotR3),
+        verdict: Verdict,
+    ) -> Result<(), Fail> {
+        self.stop_retransmit(serial);
+        self.take_verdict(serial, verdict)?;
+        self.main_accept_r3(serial, *i3, got)
+    }
+
+    /// The peer has proved that it is who it says: is it whom we want?
+    fn main_accept_r3(&mut self, serial: Serial, i3: MainI3, got: GotR3) -> Result<(), Fail> {
+        let (id, conn) = (got.id, self.ikes.get(&serial).map(|s| s.conn));
+        let c = conn.and_then(|c| self.conns.get(c));
+        let takes = c.is_some_and(|c| self.takes_peer(c, serial, &id));
+        let wanted = c.map_or(Id::None, Connection::wanted_id);
         self.log_peer_id(serial, &id);
         if !wanted.matches(&id) {
             return Err(Fail::refuse(
@@ -250,18 +320,17 @@ impl Endpoint {
                 format!("we require peer to have ID '{wanted}', but peer declares '{id}'"),
             ));
         }
-        let initial_contact = says_initial_contact(&chain);
+        if !takes {
+            let text = format!("the key of '{id}' is not one this connection takes");
+            return Err(Fail::refuse(NotifyType::InvalidKeyInformation, text));
+        }
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
-        let Phase1::MainI3(i3) = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainI3))
-        else {
-            return Ok(());
-        };
         let mut keys = i3.keys;
-        keys.iv = iv;
+        keys.iv = got.iv;
         sa.state = keys.up(Vec::new());
         self.stop_retransmit(serial);
         self.log_transition(serial, StateName::MainI3, StateName::MainI4);
-        self.ike_established(serial, initial_contact);
+        self.ike_established(serial, got.initial_contact);
         Ok(())
     }
 }

@@ -16,11 +16,12 @@ use ipsec_types::algo::HashAlg;
 use ipsec_types::whack::rc;
 use ipsec_types::{Id, SecretBytes};
 
-use super::auth_method::methods;
+use super::auth_method::{Proof, methods};
 use super::message::{NONCE_LEN, NONCE_RANGE, header, open, seal};
-use super::{Continuation, Fail, authenticate, natt, phase1, refusal};
+use super::{Continuation, Fail, authenticate, natt, phase1, refusal, signature};
 use crate::Endpoint;
-use crate::io::{CryptoJob, CryptoResult};
+use crate::claim::Verdict;
+use crate::io::{CryptoJob, CryptoResult, KeyExchange};
 use crate::sa::{Exchanged, IkeSa, Phase1, Phase1Keys, Role, Serial, StateName};
 use crate::timer::TimerKind;
 use crate::wire::ident::{self, IdPayload};
@@ -33,6 +34,17 @@ pub(crate) struct AfterMi2 {
     sa_i: Vec<u8>,
     g_xi: Vec<u8>,
     ni: Vec<u8>,
+}
+
+/// MI3 has come; MR3 is being made.
+#[derive(Debug)]
+pub(crate) struct GotI3 {
+    x: Box<Exchanged>,
+    i3: TriedI3,
+    remote: SocketAddr,
+    local: SocketAddr,
+    /// Our identity, once the conn is chosen.
+    id_b: Vec<u8>,
 }
 
 impl Endpoint {
@@ -101,26 +113,29 @@ impl Endpoint {
     fn main_send_r1(&mut self, serial: Serial, offer: &SaPayload<'_>) -> Result<(), Fail> {
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         let Some(c) = self.conns.get(sa.conn) else { return Ok(()) };
-        if self.psk_candidates(sa, c).is_empty() {
-            let him = match c.wanted_id() {
-                Id::None => Id::Addr(sa.remote.ip()),
-                id => id,
-            };
-            return Err(Fail {
-                text: vec![authenticate::no_psk(c, &him), "no acceptable Oakley Transform".into()],
-                notify: Some(NotifyType::NoProposalChosen),
-                fatal: true,
+        let usable = self.usable_methods(c, sa.role, sa.remote.ip());
+        let (proposal, transform, offered) = phase1::choose(offer, &c.spec, &usable).map_err(|why| {
+            let allowed = methods(c, sa.role);
+            // What a key of ours is missing for comes first.
+            let lacks = phase1::choose(offer, &c.spec, &allowed).ok().map(|found| {
+                let him = match c.wanted_id() {
+                    Id::None => Id::Addr(sa.remote.ip()),
+                    id => id,
+                };
+                match found.2.auth.proof(sa.role) {
+                    Proof::Psk => authenticate::no_psk(c, &him),
+                    Proof::Signature | Proof::Later => signature::no_private_key(c),
+                }
             });
-        }
-        let (proposal, transform, offered) =
-            phase1::choose(offer, &c.spec, &methods(c, sa.role)).map_err(|why| Fail {
-                text: vec![format!(
+            let text = match lacks {
+                Some(lacks) => vec![lacks, "no acceptable Oakley Transform".into()],
+                None => vec![format!(
                     "no acceptable Oakley Transform: {}",
-                    refusal::of_phase1(offer, &c.spec, &methods(c, sa.role), sa.looks_like, &why)
+                    refusal::of_phase1(offer, &c.spec, &allowed, sa.looks_like, &why)
                 )],
-                notify: Some(NotifyType::NoProposalChosen),
-                fatal: true,
-            })?;
+            };
+            Fail { text, notify: Some(NotifyType::NoProposalChosen), fatal: true }
+        })?;
         // With rekey=no the peer's lifetime is taken as it is.
         let own = if c.spec.rekey { c.spec.ike_lifetime } else { phase1::MAX_LIFE as u32 };
         let lifetime = offered.life.map_or(c.spec.ike_lifetime, |l| l.min(own));
@@ -163,7 +178,12 @@ impl Endpoint {
             self.log_sa(serial, rc::LOG_SERIOUS, &text);
         }
         let secret = SecretBytes::new(self.random_vec(dh::secret_len(suite.group)));
-        let job = CryptoJob { group: suite.group, secret, public: true, peer: Some(g_xi.clone()) };
+        let job = CryptoJob::KeyExchange(KeyExchange {
+            group: suite.group,
+            secret,
+            public: true,
+            peer: Some(g_xi.clone()),
+        });
         self.compute(serial, job, Continuation::MainR2(Box::new(AfterMi2 { sa_i, g_xi, ni })));
         Ok(())
     }
@@ -218,8 +238,12 @@ impl Endpoint {
         // Every secret that fits equally well is tried; the hash tells which one the peer has.
         let mut defect = None;
         let mut found = None;
-        for psk in self.psk_candidates(sa, c) {
-            match self.try_i3(sa, x, &psk, h, body) {
+        let candidates: Vec<Option<SecretBytes>> = match sa.auth.proof(Role::Initiator) {
+            Proof::Psk => self.psk_candidates(sa, c).into_iter().map(Some).collect(),
+            Proof::Signature | Proof::Later => vec![None],
+        };
+        for psk in candidates {
+            match self.try_i3(sa, x, psk.as_ref(), h, body) {
                 Ok(ok) => {
                     found = Some(ok);
                     break;
@@ -229,32 +253,66 @@ impl Endpoint {
         }
         let Some(i3) = found else {
             return Err(Fail {
-                text: vec![
-                    defect.unwrap_or_default(),
-                    "probable authentication failure (mismatch of preshared secrets?): malformed payload in packet"
-                        .into(),
-                ],
+                text: vec![defect.unwrap_or_default(), authenticate::doubt(sa)],
                 notify: Some(NotifyType::PayloadMalformed),
                 fatal: false,
             });
         };
-        self.log_peer_id(serial, &i3.id);
-        let conn = self.accept_identity(serial, &i3.id)?;
-        let our_id = self.conns.get(conn).map_or(Id::None, |c| c.our_id());
+        let (id, signed) = (i3.id.clone(), i3.signed.clone());
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
-        let Phase1::MainR2(x) = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainR2)) else {
-            return Ok(());
-        };
+        let was = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainR2));
+        let Phase1::MainR2(x) = was else { return Ok(()) };
+        let got = Box::new(GotI3 { x, i3, remote, local, id_b: Vec::new() });
+        match signed {
+            Some((hash, signature)) => {
+                self.verify(serial, id, hash, signature, Continuation::MainI3Verified(got));
+                Ok(())
+            }
+            None => self.main_accept_i3(serial, *got),
+        }
+    }
+
+    /// What a worker says of SIG_I.
+    pub(crate) fn main_i3_verified(
+        &mut self,
+        serial: Serial,
+        got: GotI3,
+        verdict: Verdict,
+    ) -> Result<(), Fail> {
+        self.take_verdict(serial, verdict)?;
+        self.main_accept_i3(serial, got)
+    }
+
+    /// The peer has proved that it is who it says: which conn is its, and what is our proof on it?
+    fn main_accept_i3(&mut self, serial: Serial, mut got: GotI3) -> Result<(), Fail> {
+        self.log_peer_id(serial, &got.i3.id);
+        let conn = self.accept_identity(serial, &got.i3.id)?;
+        let our_id = self.conns.get(conn).map_or(Id::None, |c| c.our_id());
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
+        got.id_b = ident::emit(&our_id, 0, 0);
+        let hash_r = authenticate::auth_hash(sa, sa.role, &got.x, &got.i3.keys.skeyid, &got.id_b)?;
+        match sa.auth.proof(sa.role) {
+            Proof::Signature => self.sign(serial, hash_r, Continuation::MainR3Signed(Box::new(got))),
+            Proof::Psk | Proof::Later => self.main_finish_r3(serial, got, (Kind::Hash, hash_r)),
+        }
+    }
+
+    /// `<-- HDR*, IDir, HASH_R or SIG_R`, now that the proof is made.
+    pub(crate) fn main_finish_r3(
+        &mut self,
+        serial: Serial,
+        got: GotI3,
+        (kind, proof): (Kind, Vec<u8>),
+    ) -> Result<(), Fail> {
+        let GotI3 { i3, remote, local, id_b, .. } = got;
+        let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let moved = (sa.remote != remote)
             .then(|| format!("new NAT mapping for {serial}, was {}, now {remote}", sa.remote));
         (sa.remote, sa.local) = (remote, local);
         sa.natt.floated = local.port() != 500;
         let Some(suite) = sa.suite else { return Ok(()) };
-        let id_b = ident::emit(&our_id, 0, 0);
         let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
-        w.payload(Kind::Id, &id_b);
-        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
-        self.add_proof(&mut w, sa, &x, &i3.keys.skeyid, &id_b)?;
+        w.payload(Kind::Id, &id_b).payload(kind, &proof);
         let mut keys = i3.keys;
         let message = seal(w, suite, &keys.cipher_key, &mut keys.iv)?;
         let up = keys.up(message.clone());
@@ -276,30 +334,43 @@ impl Endpoint {
         &self,
         sa: &IkeSa,
         x: &Exchanged,
-        psk: &SecretBytes,
+        psk: Option<&SecretBytes>,
         h: &Header,
         body: &[u8],
     ) -> Result<TriedI3, String> {
         let suite = sa.suite.ok_or("no suite")?;
         let text = |f: Fail| f.text.join("; ");
-        let mut keys = authenticate::derive_keys(sa, x, Some(psk)).map_err(|e| e.to_string())?;
+        let mut keys = authenticate::derive_keys(sa, x, psk).map_err(|e| e.to_string())?;
         let plain = open(body, suite, &keys.cipher_key, &mut keys.iv).map_err(text)?;
         let chain = self.chain(h.next, &plain).map_err(|e| e.to_string())?;
-        let (Some(id_b), Some(_)) = (chain.first(Kind::Id), chain.first(Kind::Hash)) else {
-            return Err("message is missing the ID or HASH payload".into());
+        let by_signature = sa.auth.proof(Role::Initiator) == Proof::Signature;
+        let kind = if by_signature { Kind::Signature } else { Kind::Hash };
+        let (Some(id_b), Some(proof)) = (chain.first(Kind::Id), chain.first(kind)) else {
+            return Err(format!("message is missing the ID payload or the {}", kind.name()));
         };
-        if !self.check_proof(&chain, sa, x, &keys.skeyid, id_b).map_err(text)? {
+        let signed = match by_signature {
+            true => {
+                let hash = authenticate::auth_hash(sa, Role::Initiator, x, &keys.skeyid, id_b);
+                Some((hash.map_err(|e| e.to_string())?, proof.to_vec()))
+            }
+            false => None,
+        };
+        if !by_signature && !self.check_proof(&chain, sa, x, &keys.skeyid, id_b).map_err(text)? {
             return Err("received Hash Payload does not match computed value".into());
         }
         let payload = IdPayload::parse(id_b).map_err(|e| e.to_string())?;
         let id = payload.identity().map_err(|e| e.to_string())?;
-        Ok(TriedI3 { keys, id, initial_contact: says_initial_contact(&chain) })
+        Ok(TriedI3 { keys, id, signed, initial_contact: says_initial_contact(&chain) })
     }
 }
 
-struct TriedI3 {
+/// What MI3 says.
+#[derive(Debug)]
+pub(crate) struct TriedI3 {
     keys: Phase1Keys,
     id: Id,
+    /// HASH_I and SIG_I, if there is a signature: it is still to be checked.
+    signed: Option<(Vec<u8>, Vec<u8>)>,
     initial_contact: bool,
 }
 

@@ -25,6 +25,7 @@ mod refusal;
 mod rekey;
 mod retransmit;
 mod select;
+pub(crate) mod signature;
 pub(crate) mod transaction;
 mod unique;
 mod vendor;
@@ -36,9 +37,10 @@ pub(crate) use quick_responder::AfterQi1;
 
 use crate::Endpoint;
 use crate::io::CryptoResult;
-use crate::sa::Serial;
+use crate::sa::{MainI3, Serial};
 use crate::wire::DecodeError;
 use crate::wire::notify::NotifyType;
+use crate::wire::payload::Kind;
 
 /// What goes on when a worker is done.
 #[derive(Debug)]
@@ -49,6 +51,14 @@ pub(crate) enum Continuation {
     MainI3(Box<main_initiator::AfterMr2>),
     /// Both are ready: send MR2.
     MainR2(Box<main_responder::AfterMi2>),
+    /// Our signature is ready: send MI3.
+    MainI3Signed(Box<main_initiator::BeforeI3>),
+    /// The peer's signature was looked at: send MR3, or have it signed.
+    MainI3Verified(Box<main_responder::GotI3>),
+    /// Our signature is ready: send MR3.
+    MainR3Signed(Box<main_responder::GotI3>),
+    /// The peer's signature was looked at.
+    MainR3Verified(Box<(Box<MainI3>, main_initiator::GotR3)>),
     /// Our public value is ready: send AI1.
     AggrI1(Box<aggr_initiator::BeforeAi1>),
     /// The shared secret is ready: check AR1, send AI2.
@@ -63,12 +73,27 @@ pub(crate) enum Continuation {
     QuickR1(Box<AfterQi1>),
 }
 
+impl Continuation {
+    /// Whether the job makes our signature.
+    pub(crate) fn signs(&self) -> bool {
+        matches!(self, Continuation::MainI3Signed(_) | Continuation::MainR3Signed(_))
+    }
+}
+
 impl Endpoint {
     pub(crate) fn resume(&mut self, serial: Serial, then: Continuation, done: CryptoResult) {
         let outcome = match then {
             Continuation::MainI2(c) => self.main_send_i2(serial, *c, done),
             Continuation::MainI3(c) => self.main_send_i3(serial, *c, done),
             Continuation::MainR2(c) => self.main_send_r2(serial, *c, done),
+            Continuation::MainI3Signed(c) => {
+                self.main_finish_i3(serial, *c, (Kind::Signature, done.signature))
+            }
+            Continuation::MainI3Verified(c) => self.main_i3_verified(serial, *c, done.verdict),
+            Continuation::MainR3Signed(c) => {
+                self.main_finish_r3(serial, *c, (Kind::Signature, done.signature))
+            }
+            Continuation::MainR3Verified(c) => self.main_r3_verified(serial, *c, done.verdict),
             Continuation::AggrI1(c) => self.aggr_send_i1(serial, *c, done),
             Continuation::AggrI2(c) => self.aggr_send_i2(serial, *c, done),
             Continuation::AggrR1(c) => self.aggr_send_r1(serial, *c, done),

@@ -15,7 +15,7 @@ use crate::Endpoint;
 use crate::conn::{ConnId, Connection};
 use crate::groups::everything;
 use crate::install::Stage;
-use crate::io::{ClientId, CryptoJob, CryptoResult};
+use crate::io::{ClientId, CryptoJob, CryptoResult, KeyExchange};
 use crate::route::mode_of;
 use crate::sa::{Phase2, QuickI1, Role, Serial, StateName, WaitingForSpi};
 use crate::spd::Flow;
@@ -128,7 +128,12 @@ impl Endpoint {
             ),
             Some(group) => {
                 let secret = SecretBytes::new(self.random_vec(dh::secret_len(group)));
-                let job = CryptoJob { group, secret: secret.clone(), public: true, peer: None };
+                let job = CryptoJob::KeyExchange(KeyExchange {
+                    group,
+                    secret: secret.clone(),
+                    public: true,
+                    peer: None,
+                });
                 self.compute(child, job, Continuation::QuickI1(Box::new(BeforeQi1 { secret })));
                 Ok(())
             }
@@ -231,7 +236,8 @@ impl Endpoint {
         let after = AfterQr1 { ni: i1.ni, nr };
         match (peer, i1.secret) {
             (Some((group, peer)), Some(secret)) => {
-                let job = CryptoJob { group, secret, public: false, peer: Some(peer) };
+                let job =
+                    CryptoJob::KeyExchange(KeyExchange { group, secret, public: false, peer: Some(peer) });
                 self.compute(child, job, Continuation::QuickI2(Box::new(after)));
                 Ok(())
             }

@@ -19,7 +19,7 @@ use super::{Continuation, Fail, phase2, refusal};
 use crate::Endpoint;
 use crate::conn::ConnId;
 use crate::install::Stage;
-use crate::io::{CryptoJob, CryptoResult};
+use crate::io::{CryptoJob, CryptoResult, KeyExchange};
 use crate::log::end_text;
 use crate::sa::{Phase2, QuickR1, Role, Serial, StateName, WaitingForSpi};
 use crate::wire::ident::parse_nat_oa;
@@ -151,7 +151,7 @@ impl Endpoint {
             return self.quick_install_responder(child, was, None);
         };
         let secret = SecretBytes::new(self.random_vec(dh::secret_len(group)));
-        let job = CryptoJob { group, secret, public: true, peer: Some(peer) };
+        let job = CryptoJob::KeyExchange(KeyExchange { group, secret, public: true, peer: Some(peer) });
         self.compute(child, job, Continuation::QuickR1(Box::new(was)));
         Ok(())
     }

@@ -7,18 +7,18 @@
 //! ```
 
 use std::cmp::Reverse;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use ipsec_types::Id;
 use ipsec_types::conn::{ClientSpec, Port};
 use ipsec_types::kernel::Mode;
 use ipsec_types::whack::rc;
+use ipsec_types::{Id, dn};
 
-use super::auth_method::methods;
+use super::auth_method::{Proof, methods};
 use super::{Fail, phase1};
 use crate::Endpoint;
 use crate::conn::{ConnId, Connection, secrets_for};
-use crate::sa::Role;
+use crate::sa::{Role, Serial};
 use crate::spd::Flow;
 use crate::wire::SaPayload;
 use crate::wire::notify::NotifyType;
@@ -27,6 +27,7 @@ use crate::wire::notify::NotifyType;
 pub(super) fn wildcards(id: &Id) -> u8 {
     match id {
         Id::None => 15,
+        Id::Dn(der) => dn::wildcards(der).min(14),
         _ => 0,
     }
 }
@@ -68,19 +69,25 @@ impl Endpoint {
         }
         let Some(f) = self.conns.get(first) else { return first };
         let alike = |c: &Connection| {
-            c.spec.authby == f.spec.authby
-                && c.spec.aggressive == f.spec.aggressive
-                && c.this().xauth_server == f.this().xauth_server
+            c.spec.aggressive == f.spec.aggressive && c.this().xauth_server == f.this().xauth_server
         };
         let all = self.conns.for_peer(local.ip(), remote.ip()).into_iter();
         let mut others = all.filter(|id| self.conns.get(*id).is_some_and(alike));
         others.find(|id| takes(*id)).unwrap_or(first)
     }
 
-    /// Whether the key that proved the peer on `from` is also one of `to`, for the identity that is known now. Where
-    /// several would have done for `from`, all of them must be.
-    pub(super) fn same_key(&self, from: ConnId, to: ConnId, remote: IpAddr, id: &Id) -> bool {
-        let (Some(from), Some(to)) = (self.conns.get(from), self.conns.get(to)) else { return false };
+    /// Whether the key that proved the peer of `serial` is also one of `to`, for the identity that is known now. Where
+    /// several pre-shared keys would have done for its conn, all of them must be. As to signatures: the peer's key was
+    /// looked at by `takes_peer`, and here we must have one to sign with.
+    pub(super) fn same_key(&self, serial: Serial, to: ConnId, id: &Id) -> bool {
+        let Some(sa) = self.ikes.get(&serial) else { return false };
+        let (Some(from), Some(to)) = (self.conns.get(sa.conn), self.conns.get(to)) else { return false };
+        let remote = sa.remote.ip();
+        match sa.auth.proof(sa.role) {
+            Proof::Signature => return self.our_key(to, sa.auth).is_some(),
+            Proof::Later => return true,
+            Proof::Psk => {}
+        }
         let used = secrets_for(from, remote, &*self.secrets);
         let his = match to.wanted_id() {
             Id::None => secrets_for(to, remote, &*self.secrets),

@@ -151,8 +151,8 @@ impl Endpoint {
             return self.log_packet(remote, text);
         }
         if let Some((_, known, answer)) = sa.cfg.answered.iter().find(|a| a.0 == h.msgid) {
-            if *known == digest && sa.answered_duplicates < self.setup.limits.duplicates {
-                let answer = answer.clone();
+            let (n, answer) = (sa.answered_duplicates, answer.clone());
+            if *known == digest && self.answers_duplicate(n) {
                 if let Some(sa) = self.ikes.get_mut(&serial) {
                     sa.answered_duplicates += 1;
                 }

@@ -1,10 +1,9 @@
 //! `uniqueids=yes`: who comes under an identity that is known from elsewhere has moved, and what was there is released.
 
-use ipsec_types::Id;
 use ipsec_types::whack::rc;
 
 use crate::Endpoint;
-use crate::conn::{ConnId, ConnKind, Connection};
+use crate::conn::{Connection, is_name};
 use crate::sa::Serial;
 
 impl Endpoint {
@@ -15,8 +14,8 @@ impl Endpoint {
         let Some((sa, c)) = self.ikes.get(&ike).and_then(|s| Some((s, self.conns.get(s.conn)?))) else {
             return;
         };
-        let id = c.peer_identity();
-        if !self.setup.uniqueids || c.per_client() || matches!(id, Id::None | Id::Addr(_)) {
+        let id = c.name_of_peer();
+        if !self.setup.uniqueids || c.per_client() || !is_name(&id) {
             return;
         }
         let (own, remote, our_id) = (sa.conn, sa.remote, c.our_id());
@@ -25,10 +24,10 @@ impl Endpoint {
                 || o.newest_ike
                     .and_then(|i| self.ikes.get(&i))
                     .is_some_and(|s| s.remote.port() != remote.port());
-            o.kind != ConnKind::Template && o.refs > 0 && elsewhere && o.our_id() == our_id
+            o.refs > 0 && elsewhere && o.our_id() == our_id
         };
-        let rivals: Vec<ConnId> =
-            self.conns.with_id(&id).filter(|o| *o != own && self.conns.get(*o).is_some_and(rival)).collect();
+        let mut rivals = self.conns.with_peer_id(&id);
+        rivals.retain(|r| *r != own && self.conns.get(*r).is_some_and(rival));
         for rival in rivals {
             let text =
                 format!("uniqueids: '{id}' is now at {remote}: releasing {}", self.conn_label(rival, 0));

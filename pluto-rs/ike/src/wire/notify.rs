@@ -17,6 +17,8 @@ pub enum NotifyType {
     NoProposalChosen,
     /// 16.
     PayloadMalformed,
+    /// 17.
+    InvalidKeyInformation,
     /// 18.
     InvalidIdInformation,
     /// 23.
@@ -36,11 +38,12 @@ pub enum NotifyType {
 }
 
 impl NotifyType {
-    const NAMED: [(NotifyType, u16, &'static str); 11] = [
+    const NAMED: [(NotifyType, u16, &'static str); 12] = [
         (NotifyType::InvalidPayloadType, 1, "INVALID_PAYLOAD_TYPE"),
         (NotifyType::InvalidExchangeType, 7, "INVALID_EXCHANGE_TYPE"),
         (NotifyType::NoProposalChosen, 14, "NO_PROPOSAL_CHOSEN"),
         (NotifyType::PayloadMalformed, 16, "PAYLOAD_MALFORMED"),
+        (NotifyType::InvalidKeyInformation, 17, "INVALID_KEY_INFORMATION"),
         (NotifyType::InvalidIdInformation, 18, "INVALID_ID_INFORMATION"),
         (NotifyType::InvalidHashInformation, 23, "INVALID_HASH_INFORMATION"),
         (NotifyType::AuthenticationFailed, 24, "AUTHENTICATION_FAILED"),

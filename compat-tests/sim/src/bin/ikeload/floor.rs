@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-use ike::{CryptoJob, run_crypto};
+use ike::{CryptoJob, KeyExchange, run_crypto};
 use ipsec_crypto::dh;
 use ipsec_types::SecretBytes;
 use ipsec_types::algo::DhGroup;
@@ -26,7 +26,12 @@ pub(crate) fn exponentiations_ms(group: DhGroup) -> Result<f64, String> {
     let start = Instant::now();
     let before = thread_ms(start);
     for n in 0..ROUNDS {
-        let job = CryptoJob { group, secret: secret(n as u8), public: true, peer: Some(peer.clone()) };
+        let job = CryptoJob::KeyExchange(KeyExchange {
+            group,
+            secret: secret(n as u8),
+            public: true,
+            peer: Some(peer.clone()),
+        });
         run_crypto(&job).map_err(|e| e.to_string())?;
     }
     Ok((thread_ms(start) - before) / f64::from(ROUNDS))
