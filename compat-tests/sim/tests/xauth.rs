@@ -560,7 +560,8 @@ fn xauth_goes_with_signatures_and_in_place_of_the_clients() {
         }
         client.left.xauth_username = Some("impaired".into());
         let rings = [vec![own(server_key)], if hybrid { Vec::new() } else { vec![own(b)] }];
-        let [server_keys, client_keys] = rings.map(|own| Keys::of_ring(Keyring { own }));
+        let [server_keys, client_keys] =
+            rings.map(|own| Keys::of_ring(Keyring { own, ..Keyring::default() }));
         let mut pair =
             Pair::new(PairConfig { server: vec![server], client, server_keys, client_keys, ..config() });
         pair.server().users = vec![("impaired".into(), SecretBytes::from(&b"secret"[..]))];
