@@ -12,8 +12,10 @@ mod wire;
 use std::time::Duration;
 
 use ipsec_types::algo::{DhGroup, EspCipher, EspInteg, EspSuite, HashAlg, IkeCipher};
+use ipsec_types::auth::XauthBy;
 
 use crate::check::{Outcome, clean, outcome};
+use crate::host::PASSWORD_USER;
 use crate::message::Message;
 use crate::net::Datagram;
 use crate::pair::{Pair, PairConfig};
@@ -53,6 +55,7 @@ pub struct Auth {
 pub const AUTHS: &[Auth] = &[
     Auth { name: "Main PSK", config: main_psk, psk: true },
     Auth { name: "Aggressive PSK", config: aggressive_psk, psk: true },
+    Auth { name: "XAUTH PSK", config: xauth_psk, psk: true },
 ];
 
 fn main_psk() -> PairConfig {
@@ -68,6 +71,17 @@ fn aggressive_psk() -> PairConfig {
     let mut config = main_psk();
     config.client.aggressive = true;
     config.server.iter_mut().for_each(|c| c.aggressive = true);
+    config
+}
+
+fn xauth_psk() -> PairConfig {
+    let mut config = main_psk();
+    (config.client.left.xauth_client, config.client.right.xauth_server) = (true, true);
+    config.client.left.xauth_username = Some(PASSWORD_USER.into());
+    for c in &mut config.server {
+        (c.left.xauth_server, c.right.xauth_client) = (true, true);
+        c.xauth_by = XauthBy::AlwaysOk;
+    }
     config
 }
 

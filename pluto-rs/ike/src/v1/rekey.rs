@@ -93,8 +93,8 @@ impl Endpoint {
     }
 
     /// Openswan's rule: an initiator renews `margin` (with fuzz) before the end, a responder half of it later, and with
-    /// `rekey=no` nobody does. The IKE SA of a road warrior behind a NAT, or with XAUTH or
-    /// Mode Config, is his to renew: he cannot be called.
+    /// `rekey=no` nobody does. The IKE SA of a road warrior behind a NAT is his to renew: he
+    /// cannot be called.
     fn arm_lifetime(&mut self, serial: Serial, conn: crate::conn::ConnId, role: Role, life: u32) {
         let fuzz = u64::from(u16::from_be_bytes(self.random()));
         let Some(c) = self.conns.get(conn) else { return };
@@ -105,7 +105,7 @@ impl Endpoint {
         };
         let life = u64::from(life);
         let natted = self.ikes.get(&serial).is_some_and(|s| s.natt.peer);
-        let callable = !matches!(c.kind, ConnKind::Instance(_)) || !(natted || c.per_client());
+        let callable = !matches!(c.kind, ConnKind::Instance(_)) || !natted;
         let renew = c.spec.rekey && callable && life > margin;
         if renew {
             let at = self.after(Duration::from_secs(life - margin));
