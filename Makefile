@@ -27,7 +27,7 @@ help:
 	@echo 'demo         the path from a client to the LAN, told step by step (root)'
 	@echo 'check        format, lints, tests, dependencies, man pages, lab; last line: N passed, N failed (root)'
 	@echo 'lab          the lab alone: SCENARIO="direct nat" SERVER=cygnet|libreswan (root)'
-	@echo 'bench        handshakes, conns and start-to-ping, ours and libreswan + xl2tpd, as ratios (root)'
+	@echo 'bench        handshakes, conns, L2TP and start-to-ping, ours and libreswan + xl2tpd, as ratios (root)'
 	@echo 'deps         the Debian packages needed to build'
 	@echo 'install      DESTDIR= PREFIX=/usr/local ETC=yes|no;  uninstall takes it away again'
 
@@ -49,6 +49,7 @@ lab: build
 bench: build
 	$(LAB)/bench-ike.sh
 	$(LAB)/bench-conns.sh
+	$(LAB)/bench-l2tp.sh
 	$(LAB)/bench.sh
 
 # Existing configuration is never overwritten.  The sub-commands of ipsec are links to it in lib/ipsec.

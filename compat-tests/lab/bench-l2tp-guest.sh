@@ -13,35 +13,17 @@ declare -A WHERE=([cygnet]=192.0.2.1 [xl2tpd]=203.0.113.30) NODE=([cygnet]=serve
 result() { echo "$1 $NAME $2" >>"$OUT/results"; say "$NAME $1 $2"; }
 trouble() { say "$NAME: $*"; RC=1; }
 
-cpu() { # cpu NODE NAME: REPLY = CPU time of that process in microseconds
-  procs "$1" "$2" || return 1
-  local f
-  read -r -a f <"/n/$1/proc/${REPLY%% *}/schedstat" && REPLY=$((f[0] / 1000))
-}
 ends() { # ends up|down: FROM, TO and the address of TO, for the call of $NAME
   local n=${NODE[$NAME]}
   if [ "$1" = up ]; then FROM=pub TO=$n AT=${INSIDE[$NAME]}.1; else FROM=$n TO=pub AT=${CALLER[$NAME]}; fi
 }
-udp() { # udp up|down SIZE RATE: PACKETS and REPLY = Mbit/s that arrive
-  local log=$OUT/udp.log pid
-  ends "$1"
-  nsenter --net="/run/netns/$TO" "$L2TPLOAD" --receive --port 5001 --size "$2" --time 5000 >"$log" 2>&1 &
-  pid=$!
-  wait_for 5 grep -q ':1389 ' "/n/$TO/proc/net/udp" || pause 0.3
-  nsenter --net="/run/netns/$FROM" "$L2TPLOAD" --send --port 5001 --size "$2" --rate "$3" --time 2000 "$AT" >/dev/null 2>&1
-  wait $pid
-  read -r PACKETS _ REPLY _ <"$log"
-  [ "${PACKETS:-0}" -gt 2 ] || { trouble "udp $*: $(<"$log")"; return 1; }
-}
-tcp() { # tcp up|down [MSS]: REPLY = Mbit/s
+tcp() { # tcp up|down: REPLY = Mbit/s
   local log=$OUT/$NAME-tcp-$1.log
   ends "$1"
-  nx "$TO" iperf3 -s -1 -D >/dev/null 2>&1
-  wait_for 5 grep -q ':1451 .* 0A ' "/n/$TO/proc/net/tcp6" "/n/$TO/proc/net/tcp" || pause 0.3
-  nx "$FROM" timeout 20 iperf3 -c "$AT" -t 2 -f m ${2:+-M "$2"} >"$log" 2>&1
+  nx "$FROM" timeout 20 iperf3 -c "$AT" -t 2 -f m >"$log" 2>&1
   REPLY=$(grep -o '[0-9.]* Mbits/sec *receiver' "$log")
   REPLY=${REPLY%% *}
-  [ -n "$REPLY" ] || { trouble "tcp $*: $(tail -1 "$log")"; sig "$TO" TERM iperf3; return 1; }
+  [ -n "$REPLY" ] || { trouble "tcp $*: $(tail -1 "$log")"; return 1; }
 }
 old_words() { sed -i '/^listen-plain/d;/^max/d' "/n/$1/etc/xl2tpd/xl2tpd.conf"; }
 start() { # start GLOBAL: both daemons, with these lines in [global]
@@ -60,6 +42,7 @@ calls() { # one call to each
   sed '/^\[lac/,$!d;s/^\[lac.*/[lac other]/;s/192.0.2.1/203.0.113.30/' /n/pub/etc/xl2tpd/xl2tpd.conf >/n/pub/etc/other
   cat /n/pub/etc/other >>/n/pub/etc/xl2tpd/xl2tpd.conf
   l2tp_start pub || { trouble "client does not start"; return 1; }
+  for n in pub server gw2; do nx $n iperf3 -s -D >/dev/null 2>&1; done
   for NAME in cygnet xl2tpd; do
     local lac=vpn
     [ $NAME = cygnet ] || lac=other
@@ -70,39 +53,23 @@ calls() { # one call to each
     wait_for 5 nx pub ping -n -c1 -W1 "${INSIDE[$NAME]}.1" || { trouble "no ping"; return 1; }
   done
 }
-stop() { l2tp_end pub server gw2; }
+stop() {
+  for n in pub server gw2; do sig $n TERM iperf3; done
+  l2tp_end pub server gw2
+}
 
-pty() {
-  local r s d before
-  start 'force userspace = yes' && calls || return
-  for ((r = 1; r <= ROUNDS; r++)); do
-    for s in 64 576 1400; do
-      for d in up down; do
-        for NAME in cygnet xl2tpd; do
-          udp $d $s 0 && result "pty-$d-$s-mbit/s" "$REPLY"
-          cpu "${NODE[$NAME]}" xl2tpd; before=$REPLY
-          udp $d $s 600 && cpu "${NODE[$NAME]}" xl2tpd && result "pty-$d-$s-cpu-us/packet" $(((REPLY - before) / PACKETS))
-        done
-      done
-    done
-    for d in up down; do
-      for NAME in cygnet xl2tpd; do
-        tcp $d && result "pty-$d-tcp-mbit/s" "$REPLY"
-      done
-    done
-  done
-  stop
-}
-kernel() {
+through() { # through PATH GLOBAL
   local r d
-  start '' && calls || return
+  start "$2" && calls || return
   for ((r = 1; r <= ROUNDS; r++)); do
     for d in up down; do
-      for NAME in cygnet xl2tpd; do tcp $d && result "kernel-$d-tcp-mbit/s" "$REPLY"; done
+      for NAME in cygnet xl2tpd; do tcp $d && result "$1-$d-tcp-mbit/s" "$REPLY"; done
     done
   done
   stop
 }
+pty() { through pty 'force userspace = yes'; }
+kernel() { through kernel ''; }
 load() { # load OPTION...: the load tool against the server of $NAME; TEXT = its figures
   local n=${NODE[$NAME]} log=$OUT/$NAME.load pid= p c
   # the process id outside of the node

@@ -45,7 +45,8 @@ E
 charon {
   # all plugins of the packages take 7 s to load here
   load_modular = no
-  load = random nonce openssl aes sha1 sha2 hmac gmp pem pkcs1 pkcs8 pubkey dnskey x509 revocation constraints kernel-netlink socket-default stroke updown counters
+  load = random nonce openssl aes sha1 sha2 hmac gmp pem pkcs1 pkcs8 pubkey dnskey x509 revocation constraints kernel-netlink socket-default stroke updown counters xauth-generic
+  i_dont_care_about_security_and_use_aggressive_mode_psk = yes
   install_virtual_ip = no
   filelog { log { path = /var/log/charon.log
                   time_format = %H:%M:%S

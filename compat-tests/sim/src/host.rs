@@ -17,6 +17,7 @@ use ipsec_types::{ConnSpec, Id, Instant, Now, SecretBytes};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::conns::{PASSWORD, USER};
 use crate::net::Datagram;
 use crate::spy::Secrets;
 
@@ -74,6 +75,10 @@ impl Keys {
 impl PskLookup for Keys {
     fn lookup(&self, _: &Id, _: &Id) -> Vec<SecretBytes> {
         self.psks.clone()
+    }
+
+    fn xauth(&self, user: &str) -> Option<SecretBytes> {
+        (user == USER).then(|| PASSWORD.into())
     }
 }
 

@@ -182,8 +182,13 @@ pub fn feed_endpoint(data: &[u8]) {
 
 /// `ipsec.conf`.
 pub fn ipsec_conf(data: &[u8]) {
-    if let Ok(text) = std::str::from_utf8(data) {
-        let _ = ipsec_conf::load_str(Path::new("ipsec.conf"), text);
+    let (path, Ok(text)) = (Path::new("ipsec.conf"), std::str::from_utf8(data)) else { return };
+    let Ok(config) = ipsec_conf::load_str(path, text) else { return };
+    let Ok(written) = ipsec_conf::canonical::text(path, text) else { return };
+    // What is written out in full may be longer than what is read.
+    if text.len() < 4096 {
+        let again = ipsec_conf::load_str(path, &written).map(|c| (c.conns.len(), c.dialect));
+        assert_eq!(again, Ok((config.conns.len(), config.dialect)), "{written}");
     }
 }
 
@@ -337,6 +342,7 @@ pub fn l2tp_secrets(data: &[u8]) {
 pub fn ppp_secrets(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     l2tpd::ppp_secrets::addresses(&text);
+    l2tpd::ppp_secrets::users(&text);
     l2tpd::optfile::words(&text);
 }
 
@@ -353,6 +359,7 @@ pub fn xl2tpd_addresses(data: &[u8]) {
 /// `xl2tpd.conf`.
 pub fn xl2tpd_conf(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
+        l2tpd::conf::settings(text);
         let _ = l2tpd::conf::load("xl2tpd.conf", text).map(|c| c.endpoint("host"));
     }
 }

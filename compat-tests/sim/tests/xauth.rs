@@ -153,6 +153,11 @@ fn a_client_proves_himself_gets_an_address_and_uses_it() {
         pair.down(1);
         pair.run_for(Duration::from_secs(120));
         pair.hosts.iter().for_each(|h| clean(h).unwrap());
+        // The name servers of a Cisco peer, and of no other; and of the server's nobody is told.
+        let told = |host, verb| env(&pair, host, verb, "PLUTO_CISCO_DNS_INFO");
+        for verb in ["updateresolvconf-client", "restoreresolvconf-client"] {
+            assert_eq!((told(0, verb), told(1, verb)), (None, pull.then_some("10.1.0.53")), "{n}: {verb}");
+        }
     }
 }
 
@@ -528,6 +533,50 @@ fn a_server_that_says_nothing_after_phase_1_is_given_up() {
     assert!(pair.client().logged("STATE_XAUTH_I0: the peer went silent"));
     pair.run_for(Duration::from_secs(300));
     pair.hosts.iter().for_each(|h| clean(h).unwrap());
+}
+
+/// XAUTH after signatures, and Hybrid: the server signs, the client is asked only.
+#[test]
+fn xauth_goes_with_signatures_and_in_place_of_the_clients() {
+    use ike::Keyring;
+    use ipsec_types::auth::AuthBy;
+    use sim::keys::{own, rsa_keys, written};
+    let [a, b, stranger] = rsa_keys();
+    let rsa = AuthBy { rsasig: true, ..AuthBy::NONE };
+    for (hybrid, server_key, name, good) in [
+        (false, a, "XAUTHInitRSA", true),
+        (true, a, "HybridInitRSA", true),
+        (true, stranger, "HybridInitRSA", false),
+    ] {
+        let by = AuthBy { hybrid, ..rsa };
+        let mut server = ConnSpec { authby: by, ..server() };
+        let mut client = ConnSpec { authby: by, ..client() };
+        (server.left.id, client.right.id) = ("@server".parse().unwrap(), "@server".parse().unwrap());
+        client.right.public_keys = vec![written(a)];
+        server.left.public_keys = vec![written(server_key)];
+        if !hybrid {
+            client.left.public_keys = vec![written(b)];
+            server.right.public_keys = vec![written(b)];
+        }
+        client.left.xauth_username = Some("impaired".into());
+        let rings = [vec![own(server_key)], if hybrid { Vec::new() } else { vec![own(b)] }];
+        let [server_keys, client_keys] =
+            rings.map(|own| Keys::of_ring(Keyring { own, ..Keyring::default() }));
+        let mut pair =
+            Pair::new(PairConfig { server: vec![server], client, server_keys, client_keys, ..config() });
+        pair.server().users = vec![("impaired".into(), SecretBytes::from(&b"secret"[..]))];
+        assert_eq!(pair.connect(), good, "{name}: {:#?} {:#?}", pair.hosts[0].log, pair.hosts[1].log);
+        if good {
+            assert!(pair.server().logged(&format!("ISAKMP SA established {{auth={name}")));
+            assert!(pair.server().logged("XAUTH: User impaired: Authentication Successful"));
+            pair.server().users.clear();
+            pair.down(1);
+            pair.run_for(Duration::from_secs(5));
+            assert!(!pair.connect(), "{name}: no right password, no SA");
+        } else {
+            assert!(pair.client().logged("Signature check (on @server) failed (wrong key?)"));
+        }
+    }
 }
 
 fn unique(unique: bool, name: &str) -> (Pair, usize) {

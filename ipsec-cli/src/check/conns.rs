@@ -287,7 +287,9 @@ fn key(view: &View<'_>, conn: &Conn) -> String {
 
 /// Whether nothing a peer offers could make it one conn or the other.
 fn choice(a: &ConnSpec, b: &ConnSpec) -> bool {
-    a.authby == b.authby && a.ike == b.ike && a.esp == b.esp && a.phase2 == b.phase2
+    let proof = |e: &EndSpec| (e.auth, e.xauth_server, e.xauth_client);
+    let both = |c: &ConnSpec| (c.authby, proof(&c.left), proof(&c.right));
+    both(a) == both(b) && a.ike == b.ike && a.esp == b.esp && a.phase2 == b.phase2
 }
 
 fn same_but_name(a: &ConnSpec, b: &ConnSpec) -> bool {

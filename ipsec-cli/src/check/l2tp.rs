@@ -34,7 +34,8 @@ pub(super) fn rules(view: &View<'_>, out: &mut Vec<Finding>) {
     }
     for (conn, side, _) in servers.iter().filter(|(_, _, ours)| one_port(ours) == Some(USUAL)) {
         server(view, conn, *side, out);
-        if !serves {
+        // Who dials may have a conn for everybody, too.
+        if !serves && l2tp.conf.lac.is_empty() {
             let message =
                 format!("conn \"{}\" is for L2TP clients, and no [lns] section serves them", conn.spec.name);
             let fix = "[lns default] with ip range and local ip, see xl2tpd.conf(5)";

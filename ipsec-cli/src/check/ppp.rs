@@ -127,9 +127,15 @@ fn server(l2tp: &L2tp, lns: &LnsConfig, options: &Options, out: &mut Vec<Finding
         let f = Finding::warning("ppp-name", theirs.at.clone(), message, "say it in one place");
         out.push(f.see(at("name")));
     }
-    if let Some(word) = options.any(&["defaultroute", "replacedefaultroute"]) {
-        let message = format!("{} on a server: the first client becomes the way to everywhere", word.name);
+    if let Some(word) = options.get("replacedefaultroute") {
+        let message =
+            "replacedefaultroute on a server: the first client becomes the way to everywhere".into();
         out.push(Finding::error("ppp-defaultroute", word.at.clone(), message, "nodefaultroute"));
+    } else if let Some(word) = options.get("defaultroute") {
+        let message =
+            "defaultroute on a server: a client becomes the way to everywhere, should there be no other"
+                .into();
+        out.push(Finding::warning("ppp-defaultroute", word.at.clone(), message, "nodefaultroute"));
     }
 }
 

@@ -187,8 +187,9 @@ impl Site {
         for d in &said {
             if d.message.starts_with("loading secrets from ") {
                 self.files.push(self.shown(&d.place.file));
-            } else if !d.message.contains("chmod 600 it") {
-                // Who may read the file is a rule of its own.
+            } else if !d.message.contains("chmod 600 it") && (d.place.line > 0 || self.secrets_file.exists())
+            {
+                // Who may read the file, and whether there is one, are rules of their own.
                 out.push(Finding::of("ipsec-secrets", d, self.at(&d.place), false));
             }
         }

@@ -50,10 +50,11 @@ fn lines(view: &View<'_>, out: &mut Vec<Finding>) {
     }
 }
 
-/// Whether a second column is the name of one of our `[lns]` sections.
+/// Whether a second column is the name of one of our `[lns]` sections; `*` is, where we dial nobody.
 fn serves(view: &View<'_>, server: &str) -> bool {
-    let sections = view.site.l2tp.iter().flat_map(|l| l.lns());
-    sections.filter_map(|l| l.ppp.name.as_deref()).any(|name| name == server)
+    let mut sections = view.site.l2tp.iter().flat_map(|l| l.lns());
+    let dials = view.site.l2tp.iter().any(|l| !l.conf.lac.is_empty());
+    sections.any(|l| l.ppp.name.as_deref() == Some(server) || server == "*" && !dials)
 }
 
 /// Whether anybody can log in.

@@ -41,6 +41,12 @@ pub fn traps(conf: &Config) -> Vec<Trap> {
         let text = "no section has a 'lac' line and there is no [lns default]: everybody is refused";
         tell("lns", &first.name, ("lac", "lac = ADDRESS, or [lns default]"), false, text.into());
     }
+    if conf.global.access_control
+        && let Some(default) = conf.default_lns.as_ref().filter(|_| lns.iter().all(|l| l.lac.is_empty()))
+    {
+        let text = "with access control no section has a 'lac' line: everybody is refused";
+        tell("lns", &default.name, ("lac", "lac = FIRST-LAST, or access control = no"), false, text.into());
+    }
     for l in &lns {
         if !l.no_assign && !l.pool.iter().any(|r| r.allow) {
             let text = format!("[lns {}] has no 'ip range': callers get 'No available IP address'", l.name);
@@ -126,6 +132,17 @@ fn known_server(section: &str, p: &PppOptions, out: &mut Vec<String>) {
 mod tests {
     use super::*;
     use crate::conf::load;
+
+    #[test]
+    fn access_control_wants_callers() {
+        let told = |lines: &str| {
+            let text = format!(
+                "[global]\naccess control = yes\n[lns default]\nip range = 10.0.0.2-9\nlocal ip = 10.0.0.1\n{lines}"
+            );
+            !traps(&load("x", &text).unwrap()).is_empty()
+        };
+        assert!(told("") && !told("lac = 192.0.2.1\n"));
+    }
 
     #[test]
     fn traps_are_told() {

@@ -1,6 +1,6 @@
 //! Whatever is sent, the engine neither panics nor keeps more than its limits allow.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "test helpers")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers")]
 
 mod common;
 

@@ -97,9 +97,9 @@ pub(crate) struct Connection {
     pub leased_from: Option<AddressPool>,
     /// As client: the address we have of the server, and what else it gave.
     pub our_lease: Option<IpAddr>,
-    pub given: Given,
+    pub given: Option<Box<Given>>,
     /// As client: what whack gave to answer XAUTH with.
-    pub credentials: Credentials,
+    pub credentials: Option<Box<Credentials>>,
     /// States that use it.
     pub refs: usize,
 }
@@ -136,6 +136,14 @@ impl Connection {
         match (&self.that().id, &self.that().host) {
             (Id::None, HostSpec::Addr(a)) if !self.that().id_from_cert => Id::Addr(*a),
             (id, _) => id.clone(),
+        }
+    }
+
+    /// The peer's identity, proved or required.
+    pub(crate) fn name_of_peer(&self) -> Id {
+        match &self.peer_id {
+            Id::None => self.wanted_id(),
+            id => id.clone(),
         }
     }
 
@@ -211,6 +219,8 @@ pub(crate) struct ConnTable {
     /// Conns whose peer is known, and among them those that are no instances.
     by_peer: BTreeSet<(IpAddr, ConnId)>,
     by_named_peer: BTreeSet<(IpAddr, ConnId)>,
+    /// By the peer's identity, where it is a name. The peer may choose it: std's keyed hasher.
+    by_peer_id: HashMap<Id, BTreeSet<ConnId>>,
     /// Conns for any peer, and those for whoever it concerns.
     for_anybody: BTreeSet<ConnId>,
     next: u64,
@@ -243,6 +253,10 @@ impl ConnTable {
     }
 
     fn index(&mut self, id: ConnId, c: &Connection) {
+        let name = c.name_of_peer();
+        if is_name(&name) && c.kind != ConnKind::Template {
+            self.by_peer_id.entry(name).or_default().insert(id);
+        }
         let instance = matches!(c.kind, ConnKind::Instance(_));
         if let Some(peer) = c.peer {
             self.by_peer.insert((peer, id));
@@ -256,6 +270,13 @@ impl ConnTable {
     }
 
     fn unindex(&mut self, id: ConnId, c: &Connection) {
+        let name = c.name_of_peer();
+        if let Some(ids) = self.by_peer_id.get_mut(&name) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_peer_id.remove(&name);
+            }
+        }
         if let Some(peer) = c.peer {
             self.by_peer.remove(&(peer, id));
             self.by_named_peer.remove(&(peer, id));
@@ -271,6 +292,21 @@ impl ConnTable {
             self.by_peer.remove(&(old, id));
             self.by_peer.insert((peer, id));
         }
+    }
+
+    /// An instance's peer has said who it is.
+    pub(crate) fn set_peer_id(&mut self, id: ConnId, peer_id: Id) {
+        if let Some(mut c) = self.conns.remove(&id) {
+            self.unindex(id, &c);
+            c.peer_id = peer_id;
+            self.index(id, &c);
+            self.conns.insert(id, c);
+        }
+    }
+
+    /// Permanent conns and instances whose peer has this name.
+    pub(crate) fn with_peer_id(&self, name: &Id) -> Vec<ConnId> {
+        self.by_peer_id.get(name).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
     }
 
     /// Every conn with this peer, instances too.
@@ -315,8 +351,8 @@ impl ConnTable {
             their_lease: None,
             leased_from: None,
             our_lease: None,
-            given: Given::default(),
-            credentials: Credentials::default(),
+            given: None,
+            credentials: None,
             refs: 0,
         };
         place(&mut c, interfaces);
@@ -404,6 +440,11 @@ impl ConnTable {
                 })
         })
     }
+}
+
+/// Whether an identity says who somebody is, wherever he comes from.
+pub(crate) fn is_name(id: &Id) -> bool {
+    !matches!(id, Id::None | Id::Addr(_))
 }
 
 /// The part of an index that is about this peer.

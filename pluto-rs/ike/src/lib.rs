@@ -31,6 +31,7 @@ mod route;
 mod sa;
 mod show;
 mod spd;
+mod state_name;
 mod status;
 mod table;
 mod timer;

@@ -170,7 +170,8 @@ impl Endpoint {
         let user = |who: &str, name: Option<&String>| {
             name.map_or_else(String::new, |n| format!("{who}xauthuser={n}; "))
         };
-        let mine = c.credentials.user.as_ref().or(c.this().xauth_username.as_ref());
+        let said = c.credentials.as_ref().and_then(|s| s.user.as_ref());
+        let mine = said.or(c.this().xauth_username.as_ref());
         let info = user("my", mine) + &user("his", c.xauth_user.as_ref());
         if !info.is_empty() {
             lines.push(format!("{x}:     xauth info: {info}"));

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  first Child SA of a conn:  prepare, route, up        last one gone:  down, unroute
+//!  of a Cisco peer's client:  ... updateresolvconf                      down, restoreresolvconf, unroute
 //! ```
 //! A conn that is trapped keeps its route: it was routed when the trap was set. The suffix of a verb is `-host` when our
 //! client is our own address, else `-client`; `-v6` follows when the outer addresses are IPv6.
@@ -43,6 +44,17 @@ impl Endpoint {
         }
         self.run_route(conn, &flow, Some(child));
         self.run_updown(conn, &flow, "up", Some(child));
+        if self.has_resolver(conn) {
+            self.run_updown(conn, &flow, "updateresolvconf", None);
+        }
+    }
+
+    /// Whether a Cisco peer has told us his name servers: only then scripts hear of them, as ever.
+    fn has_resolver(&self, conn: ConnId) -> bool {
+        let c = self.conns.get(conn);
+        c.is_some_and(|c| {
+            c.spec.cisco_unity && c.is_configured() && c.given.as_ref().is_some_and(|g| !g.dns.is_empty())
+        })
     }
 
     /// A Child SA that was up is gone.
@@ -57,6 +69,9 @@ impl Endpoint {
             self.revive_later(conn, REVIVE);
         }
         self.run_updown(conn, flow, "down", None);
+        if self.has_resolver(conn) {
+            self.run_updown(conn, flow, "restoreresolvconf", None);
+        }
         if self.conns.get(conn).is_some_and(|c| c.trap.is_none()) {
             self.run_unroute(conn, flow);
         }
@@ -191,13 +206,14 @@ fn environment(c: &Connection, f: &Flow, verb: &str, stack: &str) -> Vec<(&'stat
     }
     add("PLUTO_IS_PEER_CISCO", u8::from(c.spec.cisco_unity).to_string());
     let words = |all: Vec<String>| all.join(" ");
-    let dns = words(c.given.dns.iter().map(ToString::to_string).collect());
-    let domain = escaped(c.given.domain.as_deref().unwrap_or_default());
+    let given = c.given.as_deref().cloned().unwrap_or_default();
+    let dns = words(given.dns.iter().map(ToString::to_string).collect());
+    let domain = escaped(given.domain.as_deref().unwrap_or_default());
     add("PLUTO_CISCO_DNS_INFO", dns.clone());
     add("PLUTO_CISCO_DOMAIN_INFO", domain.clone());
-    add("PLUTO_PEER_BANNER", escaped(c.given.banner.as_deref().unwrap_or_default()));
-    if !c.given.split.is_empty() {
-        add("PLUTO_CISCO_SPLIT_INFO", words(c.given.split.iter().map(ToString::to_string).collect()));
+    add("PLUTO_PEER_BANNER", escaped(given.banner.as_deref().unwrap_or_default()));
+    if !given.split.is_empty() {
+        add("PLUTO_CISCO_SPLIT_INFO", words(given.split.iter().map(ToString::to_string).collect()));
     }
     add("PLUTO_NM_CONFIGURED", "0".into());
     // libreswan's, which its scripts test without asking whether they are there.

@@ -4,7 +4,7 @@ use ipsec_types::conn::{ConnSpec, ConnType, HostSpec, Phase2};
 use ipsec_types::whack::{Request, rc};
 
 use crate::Endpoint;
-use crate::conn::{ConnId, ConnKind, Credentials, Given};
+use crate::conn::{ConnId, ConnKind, Credentials};
 use crate::io::{ClientId, Interface, Output, Protected};
 use crate::sa::Serial;
 
@@ -36,7 +36,8 @@ impl Endpoint {
             Request::InitiateAs { name, asynchronous, user, password } => {
                 for id in self.conns.named_or_alias(&name) {
                     if let Some(c) = self.conns.get_mut(id) {
-                        c.credentials = Credentials { user: user.clone(), password: password.clone() };
+                        let (user, password) = (user.clone(), password.clone());
+                        c.credentials = Some(Box::new(Credentials { user, password }));
                     }
                 }
                 return self.on_whack(client, Request::Initiate { name, asynchronous });
@@ -279,7 +280,7 @@ impl Endpoint {
             }
         }
         if let Some(c) = self.conns.get_mut(id) {
-            (c.our_lease, c.given, c.credentials) = (None, Given::default(), Credentials::default());
+            (c.our_lease, c.given, c.credentials) = (None, None, None);
         }
     }
 

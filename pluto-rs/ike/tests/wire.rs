@@ -143,6 +143,8 @@ proptest! {
             let v4: Vec<IpNet> = nets.into_iter().filter(|n| n.addr().is_ipv4()).collect();
             prop_assert_eq!(back.networks(cfg::UNITY_SPLIT_INCLUDE), v4);
         }
+        let padded = [&body[..], &[0; 3][..usize::from(cut) % 4]].concat();
+        prop_assert_eq!(CfgPayload::parse(&padded).unwrap().attrs, back.attrs);
         read_cfg(&body[..usize::from(cut) % (body.len() + 1)]);
     }
 

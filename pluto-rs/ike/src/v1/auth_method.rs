@@ -155,12 +155,20 @@ impl AuthMethod {
 /// The methods `conn` allows, best first, while we are `role`.
 pub(crate) fn methods(conn: &Connection, role: Role) -> Vec<AuthMethod> {
     let asked = conn.asked_with_xauth().map(|end| if end == End::Us { role } else { other(role) });
-    let [rsa, psk] = match asked {
-        None => [AuthMethod::RsaSig, AuthMethod::Psk],
-        Some(Role::Initiator) => [AuthMethod::XauthInitRsa, AuthMethod::XauthInitPsk],
-        Some(Role::Responder) => [AuthMethod::XauthRespRsa, AuthMethod::XauthRespPsk],
+    let [hybrid, rsa, psk] = match asked {
+        None => [AuthMethod::RsaSig, AuthMethod::RsaSig, AuthMethod::Psk],
+        Some(Role::Initiator) => {
+            [AuthMethod::HybridInitRsa, AuthMethod::XauthInitRsa, AuthMethod::XauthInitPsk]
+        }
+        Some(Role::Responder) => {
+            [AuthMethod::HybridRespRsa, AuthMethod::XauthRespRsa, AuthMethod::XauthRespPsk]
+        }
     };
     let by = conn.spec.authby;
+    // Who is asked only has no key: that is not to be held against him, and nobody is let in who is not asked.
+    if by.hybrid {
+        return if asked.is_some() { vec![hybrid] } else { Vec::new() };
+    }
     let mut list = Vec::new();
     if by.ecdsa && asked.is_none() {
         list.extend([AuthMethod::Ecdsa256, AuthMethod::Ecdsa384, AuthMethod::Ecdsa521]);

@@ -107,8 +107,8 @@ impl Endpoint {
                 Some(id) if self.conns.get(id).is_some_and(|c| c.kind == ConnKind::Template) => {
                     let known = self.conns.instance_of(id, remote, &peer_id, current);
                     let made = known.or_else(|| self.conns.instantiate(id, remote));
-                    if let Some(c) = made.and_then(|m| self.conns.get_mut(m)) {
-                        c.peer_id = peer_id;
+                    if let Some(made) = made {
+                        self.conns.set_peer_id(made, peer_id);
                     }
                     made
                 }

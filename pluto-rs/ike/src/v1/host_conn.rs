@@ -17,7 +17,7 @@ use crate::wire::notify::NotifyType;
 
 impl Endpoint {
     /// The best conn for a stranger's first Main Mode message, before anything is kept of it: one with a method that is
-    /// offered, else the first. One with `aggrmode=yes` takes Main Mode too, which is the better one, where no other does.
+    /// offered, else one whose `authby=` is (it may differ in XAUTH). One with `aggrmode=yes` takes Main Mode too, which is the better one, where no other does.
     pub(super) fn conn_for_stranger(
         &mut self,
         local: SocketAddr,
@@ -29,8 +29,9 @@ impl Endpoint {
         let fits = candidates.iter().copied().filter_map(|id| {
             let c = self.conns.get(id)?;
             let ours = methods(c, Role::Responder);
+            let allows = ours.iter().any(|m| offered.iter().any(|o| o.policy() == m.policy()));
             let other = !ours.iter().any(|m| offered.contains(m));
-            (!ours.is_empty()).then_some(((other, c.spec.aggressive), id))
+            allows.then_some(((other, c.spec.aggressive), id))
         });
         let found = fits.min_by_key(|(rank, _)| *rank).map(|(_, id)| id);
         match (found, candidates.first()) {
@@ -152,8 +153,8 @@ impl Endpoint {
         if made != chosen && made != conn {
             self.reap_unused(made);
         }
-        if let Some(c) = self.conns.get_mut(chosen).filter(|c| c.template.is_some()) {
-            c.peer_id = id.clone();
+        if self.conns.get(chosen).is_some_and(|c| c.template.is_some()) {
+            self.conns.set_peer_id(chosen, id.clone());
         }
         self.switch_conn(serial, chosen);
         Ok(chosen)

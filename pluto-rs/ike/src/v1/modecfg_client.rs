@@ -120,15 +120,10 @@ impl Endpoint {
         }
         let Some(conn) = self.ikes.get(&serial).map(|s| s.conn) else { return };
         let Some(c) = self.conns.get_mut(conn) else { return };
-        c.given = Given { dns, domain, banner, split };
+        c.given = Some(Box::new(Given { dns, domain, banner, split }));
         let before: Option<IpAddr> = c.our_lease;
         if let Some(a) = address.filter(|a| before != Some(*a)) {
-            let stale: Vec<Serial> = self
-                .children
-                .iter()
-                .filter(|(_, c)| c.conn == conn && before.is_some())
-                .map(|(s, _)| *s)
-                .collect();
+            let stale = if before.is_some() { self.children.of_conn(conn) } else { Vec::new() };
             if !stale.is_empty() {
                 self.log_sa(serial, rc::LOG, "our address has changed: the tunnel is made anew");
                 stale.into_iter().for_each(|s| self.delete_child(s, true));

@@ -211,7 +211,7 @@ impl Endpoint {
                 && o.peer_id == c.peer_id
                 && o.xauth_user == user
         };
-        let known = self.conns.named(&c.spec.name);
+        let known = self.conns.with_peer(remote.ip());
         let known = known.into_iter().find(|id| *id != conn && self.conns.get(*id).is_some_and(same));
         if let Some(known) = known {
             self.switch_conn(serial, known);

@@ -17,7 +17,7 @@ const ATTR_LIFE_TYPE: u16 = 11;
 const ATTR_LIFE: u16 = 12;
 const ATTR_KEY_LEN: u16 = 14;
 const LIFE_SECONDS: u64 = 1;
-/// Longest lifetime we take, in seconds.
+/// Longest lifetime of ours, in seconds; what a peer asks beyond that is cut to it.
 pub(crate) const MAX_LIFE: u64 = 86_400;
 
 /// How the reason ends that is a matter of policy alone.
@@ -127,10 +127,8 @@ pub(crate) fn read(t: &Transform<'_>) -> Result<Offered, String> {
         return refused(&format!("OAKLEY_GROUP {group} not supported"), "OAKLEY_GROUP_DESCRIPTION");
     };
     let life = match life {
-        Some(n) if n > MAX_LIFE => {
-            let text = format!("peer requested {n} seconds which exceeds our limit {MAX_LIFE} seconds");
-            return refused(&text, "OAKLEY_LIFE_DURATION (variable length)");
-        }
+        // Openswan refused these; Cisco's clients and vpnc ask for 24 days.
+        Some(n) if n > MAX_LIFE => Some(MAX_LIFE as u32),
         // Zero is what some peers send for "not set".
         Some(0) | None => None,
         Some(n) => u32::try_from(n).ok(),
@@ -270,6 +268,14 @@ mod tests {
         let none = ConnSpec { ike: vec![suite(IkeCipher::Aes(192))], ..ConnSpec::default() };
         let why = choose(&sa, &none, &[AuthMethod::Psk]).unwrap_err();
         assert!(why[0].contains("AES_CBC_256-SHA1-MODP2048"), "{why:?}");
+    }
+
+    #[test]
+    fn a_life_of_weeks_is_cut_to_a_day() {
+        let spec = ConnSpec { ike_lifetime: 2_147_483, ..ConnSpec::default() };
+        let body = offer(&spec, &[AuthMethod::Psk]);
+        let sa = SaPayload::parse(&body).unwrap();
+        assert_eq!(choose(&sa, &ConnSpec::default(), &[AuthMethod::Psk]).unwrap().2.life, Some(86_400));
     }
 
     /// CVE-2005-3671, CVE-2011-3380: key lengths where none belongs, or of no use, are refused without harm.

@@ -18,7 +18,7 @@ use super::quick::check_hash;
 use crate::Endpoint;
 use crate::sa::{Serial, StateName};
 use crate::wire::cfg::{self, CfgPayload, CfgType};
-use crate::wire::payload::{Chain, Kind};
+use crate::wire::payload::Kind;
 use crate::wire::{Exchange, Header};
 
 /// Answers that are kept for the peer's repetitions.
@@ -151,8 +151,8 @@ impl Endpoint {
             return self.log_packet(remote, text);
         }
         if let Some((_, known, answer)) = sa.cfg.answered.iter().find(|a| a.0 == h.msgid) {
-            if *known == digest && sa.answered_duplicates < self.setup.limits.duplicates {
-                let answer = answer.clone();
+            let (n, answer) = (sa.answered_duplicates, answer.clone());
+            if *known == digest && self.answers_duplicate(n) {
                 if let Some(sa) = self.ikes.get_mut(&serial) {
                     sa.answered_duplicates += 1;
                 }
@@ -191,7 +191,7 @@ impl Endpoint {
         };
         let plain = open(body, suite, &up.cipher_key, &mut iv)?;
         // Anybody can have sent it until the hash is checked: no answer to what is malformed.
-        let chain = Chain::parse(h.next, &plain).map_err(|e| Fail::ignore(e.to_string()))?;
+        let chain = self.chain(h.next, &plain).map_err(|e| Fail::ignore(e.to_string()))?;
         let want = hmac(suite.hash, up.keys.a.expose(), &[&h.msgid.to_be_bytes(), chain.behind_first()])?;
         check_hash(&chain, &want)?;
         let Some(attrs) = chain.first(Kind::Attributes) else {

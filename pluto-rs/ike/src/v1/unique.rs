@@ -1,10 +1,9 @@
 //! `uniqueids=yes`: who comes under an identity that is known from elsewhere has moved, and what was there is released.
 
-use ipsec_types::Id;
 use ipsec_types::whack::rc;
 
 use crate::Endpoint;
-use crate::conn::{ConnId, ConnKind, Connection};
+use crate::conn::{Connection, is_name};
 use crate::sa::Serial;
 
 impl Endpoint {
@@ -15,8 +14,8 @@ impl Endpoint {
         let Some((sa, c)) = self.ikes.get(&ike).and_then(|s| Some((s, self.conns.get(s.conn)?))) else {
             return;
         };
-        let id = peer_id(c);
-        if !self.setup.uniqueids || c.per_client() || matches!(id, Id::None | Id::Addr(_)) {
+        let id = c.name_of_peer();
+        if !self.setup.uniqueids || c.per_client() || !is_name(&id) {
             return;
         }
         let (own, remote, our_id) = (sa.conn, sa.remote, c.our_id());
@@ -25,27 +24,15 @@ impl Endpoint {
                 || o.newest_ike
                     .and_then(|i| self.ikes.get(&i))
                     .is_some_and(|s| s.remote.port() != remote.port());
-            o.kind != ConnKind::Template
-                && o.refs > 0
-                && elsewhere
-                && peer_id(o) == id
-                && o.our_id() == our_id
+            o.refs > 0 && elsewhere && o.our_id() == our_id
         };
-        let rivals: Vec<ConnId> =
-            self.conns.iter().filter(|(id, o)| *id != own && rival(o)).map(|(id, _)| id).collect();
+        let mut rivals = self.conns.with_peer_id(&id);
+        rivals.retain(|r| *r != own && self.conns.get(*r).is_some_and(rival));
         for rival in rivals {
             let text =
                 format!("uniqueids: '{id}' is now at {remote}: releasing {}", self.conn_label(rival, 0));
             self.log_sa(ike, rc::LOG, &text);
             self.release_conn(rival);
         }
-    }
-}
-
-/// The peer's identity, proved or required.
-fn peer_id(c: &Connection) -> Id {
-    match &c.peer_id {
-        Id::None => c.wanted_id(),
-        id => id.clone(),
     }
 }

@@ -35,7 +35,7 @@ impl Endpoint {
         if stage == Some(Stage::XauthI1) {
             // What we said was wrong: what is known is not said again.
             if let Some(c) = self.ikes.get(&serial).map(|s| s.conn).and_then(|c| self.conns.get_mut(c)) {
-                c.credentials = Default::default();
+                c.credentials = None;
             }
             self.set_stage(serial, Stage::XauthI0);
         }
@@ -54,11 +54,12 @@ impl Endpoint {
     fn xauth_answer(&mut self, serial: Serial) -> Result<(), Fail> {
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         let Some(c) = self.conns.get(sa.conn) else { return Ok(()) };
-        let user = c.credentials.user.clone().or_else(|| c.this().xauth_username.clone());
+        let said = c.credentials.as_deref();
+        let user = said.and_then(|s| s.user.clone()).or_else(|| c.this().xauth_username.clone());
         let Some(user) = user else {
             return self.prompt(serial, rc::XAUTHPROMPT, "Username");
         };
-        let known = c.credentials.password.clone();
+        let known = said.and_then(|s| s.password.clone());
         // A password of the file that was wrong once will not be right the next time.
         let filed = || self.secrets.xauth(&user).filter(|_| sa.cfg.wrong == 0);
         let Some(password) = known.or_else(filed) else {
@@ -107,9 +108,11 @@ impl Endpoint {
             return;
         };
         let Some(c) = self.conns.get_mut(conn) else { return };
-        match c.credentials.user.is_none() && c.this().xauth_username.is_none() {
-            true => c.credentials.user = Some(String::from_utf8_lossy(text.expose()).into_owned()),
-            false => c.credentials.password = Some(text),
+        let named = c.this().xauth_username.is_some();
+        let said = c.credentials.get_or_insert_default();
+        match said.user.is_none() && !named {
+            true => said.user = Some(String::from_utf8_lossy(text.expose()).into_owned()),
+            false => said.password = Some(text),
         }
         if let Err(fail) = self.xauth_answer(serial) {
             self.failed(serial, fail);
@@ -138,7 +141,7 @@ impl Endpoint {
             self.log_sa(serial, rc::AUTHFAILED, "XAUTH: the server refuses name or password");
             let conn = self.ikes.get(&serial).map(|s| s.conn);
             if let Some(c) = conn.and_then(|c| self.conns.get_mut(c)) {
-                c.credentials = Default::default();
+                c.credentials = None;
             }
         }
         if let Some(sa) = self.ikes.get_mut(&serial) {

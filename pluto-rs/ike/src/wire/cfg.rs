@@ -109,7 +109,16 @@ impl<'a> CfgPayload<'a> {
         };
         r.u8()?;
         let identifier = r.u16()?;
-        Ok(CfgPayload { kind, identifier, attrs: Attr::parse_all(r.rest())? })
+        // libreswan fills the payload up to a multiple of four octets.
+        let rest = r.rest();
+        let zeros = rest.iter().rev().take_while(|b| **b == 0).count();
+        let padding = (1..=zeros.min(3))
+            .find(|n| Attr::parse_all(rest.get(..rest.len() - n).unwrap_or_default()).is_ok());
+        let attrs = match (Attr::parse_all(rest), padding) {
+            (Err(_), Some(n)) => Attr::parse_all(rest.get(..rest.len() - n).unwrap_or_default())?,
+            (parsed, _) => parsed?,
+        };
+        Ok(CfgPayload { kind, identifier, attrs })
     }
 
     /// Whether an attribute is there, with or without a value.

@@ -140,6 +140,12 @@ impl Caller {
         out.extend(self.unacknowledged.iter().map(|(_, d)| d.clone()));
     }
 
+    /// A frame for the call.
+    pub(crate) fn data(&self, frame: &[u8], out: &mut Vec<u8>) {
+        out.clear();
+        header::put_data(out, self.peer.0, self.peer.1, false, None, frame);
+    }
+
     /// The tunnel's farewell.
     pub(crate) fn farewell(&mut self, now: Instant, out: &mut Vec<Vec<u8>>) {
         if self.peer.0 != 0 {

@@ -2,13 +2,13 @@
 //!
 //! Every caller is a tunnel with one call, from the SCCRQ to the acknowledgement of the ICCN; there is no PPP behind it.
 //! Prints what came of it in one line for people and one of JSON, with the server's CPU time and memory if told its
-//! process. Called as `pppd` it is one that only waits for its end, for servers that cannot be told to do without.
-//! With `--send` and `--receive` it measures what goes through a call that stands.
+//! process. With `--up` and `--down` it measures the frames that go through one call. Called as `pppd` it is what the
+//! server talks to then ([`tty`]).
 
 #![forbid(unsafe_code)]
 
 mod caller;
-mod flow;
+mod tty;
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -22,20 +22,17 @@ use sim::meter::Meter;
 use socket2::{Domain, Socket, Type};
 
 use caller::{Caller, State};
-use flow::Flow;
 
 const USAGE: &str = "usage: l2tpload [OPTIONS] SERVER
-       l2tpload --send [--size N] [--rate N] [--time MS] [--port N] ADDRESS
-       l2tpload --receive [--size N] [--time MS] [--port N]
   --count N        callers (1000, at most 65000)
   --in-flight N    at once (8)
   --no-connect     calls are asked for and answered, and not connected: no pppd starts
   --stay SECS      stay that long when all are up, and tell the server's CPU time meanwhile (0)
   --port N         the server's port (1701)
   --pid PID        the server's process, for its CPU time and memory
-  --size N         octets of an IP packet (576)
-  --rate N         packets a second; 0 is as fast as it goes (0)
-  --time MS        how long to send, or to wait for the first (2000)";
+  --up N           one call, and frames around IP packets of N octets to the server, whose pppd is this as `sink`
+  --down N         the same from the server, whose pppd is this as `source:N`
+  --time MS        for how long (2000)";
 
 /// How long one caller may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,15 +44,18 @@ struct Options {
     connect: bool,
     stay: Duration,
     pid: Option<u32>,
+    frames: Option<Frames>,
+    time: Duration,
 }
 
-enum Task {
-    Load(Options),
-    Send(SocketAddrV4, Flow),
-    Receive(u16, Flow),
+/// Which way frames go, and around packets of how many octets.
+#[derive(Clone, Copy)]
+enum Frames {
+    Up(usize),
+    Down(usize),
 }
 
-fn parse() -> Result<Task, lexopt::Error> {
+fn parse() -> Result<Options, lexopt::Error> {
     use lexopt::Arg::{Long, Value};
     let mut o = Options {
         server: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1701).into(),
@@ -64,9 +64,10 @@ fn parse() -> Result<Task, lexopt::Error> {
         connect: true,
         stay: Duration::ZERO,
         pid: None,
+        frames: None,
+        time: Duration::from_secs(2),
     };
-    let (mut server, mut port, mut send, mut receive) = (None, 1701, false, false);
-    let mut flow = Flow { size: 576, rate: 0, time: Duration::from_secs(2) };
+    let (mut server, mut port) = (None, 1701);
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
         match arg {
@@ -76,27 +77,21 @@ fn parse() -> Result<Task, lexopt::Error> {
             Long("stay") => o.stay = Duration::from_secs(args.value()?.parse()?),
             Long("port") => port = args.value()?.parse()?,
             Long("pid") => o.pid = Some(args.value()?.parse()?),
-            Long("send") => send = true,
-            Long("receive") => receive = true,
-            Long("size") => flow.size = args.value()?.parse()?,
-            Long("rate") => flow.rate = args.value()?.parse()?,
-            Long("time") => flow.time = Duration::from_millis(args.value()?.parse()?),
+            Long("up") => o.frames = Some(Frames::Up(args.value()?.parse()?)),
+            Long("down") => o.frames = Some(Frames::Down(args.value()?.parse()?)),
+            Long("time") => o.time = Duration::from_millis(args.value()?.parse()?),
             Value(v) if server.is_none() => server = Some(v.parse::<Ipv4Addr>()?),
             _ => return Err(arg.unexpected()),
         }
     }
-    if receive {
-        return Ok(Task::Receive(port, flow));
+    o.server = SocketAddrV4::new(server.ok_or("the server's address is missing")?, port).into();
+    if o.frames.is_some() {
+        o.count = 1;
     }
-    let server = SocketAddrV4::new(server.ok_or("the server's address is missing")?, port);
-    if send {
-        return Ok(Task::Send(server, flow));
-    }
-    o.server = server.into();
     if !(1..=65_000).contains(&o.count) {
         return Err("--count is from 1 to 65000".into());
     }
-    Ok(Task::Load(o))
+    Ok(o)
 }
 
 /// The callers and their socket.
@@ -195,6 +190,49 @@ impl Load {
         Ok(())
     }
 
+    /// Frames to the server for a time, never more on their way than its pppd may have waiting; how many arrived there.
+    fn up(&mut self, size: usize, time: Duration) -> Result<u64, String> {
+        let (start, mut under_way, mut arrived) = (Instant::now(), 0usize, 0u64);
+        let (frame, mut datagram) = (tty::frame(size), Vec::new());
+        let mut buffer = [0; 2048];
+        while start.elapsed() < time {
+            while under_way < 4 * tty::RECEIPT {
+                self.callers.iter().for_each(|c| c.data(&frame, &mut datagram));
+                let _ = self.socket.send(&datagram);
+                under_way += 1;
+            }
+            match self.socket.recv(&mut buffer) {
+                Ok(n) if matches!(header::parse(&buffer[..n]), Ok(Packet::Data(_))) => {
+                    under_way = under_way.saturating_sub(tty::RECEIPT);
+                    arrived += tty::RECEIPT as u64;
+                }
+                Ok(_) => {}
+                // Some were lost.
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => under_way = 0,
+                Err(e) => return Err(e.to_string()),
+            }
+        }
+        Ok(arrived)
+    }
+
+    /// Counts frames from the server for a time.
+    fn down(&mut self, time: Duration) -> Result<u64, String> {
+        let mut datagram = Vec::new();
+        let mut buffer = [0; 2048];
+        // The server may hold its pppd's frames back until the peer has said something.
+        self.callers.iter().for_each(|c| c.data(&tty::frame(20), &mut datagram));
+        self.socket.send(&datagram).map_err(|e| e.to_string())?;
+        let (start, mut arrived) = (Instant::now(), 0);
+        while start.elapsed() < time {
+            match self.socket.recv(&mut buffer) {
+                Ok(n) => arrived += u64::from(matches!(header::parse(&buffer[..n]), Ok(Packet::Data(_)))),
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(e) => return Err(e.to_string()),
+            }
+        }
+        Ok(arrived)
+    }
+
     fn farewell(&mut self) -> Result<(), String> {
         let now = Instant::now();
         for i in 0..self.callers.len() {
@@ -213,8 +251,35 @@ fn percent(m: Meter, time: Duration) -> f64 {
     (m.user_ms + m.system_ms) / time.as_secs_f64() / 10.0
 }
 
+/// Frames through one call.
+fn frames(o: &Options, which: Frames, load: &mut Load) -> Result<ExitCode, String> {
+    load.dial(o)?;
+    // The server's pppd gets ready.
+    load.stay(Duration::from_millis(1200))?;
+    let read = || o.pid.map(Meter::read).transpose();
+    let (before, start) = (read()?, Instant::now());
+    let (n, size) = match which {
+        Frames::Up(size) => (load.up(size, o.time)?, size),
+        Frames::Down(size) => (load.down(o.time)?, size),
+    };
+    let took = start.elapsed().as_secs_f64();
+    let used = read()?.zip(before).map(|(end, begin)| end.since(&begin));
+    load.farewell()?;
+    if n == 0 {
+        return Err("no frame arrived".into());
+    }
+    let cpu = used.map(|m| (m.user_ms + m.system_ms) * 1e3 / n as f64);
+    let mbit = n as f64 * size as f64 * 8.0 / took / 1e6;
+    println!("{}", serde_json::json!({ "frames": n, "mbit_s": mbit, "cpu_us_per_frame": cpu }));
+    println!("{n} frames in {took:.2} s: {mbit:.1} Mbit/s; server: {:.2} us CPU each", cpu.unwrap_or(0.0));
+    Ok(ExitCode::SUCCESS)
+}
+
 fn run(o: &Options) -> Result<ExitCode, String> {
     let mut load = Load::new(o.server).map_err(|e| format!("socket: {e}"))?;
+    if let Some(which) = o.frames {
+        return frames(o, which, &mut load);
+    }
     let read = || o.pid.map(Meter::read).transpose();
     let (before, start) = (read()?, Instant::now());
     load.dial(o)?;
@@ -260,24 +325,11 @@ fn run(o: &Options) -> Result<ExitCode, String> {
 
 fn main() -> ExitCode {
     if std::env::args().next().is_some_and(|n| n.ends_with("pppd")) {
-        loop {
-            std::thread::park();
-        }
+        tty::run();
+        return ExitCode::SUCCESS;
     }
     let result = match parse() {
-        Ok(Task::Load(o)) => run(&o),
-        Ok(Task::Send(to, f)) => flow::send(to, f).map_err(|e| e.to_string()).map(|n| {
-            println!("{n} packets sent");
-            ExitCode::SUCCESS
-        }),
-        Ok(Task::Receive(port, f)) => {
-            flow::count(port, f.time).map_err(|e| e.to_string()).map(|(n, took)| {
-                // The first packet opens the time and is not in it.
-                let bits = n.saturating_sub(1) as f64 * f.size as f64 * 8.0;
-                println!("{n} packets {:.2} Mbit/s", bits / took.as_secs_f64().max(1e-6) / 1e6);
-                ExitCode::SUCCESS
-            })
-        }
+        Ok(o) => run(&o),
         Err(e) => Err(format!("{e}\n{USAGE}")),
     };
     result.unwrap_or_else(|e| {
