@@ -96,7 +96,7 @@ fn what_is_missing_is_told() {
     config.server[0].authby = AuthBy::PSK;
     let mut pair = Pair::new(config);
     assert!(!pair.connect());
-    let want = "policy does not allow OAKLEY_RSA_SIG authentication";
+    let want = "no connection has been authorized with policy=RSASIG";
     assert!(pair.hosts[0].logged(want), "{:#?}", pair.hosts[0].log);
 }
 
