@@ -31,7 +31,7 @@ fn the_configuration_and_every_example_load_in_silence() {
         conns.extend(config.conns.into_iter().map(|c| c.spec.name));
     }
     conns.sort();
-    assert_eq!(conns, ["L2TP-CERT", "L2TP-PSK", "exclude-lan", "linux-to-linux", "office"]);
+    assert_eq!(conns, ["L2TP-CERT", "L2TP-PSK", "exclude-lan", "linux-to-linux", "office", "xauth-psk"]);
 }
 
 #[test]
