@@ -16,7 +16,7 @@
 set -u
 cd "$(dirname "$0")" || exit 2
 BIN=${CARGO_TARGET_DIR:-$(cd ../.. && pwd)/target}/release
-./prepare.sh libreswan strongswan radius cygnet || exit 1
+./prepare.sh || exit 1
 O=out/bench-l2tp
 rm -rf "$O"
 mkdir -p "$O"

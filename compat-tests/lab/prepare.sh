@@ -4,7 +4,7 @@
 # A node of the lab sees "Debian plus one IKE daemon": a layer is stacked with overlayfs on the host's root.
 # libreswan and strongSwan both own /usr/sbin/ipsec, so neither is installed: their packages are unpacked into
 # roots/NAME.  roots/cygnet is what `make install` puts there.  Everything here is git-ignored and made again at need.
-#   LAYER = libreswan | strongswan | vpnc | radius | pki | cygnet    default: all; pki: keys and certificates
+#   LAYER = libreswan | strongswan | vpnc | radius | nm | pki | cygnet    default: all; pki: keys and certificates
 set -euo pipefail
 LAB=$(cd "$(dirname "$0")" && pwd)
 TOP=$(cd "$LAB/../.." && pwd)
@@ -17,6 +17,10 @@ LIBRESWAN=(libreswan dns-root-data libfstrm0 libjemalloc2 liblmdb0 libmaxminddb0
 STRONGSWAN=(libstrongswan strongswan-starter strongswan-libcharon strongswan-charon libcharon-extauth-plugins
   libstrongswan-standard-plugins libstrongswan-extra-plugins libcharon-extra-plugins libtss2-mu0 libtss2-sys1)
 VPNC=(vpnc vpnc-scripts)
+NM=(network-manager network-manager-l2tp dbus dbus-bin dbus-daemon libdbus-1-3 libglib2.0-0 libglib2.0-bin libnm0 libndp0
+  libteamdctl0 libmm-glib0 libbluetooth3 libnewt0.52 libslang2 libudev1 libpsl5 libcurl3-gnutls libjansson4 libreadline8
+  libpolkit-agent-1-0 libpolkit-gobject-1-0 libnss3 libnspr4 libsystemd0 libselinux1 libnghttp2-14 librtmp1 libssh2-1
+  libsqlite3-0 libbrotli1 libapparmor1 libexpat1 libaudit1 libcap-ng0)
 RADIUS=(freeradius freeradius-common libfreeradius3 libtalloc2 libct4 libwbclient0 libpcre3)
 
 updated=
@@ -67,6 +71,7 @@ for l in "${@:-all}"; do
   case $l in libreswan | all) layer libreswan "${LIBRESWAN[@]}" ;; esac
   case $l in strongswan | all) layer strongswan "${STRONGSWAN[@]}" ;; esac
   case $l in vpnc | all) layer vpnc "${VPNC[@]}" ;; esac
+  case $l in nm | all) layer nm "${NM[@]}" ;; esac
   case $l in radius | all) layer radius "${RADIUS[@]}" ;; esac
   case $l in pki | all) [ "$LAB/roots/pki/.done" -nt "$LAB/pki.sh" ] || "$LAB/pki.sh" "$LAB/roots/pki" ;; esac
   case $l in cygnet | all)

@@ -4,7 +4,7 @@
 #   SERVER=cygnet|libreswan   the server under test (default cygnet)
 #   LANES=N                   guests side by side (default 2 when there are two processors and all scenarios are run)
 #   KERNEL_TEST=PROGRAM       adds the scenario `kernel`: the XFRM backend's tests
-#   LAB_TIMEOUT=SECONDS       bound for one guest (default 900)
+#   LAB_TIMEOUT=SECONDS       bound for one guest (default 1500)
 #
 # One line per scenario:  PASS|FAIL name seconds figures;  the last line: N passed, N failed.  Exit 0: all passed.
 # Logs, captures and kernel state: out/SERVER/LANE/SCENARIO/.   `run.sh --list` names the scenarios.
@@ -13,7 +13,7 @@ cd "$(dirname "$0")" || exit 2
 SERVER=${SERVER:-cygnet}
 LANE1=(verify verify-defects direct nat libreswan-direct libreswan-nat both nat-two refuse-psk refuse-proposal refuse-chap refuse-ports
   initiate-libreswan initiate-strongswan initiate-self rsa-libreswan rsa-strongswan x509-libreswan
-  x509-strongswan ecdsa-strongswan crl-revoked l2tp-lns l2tp-auth l2tp-ipsec l2tp-radius l2tp-nm l2tp-log l2tp-many)
+  x509-strongswan ecdsa-strongswan crl-revoked l2tp-lns l2tp-auth l2tp-ipsec l2tp-radius l2tp-nm l2tp-log l2tp-many l2tp-networkmanager)
 LANE2=(wire wire-clear garbage ike-scan bad-config reload teardown-hangup teardown-sigterm-xl2tpd teardown-kill9-xl2tpd teardown-auto-down teardown-delete
   teardown-sigterm-pluto teardown-kill9-pluto teardown-pool
   suites-libreswan suites-strongswan layers-libreswan layers-strongswan renewal-libreswan renewal-strongswan dead-peer policy-groups updown)
@@ -27,7 +27,7 @@ for s; do
 done
 case $SERVER in cygnet | libreswan) ;; *) echo "SERVER=$SERVER: cygnet or libreswan" >&2; exit 2 ;; esac
 
-layers=(libreswan strongswan vpnc radius pki)
+layers=(libreswan strongswan vpnc radius nm pki)
 [ "$SERVER" != cygnet ] || layers+=(cygnet)
 ./prepare.sh "${layers[@]}" || { echo "the lab's packages cannot be prepared"; echo "0 passed, 1 failed"; exit 1; }
 
@@ -51,7 +51,7 @@ trap stop EXIT
 trap 'exit 130' INT TERM
 for l in "${lanes[@]}"; do
   : >"$O/$l/results"
-  LAB_TIMEOUT=${LAB_TIMEOUT:-900} ./uml.sh "$O/$l" guest.sh "SERVER=$SERVER" "KERNEL_TEST=${KERNEL_TEST:-}" &
+  LAB_TIMEOUT=${LAB_TIMEOUT:-1500} ./uml.sh "$O/$l" guest.sh "SERVER=$SERVER" "KERNEL_TEST=${KERNEL_TEST:-}" &
   pids+=($!)
 done
 # the lines as they come

@@ -42,7 +42,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Built-in commands that get a link each in the library directory.
-const COMMANDS: [&str; 62] = [
+const COMMANDS: [&str; 63] = [
     "_copyright",
     "_include",
     "_keycensor",
@@ -74,6 +74,7 @@ const COMMANDS: [&str; 62] = [
     "fipsstatus",
     "globalstatus",
     "ikeping",
+    "import",
     "initnss",
     "klipsdebug",
     "letsencrypt",
@@ -247,6 +248,7 @@ fn builtin(command: &str, args: &[String]) -> Option<i32> {
         "rsasigkey" => keys::rsasigkey::run(args),
         "newhostkey" => keys::newhostkey::run(args),
         "showhostkey" => keys::showhostkey::run(args),
+        "import" => keys::import::run(args),
         "policy" => policy::run(args),
         "showpolicy" => policy::show(args),
         "showroute" => showroute::run(args),

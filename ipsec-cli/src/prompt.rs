@@ -37,6 +37,13 @@ pub(crate) fn answer(base: &Path, line: &str) {
     }
 }
 
+/// Asks for a secret, which is not shown on a terminal.
+pub(crate) fn secret(prompt: &str) -> SecretBytes {
+    eprint!("{prompt}");
+    let _ = std::io::stderr().flush();
+    without_echo(read_line)
+}
+
 fn read_line() -> SecretBytes {
     let mut line = Vec::with_capacity(MAX_ANSWER as usize + 1);
     let stdin = std::io::stdin().lock();

@@ -281,3 +281,62 @@ fn showpolicy_echoes_and_tells() {
     let (text, status) = run(dir, &["showpolicy"]);
     assert!(status == 1 && text == "please run this connected to a socket\n", "{text}");
 }
+
+/// Containers made by `openssl pkcs12`: what comes out is what went in, and nothing is overwritten.
+#[test]
+fn a_container_becomes_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let openssl = |line: &str| {
+        let words = line.split_whitespace().map(|w| w.replace("DIR", dir.to_str().unwrap()));
+        let out = Command::new("openssl").args(words).output().unwrap();
+        assert!(out.status.success(), "{line}\n{}", String::from_utf8_lossy(&out.stderr));
+        out.stdout
+    };
+    openssl("req -x509 -newkey rsa:1024 -nodes -keyout DIR/ca.key -out DIR/ca.crt -subj /CN=ca -days 30");
+    openssl("req -newkey rsa:1024 -nodes -keyout DIR/gw.key -out DIR/gw.csr -subj /CN=gw");
+    openssl("x509 -req -in DIR/gw.csr -CA DIR/ca.crt -CAkey DIR/ca.key -out DIR/gw.crt -days 30");
+    let bundle = "pkcs12 -export -in DIR/gw.crt -inkey DIR/gw.key -certfile DIR/ca.crt";
+    openssl(&format!("{bundle} -out DIR/gw.p12 -passout pass:sesame"));
+    openssl(&format!("{bundle} -out DIR/open.p12 -passout pass:"));
+    let p12 = dir.join("gw.p12");
+    let p12 = p12.to_str().unwrap();
+    let (text, status) = run(dir, &["import", "--password", "wrong", p12]);
+    assert!(status == 1 && text.contains("wrong passphrase"), "{text}");
+    let (text, status) = piped(dir, &["import", p12], b"sesame\n");
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains(": RSA gw.key\n") && text.contains("leftcert=gw.pem\n"), "{text}");
+    let private = dir.join("ipsec.d/private/gw.key");
+    assert_eq!(fs::metadata(&private).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(dir.join("ipsec.d/private")).unwrap().permissions().mode() & 0o777, 0o700);
+    let modulus = |line: &str| openssl(line);
+    assert_eq!(
+        modulus("rsa -noout -modulus -in DIR/ipsec.d/private/gw.key"),
+        modulus("rsa -noout -modulus -in DIR/gw.key")
+    );
+    for (ours, theirs) in [("certs/gw.pem", "gw.crt"), ("cacerts/gw-ca.pem", "ca.crt")] {
+        let whole = |file: &str| modulus(&format!("x509 -outform der -in {file}"));
+        assert_eq!(whole(&format!("DIR/ipsec.d/{ours}")), whole(&format!("DIR/{theirs}")));
+    }
+    // The key in the file is shown as any.
+    fs::write(dir.join("ipsec.secrets"), ": RSA gw.key\n: RSA none.key\n").unwrap();
+    let (text, status) = run(dir, &["showhostkey", "--left"]);
+    assert!(status == 0 && text.contains("\tleftrsasigkey=0sAwEAA"), "{text}");
+    let (text, _) = run(dir, &["showhostkey", "--list"]);
+    assert!(
+        text.contains("1(1): RSA keyid: AwEAA") && text.contains("2(1): RSA keyid: not readable"),
+        "{text}"
+    );
+    // Once more: nothing is overwritten, under another name all is well.
+    let (text, status) = run(dir, &["import", "--password", "sesame", p12]);
+    assert!(status == 1 && text.contains("is there already"), "{text}");
+    assert_eq!(run(dir, &["import", "--password", "sesame", "--name", "other", p12]).1, 0);
+    // Without a passphrase none is asked for.
+    let open = dir.join("open.p12");
+    assert_eq!(piped(dir, &["import", open.to_str().unwrap()], b"").1, 0);
+    // What is no container, or no file.
+    let key = dir.join("gw.key");
+    for bad in [key.to_str().unwrap(), "/dev/zero", "/nonexistent", dir.to_str().unwrap()] {
+        assert_eq!(piped(dir, &["import", bad], b"\n").1, 1, "{bad}");
+    }
+}

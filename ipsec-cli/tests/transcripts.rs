@@ -13,6 +13,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -60,6 +61,8 @@ impl Daemon {
             .arg(dir.path().join("pluto"))
             .arg("--secretsfile")
             .arg(&secrets)
+            .arg("--ipsecdir")
+            .arg(dir.path().join("ipsec.d"))
             .env("IPSEC_CONFS", dir.path())
             .stdout(Stdio::null())
             .stderr(log)
@@ -67,7 +70,8 @@ impl Daemon {
             .unwrap();
         let daemon = Daemon { child, dir };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while !daemon.dir.path().join("pluto.ctl").exists() {
+        // The socket is there a moment before somebody listens on it.
+        while UnixStream::connect(daemon.dir.path().join("pluto.ctl")).is_err() {
             assert!(Instant::now() < deadline, "{}", daemon.log());
             std::thread::sleep(Duration::from_millis(10));
         }

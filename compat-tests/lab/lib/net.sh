@@ -8,7 +8,7 @@
 #   inet 198.51.100.254 -- 198.51.100.2 nat 10.1.0.1 (bridge) -- client1 10.1.0.11   strongSwan
 #                                                             -- client2 10.1.0.12   libreswan
 topology() { # topology SERVER_LAYER
-  node server "$1"; node gw2 "${GW2_LAYER:-$1}:/lab/roots/radius"
+  node server "$1"; node gw2 "${GW2_LAYER:-$1}:/lab/roots/radius:/lab/roots/nm"
   node lanhost; node inet; node nat; node outside
   node pub strongswan:/lab/roots/vpnc; node client1 strongswan:/lab/roots/vpnc
   node publ libreswan; node client2 libreswan

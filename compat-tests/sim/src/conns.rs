@@ -15,6 +15,11 @@ pub const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2));
 /// The key all of them share.
 pub const PSK: &[u8] = b"keysharedbyallclients";
 
+/// Who comes with a name, and his password.
+pub(crate) const USER: &str = "impaired";
+/// His password.
+pub(crate) const PASSWORD: &[u8] = b"secret";
+
 /// `nat_traversal=yes` and the `virtual_private=` of the HOWTOs.
 pub fn setup() -> SetupSpec {
     let nets = |list: &[&str]| list.iter().filter_map(|n| n.parse().ok()).collect();

@@ -17,11 +17,9 @@ use ipsec_types::{ConnSpec, Id, Instant, Now, SecretBytes};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::conns::{PASSWORD, USER};
 use crate::net::Datagram;
 use crate::spy::Secrets;
-
-/// The one user whose password for XAUTH every host has.
-pub(crate) const PASSWORD_USER: &str = "impaired";
 
 /// Seeded randomness.
 #[derive(Clone, Debug)]
@@ -80,7 +78,7 @@ impl PskLookup for Keys {
     }
 
     fn xauth(&self, user: &str) -> Option<SecretBytes> {
-        (user == PASSWORD_USER).then(|| SecretBytes::from(&b"secret"[..]))
+        (user == USER).then(|| PASSWORD.into())
     }
 }
 

@@ -18,6 +18,8 @@ pub const NOTIFY: u8 = 11;
 pub const DELETE: u8 = 12;
 /// Vendor ID.
 pub const VENDOR: u8 = 13;
+/// Attributes of XAUTH and Mode Config.
+pub const ATTRIBUTES: u8 = 14;
 
 /// One payload.
 #[derive(Clone, Debug, PartialEq, Eq)]

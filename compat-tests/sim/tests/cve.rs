@@ -298,7 +298,11 @@ fn cve_2024_2357_our_own_key_is_missing() {
         let mut pair = Pair::new(config);
         pair.up(1);
         pair.run_for(Duration::from_secs(2000));
-        assert!(pair.hosts[host].logged("Can't authenticate: no preshared key found"));
+        assert!(
+            pair.hosts[host].logged("Can't authenticate: no preshared key found"),
+            "{host}: {:#?}",
+            pair.hosts[host].log
+        );
         pair.hosts.iter().for_each(|h| clean(h).unwrap());
     }
 }

@@ -1,5 +1,6 @@
 //! RSA keys in `ipsec.secrets`: made, written and shown. Keeps no key longer than it takes to print it.
 
+pub(crate) mod import;
 pub(crate) mod newhostkey;
 pub(crate) mod rsasigkey;
 pub(crate) mod showhostkey;

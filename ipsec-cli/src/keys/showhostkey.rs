@@ -1,11 +1,13 @@
 //! `ipsec showhostkey`: the public key of this host in every form there was, read from `ipsec.secrets`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use ipsec_crypto::{hash, rsa};
+use ipsec_crypto::key::open_pkcs12;
+use ipsec_crypto::rsa_key::RsaPublic;
+use ipsec_crypto::{PrivateKey, PublicKey, hash, rsa};
 use ipsec_types::Id;
 use ipsec_types::algo::HashAlg;
-use ipsec_types::auth::{RsaNumbers, Secret, SecretRecord};
+use ipsec_types::auth::{KeyFileKind, Passphrase, Secret, SecretRecord};
 
 use super::hostname;
 use crate::{info, paths};
@@ -49,24 +51,17 @@ struct Options {
     json: bool,
 }
 
-/// A key and where it stands.
-struct HostKey<'r> {
-    numbers: &'r RsaNumbers,
-    public: Vec<u8>,
-}
+/// The public part of a key.
+struct HostKey(RsaPublic);
 
-impl HostKey<'_> {
+impl HostKey {
     fn base64(&self) -> String {
-        rsa::base64(&self.public)
-    }
-
-    fn keyid(&self) -> String {
-        self.base64().chars().take(9).collect()
+        rsa::base64(&self.0.to_rfc3110())
     }
 
     /// SHA1 of the modulus, as NSS names keys.
     fn ckaid(&self) -> String {
-        let sum = hash(HashAlg::Sha1, &[self.numbers.n.expose()]).unwrap_or_default();
+        let sum = hash(HashAlg::Sha1, &[self.0.modulus()]).unwrap_or_default();
         sum.iter().map(|b| format!("{b:02x}")).collect()
     }
 }
@@ -159,22 +154,41 @@ fn parse(args: &[String]) -> Result<Options, (String, i32)> {
     }
 }
 
-/// The RSA keys that stand in the file itself.
-fn keys(records: &[SecretRecord]) -> impl Iterator<Item = (&SecretRecord, HostKey<'_>)> {
-    records.iter().filter_map(|r| match &r.secret {
-        Secret::Rsa(numbers) => {
-            let public = rsa::public_key(numbers.e.expose(), numbers.n.expose());
-            Some((r, HostKey { numbers, public }))
-        }
-        _ => None,
+/// The RSA keys, those in files of `ipsec.d/private` among them. Nobody is asked for a passphrase.
+fn keys(records: &[SecretRecord]) -> impl Iterator<Item = (&SecretRecord, HostKey)> {
+    records.iter().filter_map(|r| {
+        let public = match &r.secret {
+            Secret::Rsa(n) => RsaPublic::new(n.n.expose(), n.e.expose()).ok()?,
+            Secret::KeyFile { file, kind, passphrase } => match in_file(file, *kind, passphrase)?.public() {
+                PublicKey::Rsa(public) => public,
+                PublicKey::Ec(_) => return None,
+            },
+            _ => return None,
+        };
+        Some((r, HostKey(public)))
     })
+}
+
+fn in_file(file: &Path, kind: KeyFileKind, passphrase: &Passphrase) -> Option<PrivateKey> {
+    let data = ipsec_conf::source::read_binary(&paths::confddir().join("private").join(file)).ok()?;
+    let passphrase = match passphrase {
+        Passphrase::None => None,
+        Passphrase::Text(text) => Some(text),
+        Passphrase::Prompt => return None,
+    };
+    match kind {
+        KeyFileKind::Pkcs12 => open_pkcs12(&data, passphrase).map(|c| c.key).ok(),
+        KeyFileKind::Rsa | KeyFileKind::Ecdsa | KeyFileKind::Any => {
+            PrivateKey::from_file(&data, passphrase).ok()
+        }
+    }
 }
 
 fn show(form: Form, o: &Options, records: &[SecretRecord]) -> i32 {
     let mut all = keys(records);
     let found = if let Some(wanted) = &o.rsaid {
         println!("; picking by rsakeyid={wanted}");
-        all.find(|(_, k)| k.keyid() == *wanted || k.ckaid() == *wanted)
+        all.find(|(_, k)| k.0.keyid() == *wanted || k.ckaid() == *wanted)
     } else if let Some(wanted) = &o.id {
         println!("; picking by keyid={wanted}");
         let Ok(id) = ipsec_conf::net::identity(wanted) else {
@@ -196,7 +210,7 @@ fn show(form: Form, o: &Options, records: &[SecretRecord]) -> i32 {
     };
     match form {
         Form::Side(side) => {
-            println!("\t# rsakey {}\n\t{side}rsasigkey=0s{}", key.keyid(), key.base64());
+            println!("\t# rsakey {}\n\t{side}rsasigkey=0s{}", key.0.keyid(), key.base64());
         }
         Form::IpsecKey => {
             let kind = match o.gateway.as_deref().map(str::parse::<std::net::IpAddr>) {
@@ -216,11 +230,11 @@ fn show(form: Form, o: &Options, records: &[SecretRecord]) -> i32 {
             println!("{host}.    IN    IPSECKEY  {n} {kind} 2 {gateway} {}", strings(&key.base64()));
         }
         Form::Key => {
-            println!("; RSA {} bits   {}", key.numbers.n.len() * 8, hostname());
+            println!("; RSA {} bits   {}", key.0.bits(), hostname());
             println!("{}.\tIN\tKEY\t0x4200 4 1 {}", hostname(), key.base64());
         }
         Form::Txt => {
-            println!("; info about key: {}", key.keyid());
+            println!("; info about key: {}", key.0.keyid());
             let (host, n) = (hostname(), o.precedence);
             let gateway = o.gateway.as_deref().unwrap_or_default();
             println!("{host}.\tIN\tTXT\t\"X-IPsec-Server({n})={gateway} \" {}", strings(&key.base64()));
@@ -245,7 +259,7 @@ fn strings(text: &str) -> String {
 fn list(records: &[SecretRecord], disclose: bool, json: bool) {
     let mut objects = Vec::new();
     for r in records {
-        let key = keys(std::slice::from_ref(r)).next().map(|(_, k)| (k.keyid(), k.ckaid()));
+        let key = keys(std::slice::from_ref(r)).next().map(|(_, k)| (k.0.keyid(), k.ckaid()));
         let name = |id: &Id| if *id == Id::None { "%any".to_string() } else { id.to_string() };
         let mut ids: Vec<String> = r.ids.iter().map(name).collect();
         if ids.is_empty() {
@@ -275,7 +289,8 @@ fn list(records: &[SecretRecord], disclose: bool, json: bool) {
                     println!("{line}({count}): RSA keyid: {keyid} with id: {id}");
                 }
                 Secret::KeyFile { file, .. } => {
-                    println!("{line}({count}): RSA keyid: in file {} with id: {id}", file.display());
+                    let keyid = key.as_ref().map_or("not readable", |k| &k.0);
+                    println!("{line}({count}): RSA keyid: {keyid} with id: {id} in {}", file.display());
                 }
                 Secret::Pin { .. } => {
                     println!("{line}:({count}) PIN key-type not yet supported for id: {id}")

@@ -67,7 +67,7 @@ pub fn dn(s: &str) -> Result<Vec<u8>, String> {
 /// # Errors
 /// Why it is none.
 pub fn pool(s: &str) -> Result<AddressPool, String> {
-    let one = s.split(',').next().unwrap_or_default().trim();
+    let one = s.split(',').map(str::trim).find(|p| !p.is_empty()).unwrap_or_default();
     let (first, last) = match one.split_once('-') {
         Some((first, last)) => (address(first.trim()), address(last.trim())),
         None if one.contains('/') => {
@@ -377,6 +377,7 @@ mod tests {
             ("10.0.0.0/24", "10.0.0.1-10.0.0.254"),
             ("10.0.0.7", "10.0.0.7-10.0.0.7"),
             ("10.0.0.1-10.0.0.2,fd00::1-fd00::2", "10.0.0.1-10.0.0.2"),
+            (",10.0.0.7,", "10.0.0.7-10.0.0.7"),
         ] {
             assert_eq!(show(text).unwrap(), want);
         }

@@ -32,6 +32,26 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     if path == Path::new("/dev/null") {
         return Ok(Vec::new());
     }
+    let file = open(path)?;
+    bounded(file)
+}
+
+/// Reads `path` as octets of any kind, under the other rules of [`read`].
+///
+/// # Errors
+/// As [`read`], but that it is binary.
+pub fn read_binary(path: &Path) -> Result<Vec<u8>, String> {
+    let file = open(path)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|e| plain(&e))?;
+    match bytes.len() as u64 > MAX_FILE {
+        true => Err(too_large()),
+        false => Ok(bytes),
+    }
+}
+
+/// Opens a regular file that is not too large.
+fn open(path: &Path) -> Result<File, String> {
     // Asked before opening: opening a FIFO would wait for a writer.
     let meta = std::fs::metadata(path).map_err(|e| plain(&e))?;
     if !meta.is_file() {
@@ -40,8 +60,7 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
     if meta.len() > MAX_FILE {
         return Err(too_large());
     }
-    let file = File::open(path).map_err(|e| plain(&e))?;
-    bounded(file)
+    File::open(path).map_err(|e| plain(&e))
 }
 
 /// Reads all of `input` under the rules of [`read`].

@@ -12,10 +12,9 @@ mod wire;
 use std::time::Duration;
 
 use ipsec_types::algo::{DhGroup, EspCipher, EspInteg, EspSuite, HashAlg, IkeCipher};
-use ipsec_types::auth::XauthBy;
 
 use crate::check::{Outcome, clean, outcome};
-use crate::host::PASSWORD_USER;
+use crate::conns::{PASSWORD, USER};
 use crate::message::Message;
 use crate::net::Datagram;
 use crate::pair::{Pair, PairConfig};
@@ -55,7 +54,7 @@ pub struct Auth {
 pub const AUTHS: &[Auth] = &[
     Auth { name: "Main PSK", config: main_psk, psk: true },
     Auth { name: "Aggressive PSK", config: aggressive_psk, psk: true },
-    Auth { name: "XAUTH PSK", config: xauth_psk, psk: true },
+    Auth { name: "XAUTH", config: xauth_psk, psk: true },
 ];
 
 fn main_psk() -> PairConfig {
@@ -76,11 +75,11 @@ fn aggressive_psk() -> PairConfig {
 
 fn xauth_psk() -> PairConfig {
     let mut config = main_psk();
-    (config.client.left.xauth_client, config.client.right.xauth_server) = (true, true);
-    config.client.left.xauth_username = Some(PASSWORD_USER.into());
+    let client = &mut config.client;
+    (client.left.xauth_client, client.right.xauth_server) = (true, true);
+    client.left.xauth_username = Some(USER.into());
     for c in &mut config.server {
         (c.left.xauth_server, c.right.xauth_client) = (true, true);
-        c.xauth_by = XauthBy::AlwaysOk;
     }
     config
 }
@@ -211,6 +210,7 @@ pub fn run(auth: Auth, side: Side, fault: Fault) -> Result<Outcome, String> {
         change(&mut config, side);
     }
     let mut pair = Pair::new(config);
+    pair.server().users = vec![(USER.into(), PASSWORD.into())];
     pair.drain();
     let fault = std::rc::Rc::new(fault);
     tamper(&mut pair, auth, side, fault.clone());

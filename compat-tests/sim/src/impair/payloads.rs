@@ -1,7 +1,7 @@
 //! Payloads that are missing, empty, doubled, too long, too short, unknown, or full of nonsense.
 
 use super::{Fault, Named, Row, edit, no, row};
-use crate::message::{DELETE, HASH, ID, KE, Message, NONCE, NOTIFY, Payload, SA, VENDOR};
+use crate::message::{ATTRIBUTES, DELETE, HASH, ID, KE, Message, NONCE, NOTIFY, Payload, SA, VENDOR};
 
 type Spoil = fn(&mut Message, usize);
 
@@ -119,7 +119,8 @@ pub(super) fn rows() -> Vec<Row> {
         all_ways("v1_hash_payload: phase 1", HASH, phase1),
         all_ways("v1_hash_payload, v1_hash_exchange=quick", HASH, quick),
         hanging_up("v1_hash_payload, v1_hash_exchange=delete, notification", HASH, info),
-        no("v1_hash_exchange=xauth", "for an authentication with XAUTH"),
+        all_ways("v1_hash_payload, v1_hash_exchange=xauth", HASH, |m| m.exchange == 6),
+        all_ways("attributes of XAUTH", ATTRIBUTES, |m| m.exchange == 6),
         hanging_up("v1_isakmp_delete_payload", DELETE, |m| of_protocol(m, 1)),
         hanging_up("v1_ipsec_delete_payload", DELETE, |m| of_protocol(m, 3)),
         row(
@@ -203,8 +204,18 @@ pub(super) fn rows() -> Vec<Row> {
                 }),
             )],
         ),
-        no("send_no_xauth_r0", "for an authentication with XAUTH"),
-        no("drop_xauth_r0", "for an authentication with XAUTH"),
+        row(
+            "send_no_xauth_r0",
+            vec![(
+                "all",
+                edit(|m| {
+                    if m.exchange == 6 && m.nth == 1 {
+                        m.payloads.clear();
+                    }
+                }),
+            )],
+        ),
+        no("drop_xauth_r0", "a message that is lost, see drop and block-from"),
         row(
             "v1_emit_quick_id",
             vec![

@@ -17,7 +17,7 @@ use crate::wire::notify::NotifyType;
 
 impl Endpoint {
     /// The best conn for a stranger's first Main Mode message, before anything is kept of it: one with a method that is
-    /// offered, else the first. One with `aggrmode=yes` takes Main Mode too, which is the better one, where no other does.
+    /// offered, else one whose `authby=` is (it may differ in XAUTH). One with `aggrmode=yes` takes Main Mode too, which is the better one, where no other does.
     pub(super) fn conn_for_stranger(
         &mut self,
         local: SocketAddr,
@@ -28,10 +28,12 @@ impl Endpoint {
         let offered = phase1::methods_of(offer);
         let fits = candidates.iter().copied().filter_map(|id| {
             let c = self.conns.get(id)?;
-            let allows = methods(c, Role::Responder).iter().any(|m| offered.contains(m));
-            allows.then_some((c.spec.aggressive, id))
+            let ours = methods(c, Role::Responder);
+            let allows = ours.iter().any(|m| offered.iter().any(|o| o.policy() == m.policy()));
+            let other = !ours.iter().any(|m| offered.contains(m));
+            allows.then_some(((other, c.spec.aggressive), id))
         });
-        let found = fits.min_by_key(|(aggressive, _)| *aggressive).map(|(_, id)| id);
+        let found = fits.min_by_key(|(rank, _)| *rank).map(|(_, id)| id);
         match (found, candidates.first()) {
             (Some(id), _) => return Some(id),
             (None, Some(_)) => {

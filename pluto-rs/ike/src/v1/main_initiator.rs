@@ -64,7 +64,18 @@ impl Endpoint {
         let cookies = (self.random(), [0; 8]);
         let c = self.conns.get(conn)?;
         let (local, remote) = (c.our_addr()?, c.peer?);
-        let sa_i = phase1::offer(&c.spec, &self.usable_methods(c, Role::Initiator, remote));
+        let methods = self.usable_methods(c, Role::Initiator, remote);
+        if methods.is_empty() {
+            // An offer of nothing would be repeated in vain (CVE-2024-2357 was an SA without a message).
+            let text = match c.spec.authby.psk {
+                true => authenticate::no_psk(c, &c.wanted_id()),
+                false => format!("Can't authenticate: there is no private key of ours for `{}'", c.our_id()),
+            };
+            self.log_conn(conn, whack, rc::LOG_SERIOUS, &text);
+            pending.into_iter().for_each(|c| self.negotiation_failed(c));
+            return None;
+        }
+        let sa_i = phase1::offer(&c.spec, &methods);
         let (local, remote) = (SocketAddr::new(local, 500), SocketAddr::new(remote, 500));
         let first = Phase1::MainI1 { sa_i: sa_i.clone() };
         let mut sa = IkeSa::new(conn, Role::Initiator, cookies, local, remote, first);

@@ -15,6 +15,9 @@ use crate::timer::TimerKind;
 /// How long XAUTH may take in all, seconds: a person types.
 const XAUTH_PATIENCE: u32 = 180;
 
+/// How far apart the ends of an IKE SA and of its children may be and still be one.
+const BREATH: Duration = Duration::from_secs(2);
+
 impl Endpoint {
     /// Main Mode is done: tell, arm the lifetime, begin what waited for it.
     pub(crate) fn ike_established(&mut self, ike: Serial, initial_contact: bool) {
@@ -203,11 +206,27 @@ impl Endpoint {
             && a.spec.aggressive == b.spec.aggressive
     }
 
+    /// Child SAs that end in the same breath as the last IKE SA of their conn go before it: afterwards there would be
+    /// nothing to tell the peer in.
+    fn expire_with(&mut self, ike: Serial) {
+        let Some(conn) = self.ikes.get(&ike).map(|s| s.conn) else { return };
+        let soon = self.after(BREATH);
+        let mut ending = self.children.of_conn(conn);
+        ending.retain(|c| {
+            self.children.get(c).is_some_and(crate::sa::ChildSa::is_up)
+                && self.timers.get(*c, TimerKind::Expire).is_some_and(|at| at <= soon)
+        });
+        ending.into_iter().for_each(|c| self.on_expire(c));
+    }
+
     /// The end of an SA's life.
     pub(crate) fn on_expire(&mut self, serial: Serial) {
         if let Some(sa) = self.ikes.get(&serial) {
             let newest = self.conns.get(sa.conn).is_some_and(|c| c.newest_ike == Some(serial));
             let dontrekey = self.conns.get(sa.conn).is_some_and(|c| !c.spec.rekey);
+            if newest {
+                self.expire_with(serial);
+            }
             self.log_sa(serial, rc::LOG, &format!("ISAKMP SA expired{}", expiry_word(newest, dontrekey)));
             return self.delete_ike(serial, true);
         }

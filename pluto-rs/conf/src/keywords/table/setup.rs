@@ -67,7 +67,7 @@ pub(super) const SETUP: &[Keyword] = &[
     setup("secctx_attr_value", Number, "32001").ignored("labeled IPsec is not served"),
     setup("secretsfile", Text, ""),
     setup("ipsecdir", Text, ""),
-    setup("nflog", Text, "").ignored(KERNEL),
+    setup("nflog", Text, "").alias(&["nflog-all"]).ignored(KERNEL),
     setup("packetdefault", Text, "").ignored("policy groups say what is encrypted"),
     setup("charonstart", Bool, "").of(Strongswan).ignored(CHARON),
     setup("charondebug", Text, "").of(Strongswan).ignored(CHARON),
