@@ -47,10 +47,10 @@ aggressive() { # aggressive NODE LINE...: what the peer's conn needs beside what
     mark server
     if [ $who = ours ]; then
       nx server timeout 15 ipsec auto --up aggr >>"$OUT/aggr.log" 2>&1 || { fail "--up failed"; return; }
-      logged server 'STATE_AGGR_I2: sent AI2, ISAKMP SA established' || { fail "no Aggressive Mode"; return; }
+      wait_for 3 logged server 'STATE_AGGR_I2: sent AI2, ISAKMP SA established' || { fail "no Aggressive Mode"; return; }
     else
       peer_up "$node" x || { fail "the peer cannot connect"; return; }
-      logged server 'STATE_AGGR_R2: ISAKMP SA established' || { fail "no Aggressive Mode of the peer"; return; }
+      wait_for 3 logged server 'STATE_AGGR_R2: ISAKMP SA established' || { fail "no Aggressive Mode of the peer"; return; }
     fi
     pause 0.3
     through 1 || { fail "$who: no ping"; return; }
@@ -74,7 +74,7 @@ sc_aggressive_strongswan() {
 logged_in() { # logged_in NAME NODE: after its connection is up, with CLIENT_IP[NODE]
   local name=$1 node=$2 text
   [[ ${CLIENT_IP[$node]} == 10.70.0.1? ]] || { fail "no address of the pool but '${CLIENT_IP[$node]}'"; return; }
-  logged server 'XAUTH: User joe: Authentication Successful' || { fail "no XAUTH"; return; }
+  wait_for 3 logged server 'XAUTH: User joe: Authentication Successful' || { fail "no XAUTH"; return; }
   nx "$node" ping -n -c2 -i0.2 -W2 -I "${CLIENT_IP[$node]}" 192.168.1.10 >"$OUT/$name-ping.log" 2>&1 || { fail "no ping"; return; }
   text=$(nx server ipsec whack --trafficstatus)
   [[ $text == *' username=joe,'*"lease=${CLIENT_IP[$node]}/32"* ]] || { fail "--trafficstatus says $text"; return; }
@@ -82,7 +82,7 @@ logged_in() { # logged_in NAME NODE: after its connection is up, with CLIENT_IP[
 }
 address_of() { # address_of NODE REGEX: CLIENT_IP[NODE] out of the server's log
   CLIENT_IP[$1]=
-  logged server 'MODECFG_R0\): ([0-9.]+)' && CLIENT_IP[$1]=${BASH_REMATCH[1]}
+  wait_for 3 logged server 'MODECFG_R0\): ([0-9.]+)' && CLIENT_IP[$1]=${BASH_REMATCH[1]}
   [[ $REPLY =~ 'MODECFG_R0): '([0-9.]+) ]] && CLIENT_IP[$1]=${BASH_REMATCH[1]}
 }
 
@@ -95,7 +95,7 @@ sc_xauth_libreswan() {
   mark server
   # the wrong password first
   nx publ timeout 20 ipsec whack --name x --xauthname joe --xauthpass wrong --initiate >"$OUT/x-wrong-up.log" 2>&1
-  logged server 'Authentication Failed: Incorrect Username or Password' || { fail "a wrong password is not noticed"; return; }
+  wait_for 3 logged server 'Authentication Failed: Incorrect Username or Password' || { fail "a wrong password is not noticed"; return; }
   ! logged server 'IPsec SA established' || { fail "a wrong password lets in"; return; }
   nx publ timeout 5 ipsec auto --down x >/dev/null 2>&1
   pause 1
@@ -127,8 +127,9 @@ log_in() {
     rightxauthserver=yes rightmodecfgserver=yes modecfgpull=yes ike=aes128-sha1-modp2048 esp=aes128-sha1
   mark server
   nx server timeout 20 ipsec auto --up xc >>"$OUT/xc.log" 2>&1 || { fail "our --up failed at $1"; return; }
-  logged server 'XAUTH: Successfully Authenticated' || { fail "no XAUTH at $1"; return; }
-  [[ $TEXT =~ 'setting client address to '([0-9.]+) ]] || { fail "no address of $1"; return; }
+  wait_for 3 logged server 'XAUTH: Successfully Authenticated' || { fail "no XAUTH at $1"; return; }
+  wait_for 3 logged server 'setting client address to [0-9]'
+  [[ $REPLY =~ 'setting client address to '([0-9.]+) ]] || { fail "no address of $1"; return; }
   local mine=${BASH_REMATCH[1]}
   wait_for 3 eval "ip -n server addr | grep -q 'inet $mine/32'" || { fail "$mine is on no interface"; return; }
   nx server ping -n -c2 -i0.2 -W2 -I "$mine" 10.60.1.1 >"$OUT/xc-ping.log" 2>&1 || { fail "no ping from $mine"; return; }

@@ -6,7 +6,6 @@
 //!  <-- HDR*, HASH, ATTR        under the same message ID
 //! ```
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use ipsec_crypto::hmac;
@@ -101,10 +100,10 @@ pub(crate) enum Then {
 #[derive(Debug, Default)]
 pub(crate) struct Cfg {
     pub stage: Stage,
-    asked: Option<Asked>,
+    asked: Option<Box<Asked>>,
     /// Requests of the peer's that were answered: message ID, digest, answer. The newest are kept.
-    answered: VecDeque<(u32, Vec<u8>, Vec<u8>)>,
-    pub question: Option<Question>,
+    answered: Vec<(u32, Vec<u8>, Vec<u8>)>,
+    pub question: Option<Box<Question>>,
     pub then: Option<Then>,
     /// Passwords that were wrong.
     pub wrong: u32,
@@ -217,7 +216,7 @@ impl Endpoint {
             Some(answer) => {
                 let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
                 sa.cfg.answered.truncate(KEPT - 1);
-                sa.cfg.answered.push_front((h.msgid, digest, answer.clone()));
+                sa.cfg.answered.insert(0, (h.msgid, digest, answer.clone()));
                 sa.answered_duplicates = 0;
                 self.transmit(serial, &answer);
                 self.transaction_answered(serial)
@@ -328,7 +327,7 @@ impl Endpoint {
         m.payload(Kind::Attributes, &fill(identifier));
         let message = m.seal(sa, &[], &mut iv)?;
         if let Some(sa) = self.ikes.get_mut(&serial) {
-            sa.cfg.asked = Some(Asked { msgid, iv, identifier, answer });
+            sa.cfg.asked = Some(Box::new(Asked { msgid, iv, identifier, answer }));
         }
         self.send_phase1(serial, message);
         self.arm_retransmit(serial);

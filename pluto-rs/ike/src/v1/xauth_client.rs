@@ -43,7 +43,7 @@ impl Endpoint {
         let question = Question { msgid: at.msgid, iv: at.iv, identifier: payload.identifier, wants };
         let again = stage == Some(Stage::XauthI1);
         if let Some(sa) = self.ikes.get_mut(&serial) {
-            sa.cfg.question = Some(question);
+            sa.cfg.question = Some(Box::new(question));
             sa.cfg.wrong += u32::from(again);
         }
         self.xauth_answer(serial)?;
