@@ -12,7 +12,8 @@ set -u
 cd "$(dirname "$0")" || exit 2
 SERVER=${SERVER:-cygnet}
 LANE1=(verify verify-defects direct nat libreswan-direct libreswan-nat both nat-two refuse-psk refuse-proposal refuse-chap refuse-ports
-  initiate-libreswan initiate-strongswan initiate-self rsa-libreswan rsa-strongswan l2tp-lns l2tp-auth l2tp-ipsec l2tp-radius l2tp-nm l2tp-log l2tp-many)
+  initiate-libreswan initiate-strongswan initiate-self rsa-libreswan rsa-strongswan x509-libreswan
+  x509-strongswan ecdsa-strongswan crl-revoked l2tp-lns l2tp-auth l2tp-ipsec l2tp-radius l2tp-nm l2tp-log l2tp-many)
 LANE2=(wire wire-clear garbage ike-scan bad-config reload teardown-hangup teardown-sigterm-xl2tpd teardown-kill9-xl2tpd teardown-auto-down teardown-delete
   teardown-sigterm-pluto teardown-kill9-pluto teardown-pool
   suites-libreswan suites-strongswan layers-libreswan layers-strongswan renewal-libreswan renewal-strongswan dead-peer policy-groups updown)

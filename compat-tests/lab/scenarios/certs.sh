@@ -111,3 +111,59 @@ raw_keys() { # raw_keys NODE
 }
 sc_rsa_libreswan() { SCENARIO=rsa-libreswan; raw_keys publ; }
 sc_rsa_strongswan() { SCENARIO=rsa-strongswan; raw_keys pub; }
+
+# certificates NODE OURS THEIRS AUTH CAS: X.509 on both ends; the identities are the subjects
+certificates() {
+  local node=$1 ours=$2 theirs=$3 auth=$4 e
+  local PEER_ADDR=${ADDR[$1]} name="C=CA, O=Lab, OU=hosts, CN=$theirs, E=$theirs@lab.example"
+  shift 4
+  keys server "$ours" "$1"
+  keys "$node" "$theirs" "$@"
+  # ours: another order and spelling, and wildcards
+  sig_conn "authby=rsasig$([ "$auth" = OAKLEY_RSA_SIG ] || echo ,ecdsa)" "leftcert=$ours.pem" leftid=%fromcert \
+    "rightid=\"emailAddress=*, CN=$theirs, OU=*, O=Lab, C=CA\"" "rightca=\"C=CA, O=Lab, CN=$1\"" rightrsasigkey=%cert \
+    >"$OUT/ours.conf"
+  if [ "${SUITE[$node]}" = strongswan ]; then
+    sig_conn keyexchange=ikev1 authby=pubkey reauth=no "leftid=\"C=CA, O=Lab, OU=hosts, CN=$ours, E=$ours@lab.example\"" \
+      "rightcert=$theirs.pem" "rightid=\"$name\"" ike=aes128-sha1-modp2048! esp=aes128-sha1-modp2048!
+  else
+    sig_conn ikev2=no authby=rsasig leftid=%fromcert leftrsasigkey=%cert "rightcert=$theirs" rightid=%fromcert rightsendcert=always
+  fi >"$OUT/theirs.conf"
+  e=RSA
+  [ "$auth" = OAKLEY_RSA_SIG ] || e=ECDSA
+  sig_setup "$node" ": $e $theirs.key" ": $e $ours.key" && both_ways "$node" "$auth" &&
+    { nx server timeout 5 ipsec auto --listall >"$OUT/listall.log" 2>&1
+      grep -q "subject: 'C=CA, O=Lab, CN=$1'" "$OUT/listall.log" && grep -q "ID_DER_ASN1_DN 'C=CA, O=Lab, OU=hosts, CN=$theirs" "$OUT/listall.log" ||
+        fail "--listall lacks a certificate"; }
+  sig_end "$node"
+}
+sc_x509_libreswan() { SCENARIO=x509-libreswan; certificates publ server peer OAKLEY_RSA_SIG ca; }
+sc_x509_strongswan() { SCENARIO=x509-strongswan; certificates pub server deep OAKLEY_RSA_SIG ca inter; }
+sc_ecdsa_strongswan() { SCENARIO=ecdsa-strongswan; certificates pub ecserver ecpeer OAKLEY_ECDSA_P256 ecca; }
+
+# A peer whose certificate the CA has revoked is let in until the list is read, and not after that.
+sc_crl_revoked() {
+  SCENARIO=crl-revoked
+  local node=publ PEER_ADDR=${ADDR[publ]}
+  keys server server ca
+  keys $node revoked ca
+  sig_conn authby=rsasig leftcert=server.pem rightid="\"C=CA, O=Lab, OU=*, CN=revoked, E=*\"" rightrsasigkey=%cert >"$OUT/ours.conf"
+  sig_conn ikev2=no authby=rsasig leftid=%fromcert leftrsasigkey=%cert rightcert=revoked rightid=%fromcert rightsendcert=always \
+    keyingtries=1 >"$OUT/theirs.conf"
+  sig_setup $node '' ': RSA server.key' && crl_revoked $node
+  sig_end $node
+}
+crl_revoked() {
+  mark server
+  nx server timeout 15 ipsec auto --up s1 >"$OUT/up.log" 2>&1 || { fail "refused before the CRL is known: $(tail -1 "$OUT/up.log")"; return; }
+  logged server 'no crl from issuer "C=CA, O=Lab, CN=ca" found .strict=no.' || { fail "the missing CRL is not told of"; return; }
+  nx server timeout 5 ipsec auto --down s1 >>"$OUT/up.log" 2>&1
+  cp "$PKI/crl.pem" /n/server/etc/ipsec.d/crls/
+  nx server timeout 5 ipsec auto --rereadcrls >"$OUT/rereadcrls.log" 2>&1
+  nx server timeout 5 ipsec auto --listcrls >"$OUT/listcrls.log" 2>&1
+  grep -q 'revoked certs: 1' "$OUT/listcrls.log" || { fail "--listcrls says $(tail -1 "$OUT/listcrls.log")"; return; }
+  mark server
+  nx server timeout 6 ipsec auto --up s1 >>"$OUT/up.log" 2>&1
+  logged server 'certificate was revoked on .*, reason: key compromise' || { fail "the revoked certificate was taken"; return; }
+  logged server 'X.509 certificate rejected' || fail "no word of the rejection"
+}

@@ -9,6 +9,7 @@ use ike::{
     ClientId, CryptoJob, Endpoint, EndpointConfig, EntropySource, Input, Interface, KeyExchange, Keyring,
     Limits, Output, PasswordVerdict, PskLookup, Updown, UpdownEnd, UpdownResult, run_crypto,
 };
+use ipsec_crypto::Certificate;
 use ipsec_kernel::KernelBackend;
 use ipsec_kernel::noklips::NoKernel;
 use ipsec_types::whack::{Request, SetupSpec};
@@ -51,17 +52,23 @@ pub struct Keys {
     pub psks: Vec<SecretBytes>,
     /// Private keys and certificates.
     pub ring: Arc<Keyring>,
+    /// Certificates by the words of `leftcert=`.
+    pub certs: Vec<(String, Certificate)>,
 }
 
 impl Keys {
     /// Pre-shared keys from their octets.
     pub fn new(keys: &[&[u8]]) -> Self {
-        Keys { psks: keys.iter().map(|k| SecretBytes::from(*k)).collect(), ring: Arc::default() }
+        Keys {
+            psks: keys.iter().map(|k| SecretBytes::from(*k)).collect(),
+            ring: Arc::default(),
+            certs: Vec::new(),
+        }
     }
 
     /// Private keys and certificates.
     pub fn of_ring(ring: Keyring) -> Self {
-        Keys { psks: Vec::new(), ring: Arc::new(ring) }
+        Keys { psks: Vec::new(), ring: Arc::new(ring), certs: Vec::new() }
     }
 }
 
@@ -120,7 +127,7 @@ impl Host {
         let mut kernel = NoKernel::recording();
         // As real kernels draw SPIs at random, two hosts must not give out the same.
         kernel.start_spis_at(0x1000_0000 + 0x0100_0000 * u32::try_from(number & 0x7f).unwrap_or(0));
-        let ring = keys.ring.clone();
+        let (ring, certs) = (keys.ring.clone(), keys.certs.clone());
         let mut engine = Endpoint::new(EndpointConfig {
             setup: SetupSpec { limits, ..setup },
             vendor_id: b"OEsimulated1".to_vec(),
@@ -130,6 +137,9 @@ impl Host {
             secrets: Box::new(keys),
         });
         engine.set_keyring(ring);
+        for (name, cert) in certs {
+            engine.set_cert(name, Ok(cert));
+        }
         let mut host = Host {
             addr,
             engine,

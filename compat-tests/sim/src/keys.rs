@@ -28,7 +28,7 @@ pub fn rsa_keys() -> &'static [Arc<PrivateKey>; 3] {
 
 /// A key as a record of `ipsec.secrets` without an index gives it.
 pub fn own(key: &Arc<PrivateKey>) -> OwnKey {
-    OwnKey { ids: Vec::new(), key: key.clone(), public: key.public() }
+    OwnKey { ids: Vec::new(), key: key.clone(), public: key.public(), cert: None }
 }
 
 /// The key as `leftrsasigkey=` has it.

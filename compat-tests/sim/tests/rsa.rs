@@ -40,8 +40,8 @@ fn raw_keys() -> PairConfig {
     PairConfig {
         server: vec![server],
         client,
-        server_keys: Keys::of_ring(Keyring { own: vec![own(a)] }),
-        client_keys: Keys::of_ring(Keyring { own: vec![own(b)] }),
+        server_keys: Keys::of_ring(Keyring { own: vec![own(a)], ..Keyring::default() }),
+        client_keys: Keys::of_ring(Keyring { own: vec![own(b)], ..Keyring::default() }),
         ..PairConfig::default()
     }
 }
@@ -61,7 +61,7 @@ fn raw_keys_prove_both_ends() {
 fn cve_2004_0155_a_signature_with_another_key_is_refused() {
     for wrong in 0..2 {
         let mut config = raw_keys();
-        let ring = Keyring { own: vec![own(&rsa_keys()[2])] };
+        let ring = Keyring { own: vec![own(&rsa_keys()[2])], ..Keyring::default() };
         *[&mut config.server_keys, &mut config.client_keys][wrong] = Keys::of_ring(ring);
         let mut pair = Pair::new(config);
         assert!(!pair.connect());

@@ -153,6 +153,11 @@ fn a_client_proves_himself_gets_an_address_and_uses_it() {
         pair.down(1);
         pair.run_for(Duration::from_secs(120));
         pair.hosts.iter().for_each(|h| clean(h).unwrap());
+        // The name servers of a Cisco peer, and of no other; and of the server's nobody is told.
+        let told = |host, verb| env(&pair, host, verb, "PLUTO_CISCO_DNS_INFO");
+        for verb in ["updateresolvconf-client", "restoreresolvconf-client"] {
+            assert_eq!((told(0, verb), told(1, verb)), (None, pull.then_some("10.1.0.53")), "{n}: {verb}");
+        }
     }
 }
 

@@ -295,6 +295,14 @@ impl Daemon {
 
     /// Does what the engine asks for until it asks for nothing, then sends.
     fn settle(&mut self, now: Instant) {
+        self.obey(now);
+        self.run_starts(now);
+        // What follows from the starts: frames that have waited for them, a line in the log.
+        self.obey(now);
+        self.send(now);
+    }
+
+    fn obey(&mut self, now: Instant) {
         while let Some(o) = self.engine.poll_output() {
             match o {
                 Output::Transmit { path, data } => self.outgoing.push((path, data)),
@@ -306,7 +314,10 @@ impl Daemon {
                 Output::Resolve { dial, host } => self.resolver.ask(dial, host),
             }
         }
-        self.run_starts(now);
+    }
+
+    /// Frames to the pppds, datagrams to the peers.
+    fn send(&mut self, now: Instant) {
         for generation in self.calls.flush(&self.epoll) {
             self.collect(generation);
         }

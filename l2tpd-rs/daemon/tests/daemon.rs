@@ -57,6 +57,31 @@ fn a_call_from_sccrq_to_frames_both_ways_and_hang_up() {
 }
 
 #[test]
+fn without_pppd_calls_stand_are_counted_and_end() {
+    let mut d = Daemon::start("pppd = none\n", STUB);
+    let mut lac = Lac::new(d.addr, 1);
+    let first = lac.dial(7);
+    d.expect("Call established with 127.0.0.1, PID: 0");
+    let second = lac.call(8);
+    d.expect("Call established with 127.0.0.1, PID: 0");
+    lac.data(first, b"\xff\x03\x00\x21 to nobody");
+    wait_for("the frame's octets", || {
+        let calls = d.command("i calls");
+        calls.lines().any(|l| l.starts_with(&first.to_string()) && l.contains(" null ") && l.ends_with(" 14"))
+    });
+    assert!(!d.at("argv").exists(), "a pppd was started");
+    assert!(d.command("i pool").contains("in use: 2"));
+    // By us, by the peer.
+    assert_eq!(d.command(&format!("k {first}")), "00 OK: 1 calls end\n");
+    lac.send(
+        second,
+        Body::new(MessageType::CDN).must(attr::RESULT_CODE, &[0, 3]).must(attr::ASSIGNED_SESSION_ID, &[0, 8]),
+    );
+    wait_for("the addresses", || d.command("i pool").contains("in use: 0"));
+    assert!(d.command("x").contains("calls count=0"));
+}
+
+#[test]
 fn pppd_that_ends_or_cannot_be_started_is_told_to_the_peer() {
     let mut d = Daemon::start("", "#!/bin/sh\nexit 11\n");
     let mut lac = Lac::new(d.addr, 1);

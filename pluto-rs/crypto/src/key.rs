@@ -11,6 +11,7 @@ use openssl::pkey::{Id as KeyKind, PKey, PKeyRef, Private, Public};
 
 use crate::CryptoError;
 use crate::ecdsa::{EcPrivate, EcPublic};
+use crate::pem;
 use crate::rsa_key::{RsaPrivate, RsaPublic};
 
 /// Longest key file, in octets.
@@ -135,7 +136,7 @@ impl PrivateKey {
                 (false, _) => format!("no private key: {e}"),
             })
         };
-        let key = if data.windows(11).any(|w| w == b"-----BEGIN ") {
+        let key = if pem::is_pem(data) {
             let encrypted = data.windows(9).any(|w| w == b"ENCRYPTED");
             PKey::private_key_from_pem_passphrase(data, pass).map_err(|e| opened(e, encrypted))?
         } else {

@@ -8,16 +8,22 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cert;
 pub mod cipher;
+pub mod crl;
 pub mod dh;
 mod digest;
 pub mod ecdsa;
 pub mod error;
 pub mod key;
 pub mod keymat;
+pub mod ocsp;
+mod pem;
 pub mod rsa;
 pub mod rsa_key;
+pub mod trust;
 
+pub use cert::Certificate;
 pub use digest::{hash, hmac};
 pub use error::CryptoError;
 pub use key::{PrivateKey, PublicKey};

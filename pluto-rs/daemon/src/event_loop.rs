@@ -12,10 +12,12 @@ use ipsec_kernel::noklips::NoKernel;
 use ipsec_kernel::xfrm::Xfrm;
 use ipsec_netio::clock;
 use ipsec_netio::daemon::Ready;
-use ipsec_types::whack::rc;
+use ipsec_types::whack::{Request, Reread, rc};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel, unbounded_channel};
 
 use crate::ctl::{self, Clients, CtlEvent};
+use crate::fetch::{Fetcher, News};
+use crate::keys::Keys;
 use crate::listen::{Datagram, Listeners};
 use crate::logging::Log;
 use crate::options::{Options, VERSION};
@@ -52,6 +54,8 @@ struct Shell {
     workers: Workers,
     clients: Clients,
     scripts: Scripts,
+    keys: Keys,
+    fetcher: Fetcher,
     passwords: Passwords,
     log: Log,
     options: Options,
@@ -89,6 +93,8 @@ pub(crate) async fn run(options: &Options, ready: Option<Ready>) -> Result<(), S
 }
 
 struct Parts {
+    fetcher: Fetcher,
+    fetched: UnboundedReceiver<News>,
     kernel: Box<dyn KernelBackend>,
     workers: Workers,
     done: UnboundedReceiver<Done>,
@@ -104,6 +110,8 @@ fn start(options: &Options, log: &mut Log) -> Result<Parts, String> {
     let (send_done, done) = unbounded_channel();
     let (workers, n) = Workers::start(options.helpers, send_done).map_err(|e| text("crypto helpers", e))?;
     log.line(&format!("starting up {n} cryptographic helpers"));
+    let (send_news, fetched) = unbounded_channel();
+    let fetcher = Fetcher::start(send_news).map_err(|e| text("fetching", e))?;
     let name = if kernel.name() == "netkey" { "Linux XFRM/NETKEY" } else { "no kernel" };
     log.line(&format!("Using {name} IPsec interface code"));
     let path = options.ctl_path();
@@ -111,7 +119,7 @@ fn start(options: &Options, log: &mut Log) -> Result<Parts, String> {
     let (send_event, events) = channel(16);
     tokio::task::spawn_local(ctl::serve(listener, send_event));
     let signals = Signals::open().map_err(|e| text("signals", e))?;
-    Ok(Parts { kernel, workers, done, datagrams: channel(DATAGRAMS), events, signals })
+    Ok(Parts { kernel, workers, fetcher, fetched, done, datagrams: channel(DATAGRAMS), events, signals })
 }
 
 /// Our vendor ID: `OE` and ten printable octets made of the version, as Openswan's.
@@ -123,7 +131,7 @@ fn vendor_id() -> String {
 }
 
 async fn serve(options: Options, log: Log, parts: Parts) {
-    let Parts { kernel, workers, mut done, datagrams, mut events, mut signals } = parts;
+    let Parts { kernel, workers, fetcher, mut fetched, mut done, datagrams, mut events, mut signals } = parts;
     let (send_datagram, mut datagrams) = datagrams;
     let encapsulate = kernel.event_fd().is_some();
     let news = kernel.event_fd().and_then(|fd| readiness::watch(fd).ok());
@@ -147,11 +155,17 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         workers,
         clients: Clients::default(),
         scripts,
+        keys: Keys::new(options.ipsecdir.clone()),
+        fetcher,
         passwords,
         log,
         options,
         exit: false,
     };
+    let mut remarks = Vec::new();
+    shell.keys.reread(Reread::All, &mut remarks);
+    shell.tell_all(None, remarks);
+    shell.hand_keys();
     shell.drain();
     while !shell.exit {
         shell.log.flush();
@@ -181,6 +195,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
                     shell.handle(Input::CryptoDone(token, result));
                 }
             }
+            Some(news) = fetched.recv() => shell.on_news(news),
             Some((queue, token, result)) = ended.recv() => {
                 shell.scripts.ended(queue);
                 shell.handle(Input::UpdownDone(token, result));
@@ -245,6 +260,7 @@ impl Shell {
             CtlEvent::Requests(list) => {
                 for (id, replies, request) in list {
                     if self.clients.add(id, replies) {
+                        self.read_certs_of(&request);
                         self.handle(Input::Whack { client: id, request });
                     }
                 }
@@ -291,6 +307,16 @@ impl Shell {
                     self.read_secrets(Some(client));
                     self.clients.done(client);
                 }
+                Output::Reread(client, what) => {
+                    self.reread(client, what);
+                    self.clients.done(client);
+                }
+                Output::Fetch(list) => {
+                    let (trust, now) = (self.keys.trust(), clock::now().wall);
+                    for wanted in list {
+                        self.fetcher.submit(wanted, &trust, now);
+                    }
+                }
                 Output::Protect(endpoints) => {
                     let path = self.options.protected_path();
                     if let Err(e) = protect::write(&path, &endpoints) {
@@ -299,6 +325,73 @@ impl Shell {
                 }
                 Output::Exit => self.exit = true,
             }
+        }
+    }
+
+    /// Certificates and CRLs, and for `--rereadall` the secrets too, are read again.
+    fn reread(&mut self, client: ClientId, what: Reread) {
+        if what == Reread::All {
+            self.read_secrets(Some(client));
+        }
+        let mut remarks = Vec::new();
+        self.keys.reread(what, &mut remarks);
+        if matches!(what, Reread::All | Reread::CaCerts) {
+            for name in self.engine.cert_names() {
+                let cert = self.keys.read_cert(&name);
+                if let Err(e) = &cert {
+                    remarks.push((true, format!("  could not open host cert file '{name}': {e}")));
+                }
+                self.engine.set_cert(name, cert);
+            }
+        }
+        self.tell_all(Some(client), remarks);
+        self.hand_keys();
+    }
+
+    /// The files that a conn names in `leftcert=` are read before the engine sees it.
+    fn read_certs_of(&mut self, request: &Request) {
+        let (Request::Add(spec) | Request::Load { spec, .. }) = request else { return };
+        let known = self.engine.cert_names();
+        let mut read = false;
+        for name in [&spec.left.cert, &spec.right.cert].into_iter().flatten() {
+            // One that could not be read may be there now.
+            if !known.contains(name) || !self.engine.has_cert(name) {
+                let cert = self.keys.read_cert(name);
+                if cert.is_ok() {
+                    self.log.line(&format!("  loaded host cert file '{name}'"));
+                }
+                self.engine.set_cert(name.clone(), cert);
+                read = true;
+            }
+        }
+        if read {
+            self.hand_keys();
+        }
+    }
+
+    fn on_news(&mut self, news: News) {
+        match news {
+            News::Failed(text) => return self.log.record(&ike::Record { text, junk: true }),
+            News::Crl(crl, from) => {
+                self.log.line(&format!("fetched crl from \"{from}\", revoked certs: {}", crl.revoked()));
+                self.keys.add_crl(*crl, from);
+            }
+            News::Ocsp(answer) => {
+                self.log.line(&format!("ocsp responder says of a certificate: {}", answer.word()));
+                self.keys.add_answer(*answer);
+            }
+        }
+        self.hand_keys();
+    }
+
+    /// Gives the engine what has been read.
+    fn hand_keys(&mut self) {
+        self.engine.set_keyring(Arc::new(self.keys.ring(clock::now().wall)));
+    }
+
+    fn tell_all(&mut self, client: Option<ClientId>, remarks: Vec<keys::Remark>) {
+        for (fault, text) in remarks {
+            self.tell(client, if fault { rc::LOG_SERIOUS } else { rc::LOG }, &text);
         }
     }
 
@@ -357,11 +450,10 @@ impl Shell {
                 "no secret could be read; the secrets loaded before stay in force",
             );
         }
-        let (keyring, remarks) = keys::load(&fresh, &self.options.ipsecdir);
-        for (fault, text) in remarks {
-            self.tell(client, if fault { rc::LOG_SERIOUS } else { rc::LOG }, &text);
-        }
+        let mut remarks = Vec::new();
+        self.keys.take_secrets(&fresh, &mut remarks);
+        self.tell_all(client, remarks);
         self.engine.set_secrets(Box::new(secrets::Secrets::from(fresh)));
-        self.engine.set_keyring(Arc::new(keyring));
+        self.hand_keys();
     }
 }

@@ -1,23 +1,47 @@
-//! Private keys: the `RSA { … }` blocks of `ipsec.secrets` and the files its records name. What is wrong with one costs that
-//! one, and is told with its file and line.
+//! Private keys and certificates, read from files: the `RSA { … }` blocks of `ipsec.secrets` and the key files its records
+//! name, and the folders of `/etc/ipsec.d`. What is wrong with a file costs that file, and is told with its name.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ike::{Keyring, OwnKey};
-use ipsec_crypto::key::{MAX_FILE, open_pkcs12};
+use ipsec_crypto::crl::{Crl, MAX_CRL};
+use ipsec_crypto::key::{Container, MAX_FILE, open_pkcs12};
+use ipsec_crypto::ocsp::Answer;
 use ipsec_crypto::rsa_key::RsaPrivate;
-use ipsec_crypto::{CryptoError, PrivateKey};
+use ipsec_crypto::trust::Trust;
+use ipsec_crypto::{Certificate, CryptoError, PrivateKey};
 use ipsec_types::SecretBytes;
 use ipsec_types::auth::{KeyFileKind, Passphrase, Secret, SecretRecord};
+use ipsec_types::whack::Reread;
 
 /// What is told while reading: a line for the log, and whether it is about a fault.
 pub(crate) type Remark = (bool, String);
 
+/// Most files of a folder.
+const MAX_FILES: usize = 1000;
+/// Most lists and answers that are kept of what was fetched.
+const MAX_FETCHED: usize = 1000;
+
+/// All that is read, by where it comes from.
+pub(crate) struct Keys {
+    ipsecdir: PathBuf,
+    own: Vec<OwnKey>,
+    /// Behind our own certificates, in containers and in files of `leftcert=`.
+    intermediates: Vec<Certificate>,
+    authorities: Vec<Certificate>,
+    attribute_authorities: Vec<Certificate>,
+    ocsp_signers: Vec<Certificate>,
+    crls: Vec<(Crl, String)>,
+    /// From a network, with the address.
+    fetched: Vec<(Crl, String)>,
+    answers: Vec<Arc<Answer>>,
+}
+
 /// Reads a file that must not be longer than `limit`.
-pub(crate) fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
+fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
     let text = |e: std::io::Error| e.to_string();
     let mut data = Vec::new();
     File::open(path).map_err(text)?.take(limit as u64 + 1).read_to_end(&mut data).map_err(text)?;
@@ -27,65 +51,227 @@ pub(crate) fn read_bounded(path: &Path, limit: usize) -> Result<Vec<u8>, String>
     }
 }
 
-/// The private keys of `records`. Relative file names are below `private/` of `ipsecdir`.
-pub(crate) fn load(records: &[SecretRecord], ipsecdir: &Path) -> (Keyring, Vec<Remark>) {
-    let mut ring = Keyring::default();
-    let mut remarks = Vec::new();
-    for record in records {
-        let key = match &record.secret {
-            Secret::Rsa(numbers) => {
-                RsaPrivate::from_numbers(numbers).map(PrivateKey::Rsa).map_err(|e| e.to_string())
+impl Keys {
+    /// Nothing read yet; the folders are below `ipsecdir`.
+    pub(crate) fn new(ipsecdir: PathBuf) -> Self {
+        Keys {
+            ipsecdir,
+            own: Vec::new(),
+            intermediates: Vec::new(),
+            authorities: Vec::new(),
+            attribute_authorities: Vec::new(),
+            ocsp_signers: Vec::new(),
+            crls: Vec::new(),
+            fetched: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    /// A snapshot for the engine, made at second `now`.
+    pub(crate) fn ring(&self, now: u64) -> Keyring {
+        Keyring {
+            own: self.own.clone(),
+            intermediates: self.intermediates.clone(),
+            trust: Arc::new(self.trust()),
+            attribute_authorities: self.attribute_authorities.clone(),
+            made: now,
+        }
+    }
+
+    /// Whom we trust.
+    pub(crate) fn trust(&self) -> Trust {
+        Trust {
+            authorities: self.authorities.clone(),
+            ocsp_signers: self.ocsp_signers.clone(),
+            crls: self.crls.iter().chain(&self.fetched).cloned().collect(),
+            ocsp: self.answers.clone(),
+        }
+    }
+
+    /// Reads the folders that `what` is about.
+    pub(crate) fn reread(&mut self, what: Reread, remarks: &mut Vec<Remark>) {
+        let all = what == Reread::All;
+        if all || what == Reread::CaCerts {
+            self.authorities = self.certificates("cacerts", "CA", remarks);
+        }
+        if all || what == Reread::AaCerts {
+            self.attribute_authorities = self.certificates("aacerts", "AA", remarks);
+        }
+        if all || what == Reread::OcspCerts {
+            self.ocsp_signers = self.certificates("ocspcerts", "OCSP", remarks);
+        }
+        if all || what == Reread::Crls {
+            self.crls = Vec::new();
+            for (name, data) in self.files("crls", MAX_CRL, remarks) {
+                match Crl::from_file(&data) {
+                    Ok(crl) => {
+                        remarks.push((false, format!("  loaded crl file '{name}' ({} bytes)", data.len())));
+                        self.crls
+                            .push((crl, format!("file:{}", self.ipsecdir.join("crls").join(name).display())));
+                    }
+                    Err(e) => remarks.push((true, format!("  error in crl file '{name}': {e}"))),
+                }
             }
-            Secret::KeyFile { file, kind, passphrase } => {
-                let path = ipsecdir.join("private").join(file);
-                from_file(&path, *kind, passphrase, &mut remarks)
-            }
-            _ => continue,
+        }
+        if what == Reread::PurgeOcsp {
+            self.answers.clear();
+        }
+    }
+
+    /// The files of a folder in the order of their names.
+    fn files(&self, folder: &str, limit: usize, remarks: &mut Vec<Remark>) -> Vec<(String, Vec<u8>)> {
+        let dir = self.ipsecdir.join(folder);
+        let Ok(list) = fs::read_dir(&dir) else {
+            remarks.push((false, format!("Could not change to directory '{}'", dir.display())));
+            return Vec::new();
         };
-        match key {
-            Ok(key) => {
-                let public = key.public();
-                ring.own.push(OwnKey { ids: record.ids.clone(), key: Arc::new(key), public });
+        remarks.push((false, format!("Changing to directory '{}'", dir.display())));
+        let mut names: Vec<String> = list
+            .flatten()
+            .filter_map(|e| e.file_name().into_string().ok())
+            .filter(|n| !n.starts_with('.') && !n.ends_with('~'))
+            .collect();
+        names.sort();
+        if names.len() > MAX_FILES {
+            remarks.push((true, format!("  more than {MAX_FILES} files: the others are left out")));
+            names.truncate(MAX_FILES);
+        }
+        let mut out = Vec::new();
+        for name in names {
+            let path = dir.join(&name);
+            if !path.is_file() {
+                continue;
             }
-            Err(why) => {
-                let place = format!("\"{}\" line {}", record.file.display(), record.line);
-                let what = match &record.secret {
-                    Secret::KeyFile { .. } => "error loading RSA private key file",
-                    _ => "error in RSA private key",
-                };
-                remarks.push((true, format!("{place}: {what}: {why}")));
+            match read_bounded(&path, limit) {
+                Ok(data) => out.push((name, data)),
+                Err(e) => remarks.push((true, format!("  could not open file '{}': {e}", path.display()))),
+            }
+        }
+        out
+    }
+
+    fn certificates(&self, folder: &str, kind: &str, remarks: &mut Vec<Remark>) -> Vec<Certificate> {
+        let mut out: Vec<Certificate> = Vec::new();
+        for (name, data) in self.files(folder, MAX_FILE, remarks) {
+            match Certificate::from_file(&data) {
+                Ok(certs) => {
+                    let text = format!("  loaded {kind} cert file '{name}' ({} bytes)", data.len());
+                    remarks.push((false, text));
+                    for cert in certs {
+                        if !out.contains(&cert) {
+                            out.push(cert);
+                        }
+                    }
+                }
+                Err(e) => remarks.push((true, format!("  error in {kind} cert file '{name}': {e}"))),
+            }
+        }
+        out
+    }
+
+    /// The certificate that `leftcert=name` means. What stands behind it in the file are the CAs above it.
+    pub(crate) fn read_cert(&mut self, name: &str) -> Result<Certificate, CryptoError> {
+        let path = self.ipsecdir.join("certs").join(name);
+        let data = read_bounded(&path, MAX_FILE).map_err(CryptoError::Unusable)?;
+        let mut certs = Certificate::from_file(&data)?;
+        let cert = certs.remove(0);
+        for other in certs.into_iter().take(16) {
+            if !self.intermediates.contains(&other) {
+                self.intermediates.push(other);
+            }
+        }
+        Ok(cert)
+    }
+
+    /// A list from a network; an older one from there goes.
+    pub(crate) fn add_crl(&mut self, crl: Crl, from: String) {
+        self.fetched.retain(|(_, f)| *f != from);
+        if self.fetched.len() >= MAX_FETCHED {
+            self.fetched.remove(0);
+        }
+        self.fetched.push((crl, from));
+    }
+
+    /// An answer about a certificate; an older one about it goes.
+    pub(crate) fn add_answer(&mut self, answer: Answer) {
+        self.answers.retain(|a| a.cert() != answer.cert());
+        if self.answers.len() >= MAX_FETCHED {
+            self.answers.remove(0);
+        }
+        self.answers.push(Arc::new(answer));
+    }
+
+    /// Takes the private keys of `records`. Relative file names are below `private/`.
+    pub(crate) fn take_secrets(&mut self, records: &[SecretRecord], remarks: &mut Vec<Remark>) {
+        self.own = Vec::new();
+        for record in records {
+            let mut cert = None;
+            let key = match &record.secret {
+                Secret::Rsa(numbers) => {
+                    RsaPrivate::from_numbers(numbers).map(PrivateKey::Rsa).map_err(|e| e.to_string())
+                }
+                Secret::KeyFile { file, kind, passphrase } => {
+                    let path = self.ipsecdir.join("private").join(file);
+                    self.key_file(&path, *kind, passphrase, &mut cert, remarks)
+                }
+                _ => continue,
+            };
+            match key {
+                Ok(key) => {
+                    let public = key.public();
+                    self.own.push(OwnKey { ids: record.ids.clone(), key: Arc::new(key), public, cert });
+                }
+                Err(why) => {
+                    let place = format!("\"{}\" line {}", record.file.display(), record.line);
+                    let what = match &record.secret {
+                        Secret::KeyFile { .. } => "error loading RSA private key file",
+                        _ => "error in RSA private key",
+                    };
+                    remarks.push((true, format!("{place}: {what}: {why}")));
+                }
             }
         }
     }
-    (ring, remarks)
-}
 
-fn from_file(
-    path: &Path,
-    kind: KeyFileKind,
-    passphrase: &Passphrase,
-    remarks: &mut Vec<Remark>,
-) -> Result<PrivateKey, String> {
-    let data = read_bounded(path, MAX_FILE).map(SecretBytes::new).inspect_err(|_| {
-        remarks.push((true, format!("  could not open private key file '{}'", path.display())));
-    })?;
-    let pass = match passphrase {
-        Passphrase::None => None,
-        Passphrase::Text(text) => Some(text),
-        Passphrase::Prompt => {
-            return Err(
-                "the passphrase cannot be asked for: write it into the record instead of %prompt".into()
-            );
-        }
-    };
-    let text = |e: CryptoError| format!("'{}': {e}", path.display());
-    let key = match kind {
-        KeyFileKind::Pkcs12 => open_pkcs12(data.expose(), pass).map(|c| c.key),
-        KeyFileKind::Rsa | KeyFileKind::Ecdsa | KeyFileKind::Any => {
-            PrivateKey::from_file(data.expose(), pass)
-        }
-    };
-    let key = key.map_err(text)?;
-    remarks.push((false, format!("  loaded private key file '{}' ({} bytes)", path.display(), data.len())));
-    Ok(key)
+    fn key_file(
+        &mut self,
+        path: &Path,
+        kind: KeyFileKind,
+        passphrase: &Passphrase,
+        cert: &mut Option<Certificate>,
+        remarks: &mut Vec<Remark>,
+    ) -> Result<PrivateKey, String> {
+        let data = read_bounded(path, MAX_FILE).map(SecretBytes::new).inspect_err(|_| {
+            remarks.push((true, format!("  could not open private key file '{}'", path.display())));
+        })?;
+        let pass = match passphrase {
+            Passphrase::None => None,
+            Passphrase::Text(text) => Some(text),
+            Passphrase::Prompt => {
+                return Err(
+                    "the passphrase cannot be asked for: write it into the record instead of %prompt".into(),
+                );
+            }
+        };
+        let text = |e: CryptoError| format!("'{}': {e}", path.display());
+        let key = match kind {
+            KeyFileKind::Pkcs12 => {
+                let Container { key, cert: own, others } = open_pkcs12(data.expose(), pass).map_err(text)?;
+                *cert = own.as_deref().map(Certificate::from_der).transpose().map_err(text)?;
+                for der in &others {
+                    let other = Certificate::from_der(der).map_err(text)?;
+                    if !self.intermediates.contains(&other) {
+                        self.intermediates.push(other);
+                    }
+                }
+                key
+            }
+            KeyFileKind::Rsa | KeyFileKind::Ecdsa | KeyFileKind::Any => {
+                PrivateKey::from_file(data.expose(), pass).map_err(text)?
+            }
+        };
+        remarks
+            .push((false, format!("  loaded private key file '{}' ({} bytes)", path.display(), data.len())));
+        Ok(key)
+    }
 }

@@ -7,7 +7,9 @@
 
 mod ctl;
 mod event_loop;
+mod fetch;
 mod groups;
+mod http;
 mod keys;
 mod listen;
 mod logging;

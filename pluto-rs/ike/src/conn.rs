@@ -134,7 +134,7 @@ impl Connection {
     /// The identity the peer must have; `None` is anybody.
     pub(crate) fn wanted_id(&self) -> Id {
         match (&self.that().id, &self.that().host) {
-            (Id::None, HostSpec::Addr(a)) => Id::Addr(*a),
+            (Id::None, HostSpec::Addr(a)) if !self.that().id_from_cert => Id::Addr(*a),
             (id, _) => id.clone(),
         }
     }

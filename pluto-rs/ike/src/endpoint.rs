@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipsec_crypto::CryptoError;
+use ipsec_crypto::{Certificate, CryptoError};
 use ipsec_types::kernel::{KernelError, KernelEvent, KernelReply, KernelRequest, ReqToken, SaId};
 use ipsec_types::whack::{SetupSpec, rc};
 use ipsec_types::{Id, Instant, Now};
@@ -20,6 +20,7 @@ use crate::io::{
 };
 use crate::keyring::Keyring;
 use crate::limits::{Counters, HalfOpen};
+use crate::lists::Learned;
 use crate::pools::Pools;
 use crate::sa::{ChildSa, Phase1, Phase2, Role, Serial};
 use crate::spd::Spd;
@@ -64,6 +65,10 @@ pub struct Endpoint {
     entropy: Box<dyn EntropySource>,
     pub(crate) secrets: Box<dyn PskLookup>,
     pub(crate) keyring: Arc<Keyring>,
+    /// Certificates of `leftcert=` by its words.
+    pub(crate) certs: BTreeMap<String, Result<Certificate, CryptoError>>,
+    /// Peers that have proved themselves with certificates, the last last.
+    pub(crate) learned: VecDeque<Learned>,
     pub(crate) now: Now,
     pub(crate) out: VecDeque<Output>,
     /// `--myid`, for the status.
@@ -123,6 +128,8 @@ impl Endpoint {
             entropy: cfg.entropy,
             secrets: cfg.secrets,
             keyring: Arc::default(),
+            certs: BTreeMap::new(),
+            learned: VecDeque::new(),
             now: Now::default(),
             out: VecDeque::new(),
             my_id: Id::None,

@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use ipsec_crypto::trust::Wanted;
 use ipsec_crypto::{CryptoError, PrivateKey};
 use ipsec_types::algo::DhGroup;
 use ipsec_types::auth::XauthBy;
 use ipsec_types::kernel::{KernelEvent, KernelRequest, ReqToken};
-use ipsec_types::whack::Request;
+use ipsec_types::whack::{Request, Reread};
 use ipsec_types::{Id, SecretBytes};
 
 use crate::claim::{Claim, Verdict};
@@ -266,6 +267,10 @@ pub enum Output {
     Unlisten,
     /// Read secrets again, tell the client what is wrong with them, and close the client.
     RereadSecrets(ClientId),
+    /// Fetch news about revocation; what comes of it is in a later keyring.
+    Fetch(Vec<Wanted>),
+    /// Read certificates and CRLs again, tell the client, and close it.
+    Reread(ClientId, Reread),
     /// The set of protected endpoints has changed to this.
     Protect(Vec<Protected>),
     /// Leave, after everything before this has been done.

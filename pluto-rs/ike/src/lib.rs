@@ -21,6 +21,7 @@ mod install;
 mod io;
 mod keyring;
 mod limits;
+mod lists;
 mod log;
 mod matching;
 mod moved;
@@ -39,7 +40,7 @@ mod v1;
 mod whack;
 pub mod wire;
 
-pub use claim::{Claim, Verdict};
+pub use claim::{Claim, Proved, SentCert, Verdict};
 pub use endpoint::{Endpoint, EndpointConfig};
 pub use io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, KeyExchange, Output,

@@ -160,6 +160,8 @@ pub(crate) struct IkeSa {
     pub auth: AuthMethod,
     /// The key with which the peer has proved itself, if by a signature.
     pub proved: Option<Box<Proved>>,
+    /// It asked for our certificate.
+    pub cert_asked: bool,
     /// Seconds, the smaller of ours and the negotiated one.
     pub lifetime: u32,
     pub natt: NatT,
@@ -226,6 +228,7 @@ impl IkeSa {
             aggressive: false,
             auth: AuthMethod::Psk,
             proved: None,
+            cert_asked: false,
             lifetime: 0,
             natt: NatT::default(),
             peer_nat_d: None,

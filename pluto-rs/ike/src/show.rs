@@ -1,10 +1,9 @@
-//! Parts of the status (`--connectionstatus`, `--showstates`, …), as lines or as JSON, and the lists that are empty
-//! without certificates.
+//! Parts of the status (`--connectionstatus`, `--showstates`, …), as lines or as JSON.
 //!
 //! In JSON each line is an object with one member, whose name says what it is: `daemon`, `connection`, `state`.
 
 use ipsec_types::conn::EndSpec;
-use ipsec_types::whack::{List, Show, rc};
+use ipsec_types::whack::Show;
 use serde_json::{Value, json};
 
 use crate::Endpoint;
@@ -134,41 +133,6 @@ impl Endpoint {
             "newest": self.conns.get(c.conn).is_some_and(|x| x.newest_child == Some(s)),
             "sa_in": sa(c.in_sa), "sa_out": sa(c.out_sa),
         })
-    }
-
-    /// The lists of a daemon that holds no certificate: a heading each.
-    pub(crate) fn list(&mut self, client: ClientId, what: List) {
-        let heading = |w: List| match w {
-            List::PublicKeys => "List of Public Keys:",
-            List::Certs => "List of X.509 End Certificates:",
-            List::CaCerts => "List of X.509 CA Certificates:",
-            List::AaCerts => "List of X.509 AA Certificates:",
-            List::OcspCerts => "List of X.509 OCSP Certificates:",
-            List::ACerts => "List of X.509 Attribute Certificates:",
-            List::Groups => "List of User Groups:",
-            List::Crls => "List of X.509 CRLs:",
-            List::Ocsp => "List of OCSP responses:",
-            List::Psks => "List of Pre-shared secrets (from /etc/ipsec.secrets)",
-            List::Events => "It is now",
-            List::Pairs => "List of host pairs:",
-            List::CheckPublicKeys | List::All => "",
-        };
-        match what {
-            List::All => {
-                for part in [List::PublicKeys, List::Certs, List::CaCerts, List::Crls, List::Psks] {
-                    self.list(client, part);
-                }
-            }
-            List::CheckPublicKeys => {}
-            List::Events => {
-                let next = self.timers.next();
-                let text = next.map_or("no event is pending".to_string(), |(at, kind)| {
-                    format!("next event {} in {} seconds", kind.event(), at.since(self.now.mono).as_secs())
-                });
-                self.reply(client, rc::COMMENT, &text);
-            }
-            _ => self.reply_lines(client, &[" ".into(), heading(what).into(), " ".into()]),
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  first Child SA of a conn:  prepare, route, up        last one gone:  down, unroute
+//!  of a Cisco peer's client:  ... updateresolvconf                      down, restoreresolvconf, unroute
 //! ```
 //! A conn that is trapped keeps its route: it was routed when the trap was set. The suffix of a verb is `-host` when our
 //! client is our own address, else `-client`; `-v6` follows when the outer addresses are IPv6.
@@ -43,6 +44,17 @@ impl Endpoint {
         }
         self.run_route(conn, &flow, Some(child));
         self.run_updown(conn, &flow, "up", Some(child));
+        if self.has_resolver(conn) {
+            self.run_updown(conn, &flow, "updateresolvconf", None);
+        }
+    }
+
+    /// Whether a Cisco peer has told us his name servers: only then scripts hear of them, as ever.
+    fn has_resolver(&self, conn: ConnId) -> bool {
+        let c = self.conns.get(conn);
+        c.is_some_and(|c| {
+            c.spec.cisco_unity && c.is_configured() && c.given.as_ref().is_some_and(|g| !g.dns.is_empty())
+        })
     }
 
     /// A Child SA that was up is gone.
@@ -57,6 +69,9 @@ impl Endpoint {
             self.revive_later(conn, REVIVE);
         }
         self.run_updown(conn, flow, "down", None);
+        if self.has_resolver(conn) {
+            self.run_updown(conn, flow, "restoreresolvconf", None);
+        }
         if self.conns.get(conn).is_some_and(|c| c.trap.is_none()) {
             self.run_unroute(conn, flow);
         }

@@ -1,7 +1,7 @@
 //! Requests of the control socket.
 
 use ipsec_types::conn::{ConnSpec, ConnType, HostSpec, Phase2};
-use ipsec_types::whack::{Request, Reread, rc};
+use ipsec_types::whack::{Request, rc};
 
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind, Credentials};
@@ -43,8 +43,7 @@ impl Endpoint {
                 return self.on_whack(client, Request::Initiate { name, asynchronous });
             }
             Request::Answer { serial, text } => self.on_answer(Serial(serial), text),
-            Request::Reread(Reread::All) => return self.out.push_back(Output::RereadSecrets(client)),
-            Request::Reread(_) => self.reply(client, rc::COMMENT, "this daemon uses no certificates"),
+            Request::Reread(what) => return self.out.push_back(Output::Reread(client, what)),
             Request::PublicKey { .. } => {
                 self.reply(client, rc::NOKEY, "public keys are not used by this daemon; key not loaded");
             }
@@ -132,6 +131,8 @@ impl Endpoint {
             let text = format!("\"{name}\": ikelifetime and salifetime must be less than 86400 seconds");
             return refuse(self, rc::LOG_SERIOUS, text);
         }
+        let mut spec = spec;
+        self.resolve_certs(client, &mut spec);
         let crypto_policy = spec.crypto_policy.or(Some(self.setup.crypto_policy));
         let spec = ConnSpec { crypto_policy, ..spec };
         let old = self.conns.named(&name);

@@ -117,7 +117,7 @@ impl AuthMethod {
     }
 
     /// The curve of keys that sign with this method; `None` for RSA.
-    fn curve(self) -> Option<Curve> {
+    pub(crate) fn curve(self) -> Option<Curve> {
         match self {
             AuthMethod::Ecdsa256 => Some(Curve::P256),
             AuthMethod::Ecdsa384 => Some(Curve::P384),

@@ -28,11 +28,10 @@ impl Endpoint {
         let offered = phase1::methods_of(offer);
         let fits = candidates.iter().copied().filter_map(|id| {
             let c = self.conns.get(id)?;
-            let ours = methods(c, Role::Responder);
-            let other = !ours.iter().any(|m| offered.contains(m));
-            (!ours.is_empty()).then_some(((other, c.spec.aggressive), id))
+            let allows = methods(c, Role::Responder).iter().any(|m| offered.contains(m));
+            allows.then_some((c.spec.aggressive, id))
         });
-        let found = fits.min_by_key(|(rank, _)| *rank).map(|(_, id)| id);
+        let found = fits.min_by_key(|(aggressive, _)| *aggressive).map(|(_, id)| id);
         match (found, candidates.first()) {
             (Some(id), _) => return Some(id),
             (None, Some(_)) => {

@@ -9,7 +9,7 @@ use ipsec_types::{Id, SecretBytes};
 use super::auth_method::{Proof, methods};
 use super::main_responder::{key_and_nonce, says_initial_contact};
 use super::message::{NONCE_LEN, header, open, seal};
-use super::{Continuation, Fail, authenticate, natt, phase1};
+use super::{Continuation, Fail, authenticate, certs, natt, phase1};
 use crate::Endpoint;
 use crate::claim::Verdict;
 use crate::conn::{ConnId, Connection};
@@ -192,6 +192,7 @@ impl Endpoint {
             return Ok(());
         };
         self.stop_retransmit(serial);
+        self.note_cert_requests(serial, &chain);
         if let Some(text) = text {
             self.log_sa(serial, rc::LOG_SERIOUS, &text);
         }
@@ -255,7 +256,11 @@ impl Endpoint {
         let Some(suite) = sa.suite else { return Ok(()) };
         let BeforeI3 { x, mut keys, id_b } = was;
         let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
-        w.payload(Kind::Id, &id_b).payload(kind, &proof);
+        w.payload(Kind::Id, &id_b);
+        self.add_certs(&mut w, serial);
+        w.payload(kind, &proof);
+        self.add_cert_requests(&mut w, serial);
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         self.add_initial_contact(&mut w, sa);
         let message = seal(w, suite, &keys.cipher_key, &mut keys.iv)?;
         if let Some(sa) = self.ikes.get_mut(&serial) {
@@ -294,7 +299,7 @@ impl Endpoint {
             let was = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainI3));
             let Phase1::MainI3(i3) = was else { return Ok(()) };
             let got = Box::new((i3, got));
-            self.verify(serial, id, hash, proof, Continuation::MainR3Verified(got));
+            self.verify(serial, id, hash, (proof, certs::sent(&chain)), Continuation::MainR3Verified(got));
             return Ok(());
         }
         if !self.check_proof(&chain, sa, &i3.x, &i3.keys.skeyid, id_b)? {
@@ -314,7 +319,7 @@ impl Endpoint {
         verdict: Verdict,
     ) -> Result<(), Fail> {
         self.stop_retransmit(serial);
-        self.take_verdict(serial, verdict)?;
+        self.take_verdict(serial, &got.id, verdict)?;
         self.main_accept_r3(serial, *i3, got)
     }
 

@@ -18,9 +18,9 @@ use ipsec_types::{Id, SecretBytes};
 
 use super::auth_method::{Proof, methods};
 use super::message::{NONCE_LEN, NONCE_RANGE, header, open, seal};
-use super::{Continuation, Fail, authenticate, natt, phase1, refusal, signature};
+use super::{Continuation, Fail, authenticate, certs, natt, phase1, refusal, signature};
 use crate::Endpoint;
-use crate::claim::Verdict;
+use crate::claim::{SentCert, Verdict};
 use crate::io::{CryptoJob, CryptoResult, KeyExchange};
 use crate::sa::{Exchanged, IkeSa, Phase1, Phase1Keys, Role, Serial, StateName};
 use crate::timer::TimerKind;
@@ -173,6 +173,7 @@ impl Endpoint {
         else {
             return Ok(());
         };
+        self.note_cert_requests(serial, &chain);
         self.half_open.proved(serial);
         if let Some(text) = text {
             self.log_sa(serial, rc::LOG_SERIOUS, &text);
@@ -201,6 +202,8 @@ impl Endpoint {
         let wish = self.conns.get(sa.conn).map(|c| natt::Wish::from(&*c.spec)).unwrap_or_default();
         let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
         w.payload(Kind::KeyExchange, &done.public).payload(Kind::Nonce, &nr);
+        self.add_cert_requests(&mut w, serial);
+        let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         for (kind, body) in natt::payloads(sa, suite.hash, wish)? {
             w.payload(kind, &body);
         }
@@ -258,14 +261,16 @@ impl Endpoint {
                 fatal: false,
             });
         };
-        let (id, signed) = (i3.id.clone(), i3.signed.clone());
+        let mut i3 = i3;
+        let (id, signed) = (i3.id.clone(), i3.signed.take());
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
+        sa.cert_asked |= i3.cert_asked;
         let was = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainR2));
         let Phase1::MainR2(x) = was else { return Ok(()) };
         let got = Box::new(GotI3 { x, i3, remote, local, id_b: Vec::new() });
         match signed {
-            Some((hash, signature)) => {
-                self.verify(serial, id, hash, signature, Continuation::MainI3Verified(got));
+            Some((hash, signature, certs)) => {
+                self.verify(serial, id, hash, (signature, certs), Continuation::MainI3Verified(got));
                 Ok(())
             }
             None => self.main_accept_i3(serial, *got),
@@ -279,7 +284,7 @@ impl Endpoint {
         got: GotI3,
         verdict: Verdict,
     ) -> Result<(), Fail> {
-        self.take_verdict(serial, verdict)?;
+        self.take_verdict(serial, &got.i3.id, verdict)?;
         self.main_accept_i3(serial, got)
     }
 
@@ -312,7 +317,9 @@ impl Endpoint {
         sa.natt.floated = local.port() != 500;
         let Some(suite) = sa.suite else { return Ok(()) };
         let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
-        w.payload(Kind::Id, &id_b).payload(kind, &proof);
+        w.payload(Kind::Id, &id_b);
+        self.add_certs(&mut w, serial);
+        w.payload(kind, &proof);
         let mut keys = i3.keys;
         let message = seal(w, suite, &keys.cipher_key, &mut keys.iv)?;
         let up = keys.up(message.clone());
@@ -351,7 +358,7 @@ impl Endpoint {
         let signed = match by_signature {
             true => {
                 let hash = authenticate::auth_hash(sa, Role::Initiator, x, &keys.skeyid, id_b);
-                Some((hash.map_err(|e| e.to_string())?, proof.to_vec()))
+                Some((hash.map_err(|e| e.to_string())?, proof.to_vec(), certs::sent(&chain)))
             }
             false => None,
         };
@@ -360,7 +367,13 @@ impl Endpoint {
         }
         let payload = IdPayload::parse(id_b).map_err(|e| e.to_string())?;
         let id = payload.identity().map_err(|e| e.to_string())?;
-        Ok(TriedI3 { keys, id, signed, initial_contact: says_initial_contact(&chain) })
+        Ok(TriedI3 {
+            keys,
+            id,
+            signed,
+            cert_asked: chain.first(Kind::CertRequest).is_some(),
+            initial_contact: says_initial_contact(&chain),
+        })
     }
 }
 
@@ -369,8 +382,9 @@ impl Endpoint {
 pub(crate) struct TriedI3 {
     keys: Phase1Keys,
     id: Id,
-    /// HASH_I and SIG_I, if there is a signature: it is still to be checked.
-    signed: Option<(Vec<u8>, Vec<u8>)>,
+    /// HASH_I, SIG_I and the certificates, if there is a signature: it is still to be checked.
+    signed: Option<(Vec<u8>, Vec<u8>, Vec<SentCert>)>,
+    cert_asked: bool,
     initial_contact: bool,
 }
 

@@ -4,6 +4,7 @@ mod aggr_initiator;
 mod aggr_responder;
 pub(crate) mod auth_method;
 mod authenticate;
+mod certs;
 mod client_conn;
 mod dispatch;
 mod dpd;

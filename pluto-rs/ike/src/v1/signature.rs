@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipsec_crypto::rsa_key::RsaPublic;
-use ipsec_crypto::{PrivateKey, PublicKey};
+use ipsec_crypto::{Certificate, PrivateKey, PublicKey};
 use ipsec_types::Id;
 use ipsec_types::auth::PublicKeySpec;
 use ipsec_types::conn::EndSpec;
@@ -14,13 +14,13 @@ use ipsec_types::whack::rc;
 use super::auth_method::{AuthMethod, Proof, methods};
 use super::{Continuation, Fail};
 use crate::Endpoint;
-use crate::claim::{Claim, Proved, Verdict};
+use crate::claim::{Claim, SentCert, Verdict};
 use crate::conn::{Connection, secrets_for};
-use crate::io::CryptoJob;
+use crate::io::{CryptoJob, Output};
 use crate::sa::{Role, Serial};
 use crate::wire::notify::NotifyType;
 
-/// The RSA keys written in `leftrsasigkey=`. What cannot be read was told of when the conn was loaded.
+/// The RSA keys that are written in `leftrsasigkey=`. What cannot be read was told of when the conn was loaded.
 pub(crate) fn written_keys(end: &EndSpec) -> Vec<PublicKey> {
     let key = |k: &PublicKeySpec| match k {
         PublicKeySpec::Rsa(blob) => RsaPublic::from_rfc3110(blob).ok().map(PublicKey::Rsa),
@@ -37,8 +37,20 @@ pub(crate) fn no_private_key(c: &Connection) -> String {
 impl Endpoint {
     /// What we sign with on a conn when `method` is agreed.
     pub(crate) fn our_key(&self, c: &Connection, method: AuthMethod) -> Option<Arc<PrivateKey>> {
-        let found = self.keyring.own_key(&c.our_id(), &written_keys(c.this()), |k| method.takes(k));
-        found.map(|k| k.key.clone())
+        let mut wanted = self.keys_of_end(c.this());
+        let cert = self.our_cert(c);
+        wanted.extend(cert.and_then(|c| c.key().ok()).cloned());
+        let found = self.keyring.own_key(&c.our_id(), &wanted, |k| method.takes(k))?;
+        // A certificate that does not fit the key proves nothing.
+        let fits = |cert: &Certificate| cert.key().is_ok_and(|k| *k == found.public);
+        cert.is_none_or(fits).then(|| found.key.clone())
+    }
+
+    /// The keys an end names: those that are written down, and that of its `leftcert=`.
+    pub(crate) fn keys_of_end(&self, end: &EndSpec) -> Vec<PublicKey> {
+        let mut keys = written_keys(end);
+        keys.extend(self.cert_of(end).and_then(|c| c.key().ok()).cloned());
+        keys
     }
 
     /// The methods of a conn for which we have what it takes, best first.
@@ -60,7 +72,7 @@ impl Endpoint {
         let mut keys = Vec::new();
         for c in std::iter::once(sa.conn).chain(conns).filter_map(|c| self.conns.get(c)) {
             if c.wanted_id().matches(id) {
-                for key in written_keys(c.that()) {
+                for key in self.keys_of_end(c.that()) {
                     if sa.auth.takes(&key) && !keys.contains(&key) {
                         keys.push(key);
                     }
@@ -87,22 +99,32 @@ impl Endpoint {
         serial: Serial,
         id: Id,
         hash: Vec<u8>,
-        signature: Vec<u8>,
+        (signature, certs): (Vec<u8>, Vec<SentCert>),
         then: Continuation,
     ) {
         let keys = self.keys_of_peer(serial, &id);
-        self.compute(serial, CryptoJob::Verify(Box::new(Claim { id, hash, signature, keys })), then);
+        let curve = self.ikes.get(&serial).and_then(|sa| sa.auth.curve());
+        let trust = self.keyring.trust.clone();
+        let (strict, now) = (self.setup.strict_crl, self.now.wall);
+        let claim = Claim { id, hash, signature, curve, keys, certs, trust, strict, now };
+        self.compute(serial, CryptoJob::Verify(Box::new(claim)), then);
     }
 
     /// Keeps what a worker found out about the peer, for the choice of the conn.
-    pub(crate) fn take_verdict(&mut self, serial: Serial, verdict: Verdict) -> Result<(), Fail> {
-        let proved = match verdict {
-            Verdict::Proved(proved) => proved,
-            Verdict::Refused(text) => {
-                return Err(Fail { text, notify: Some(NotifyType::InvalidKeyInformation), fatal: true });
-            }
-            Verdict::None => return Err(Fail::fatal("no signature was checked")),
+    pub(crate) fn take_verdict(&mut self, serial: Serial, id: &Id, verdict: Verdict) -> Result<(), Fail> {
+        if !verdict.wanted.is_empty() {
+            self.out.push_back(Output::Fetch(verdict.wanted));
+        }
+        let Some(mut proved) = verdict.proved else {
+            let notify = Some(NotifyType::InvalidKeyInformation);
+            return Err(Fail { text: verdict.remarks, notify, fatal: true });
         };
+        for remark in &verdict.remarks {
+            self.log_sa(serial, rc::LOG, remark);
+        }
+        if let Some(cert) = proved.cert.take() {
+            self.learn(id, cert);
+        }
         if let Some(sa) = self.ikes.get_mut(&serial) {
             sa.proved = Some(proved);
         }
@@ -114,17 +136,12 @@ impl Endpoint {
         let Some(sa) = self.ikes.get(&serial) else { return false };
         let method = methods(c, sa.role).contains(&sa.auth);
         let proof = match (sa.auth.proof(super::authenticate::other(sa.role)), &sa.proved) {
-            (Proof::Signature, Some(proved)) => trusts(c, proved),
+            (Proof::Signature, Some(proved)) => self.trusts(c, proved),
             (Proof::Signature, None) => false,
             (Proof::Psk | Proof::Later, _) => true,
         };
         method && proof && c.wanted_id().matches(id)
     }
-}
-
-/// Whether a conn's words on keys take this one.
-fn trusts(c: &Connection, proved: &Proved) -> bool {
-    written_keys(c.that()).contains(&proved.key)
 }
 
 impl Endpoint {

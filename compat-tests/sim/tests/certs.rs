@@ -1,0 +1,287 @@
+//! Main Mode with certificates: both roles, chains, requests, revocation, the words of ipsec.conf about them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests say what they expect by panicking"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ike::{Keyring, OwnKey};
+use ipsec_crypto::crl::Crl;
+use ipsec_crypto::trust::Trust;
+use ipsec_crypto::{Certificate, PrivateKey};
+use ipsec_types::algo::DhGroup;
+use ipsec_types::auth::{AuthBy, CaSpec, PublicKeySpec, SendCert, StrictCrl};
+use ipsec_types::whack::{List, Request};
+use ipsec_types::{ConnSpec, Id};
+use sim::{CLIENT, Keys, Link, Outcome, Pair, PairConfig, clean, client_conn, outcome, server_conn, setup};
+
+fn file(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/pki/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+fn cert(name: &str) -> Certificate {
+    Certificate::from_file(&file(&format!("{name}.pem"))).unwrap().remove(0)
+}
+
+fn id(s: &str) -> Id {
+    s.parse().unwrap()
+}
+
+/// Key `name` with its certificate, and the CAs `trusted`.
+fn keys(name: &str, trusted: &[&str], sends: &[&str]) -> Keys {
+    let key = Arc::new(PrivateKey::from_file(&file(&format!("{name}.key")), None).unwrap());
+    let own = OwnKey { ids: Vec::new(), public: key.public(), key, cert: None };
+    let authorities = trusted.iter().map(|n| cert(n)).collect();
+    let mut keys = Keys::of_ring(Keyring {
+        own: vec![own],
+        intermediates: sends.iter().map(|n| cert(n)).collect(),
+        trust: Arc::new(Trust { authorities, ..Trust::default() }),
+        ..Keyring::default()
+    });
+    keys.certs = vec![(format!("{name}.pem"), cert(name))];
+    keys
+}
+
+/// `ours` at the server, `theirs` at the client, both below `ca`.
+fn config(ours: &str, theirs: &str, ca: &str) -> PairConfig {
+    let with = |mut c: ConnSpec, name: &str| {
+        c.authby = AuthBy { rsasig: true, ecdsa: true, ..AuthBy::NONE };
+        c.left.cert = Some(format!("{name}.pem"));
+        c.left.id_from_cert = true;
+        c.left.public_keys = vec![PublicKeySpec::Cert];
+        c.right.public_keys = vec![PublicKeySpec::Cert];
+        c
+    };
+    let mut client = with(client_conn(DhGroup::Ecp256, CLIENT), theirs);
+    client.right.id_from_cert = true;
+    PairConfig {
+        server: vec![with(server_conn(DhGroup::Ecp256), ours)],
+        client,
+        server_keys: keys(ours, &[ca], &[]),
+        client_keys: keys(theirs, &[ca], &["inter"]),
+        ..PairConfig::default()
+    }
+}
+
+#[test]
+fn certificates_prove_both_ends() {
+    for (ours, theirs, ca, auth) in [
+        ("server", "client", "ca", "RSA_SIG"),
+        ("server", "deep", "ca", "RSA_SIG"),
+        ("ecserver", "ecclient", "ecca", "ECDSA_P256"),
+    ] {
+        let mut pair = Pair::new(config(ours, theirs, ca));
+        assert!(pair.connect(), "{theirs}: {:#?} {:#?}", pair.hosts[0].log, pair.hosts[1].log);
+        let text = format!(
+            "Main mode peer ID is ID_DER_ASN1_DN: 'C=CA, O=Sim, OU=hosts, CN={theirs}, E={theirs}@sim.example'"
+        );
+        assert!(pair.hosts[0].logged(&text), "{:#?}", pair.hosts[0].log);
+        for host in &pair.hosts {
+            assert!(host.logged(&format!("{{auth=OAKLEY_{auth} ")), "{:#?}", host.log);
+            assert!(host.logged("I am sending my cert") && host.logged("I am sending a certificate request"));
+            assert!(host.logged("no crl from issuer \"") && host.logged("found (strict=no)"));
+        }
+    }
+}
+
+/// `leftsendcert=never`: the peer must have it; `ifasked`: nobody asks with `nocrsend=yes`.
+#[test]
+fn certificates_are_sent_as_leftsendcert_says() {
+    for (policy, asks, sends) in [
+        (SendCert::IfAsked, true, true),
+        (SendCert::IfAsked, false, false),
+        (SendCert::Always, false, true),
+        (SendCert::Never, true, false),
+    ] {
+        let mut config = config("server", "client", "ca");
+        config.client.left.send_cert = policy;
+        let mut pair = Pair::new(config);
+        let now = pair.now;
+        pair.hosts[0]
+            .whack(now, Request::Setup(ipsec_types::whack::SetupSpec { no_cr_send: !asks, ..setup() }));
+        assert_eq!(pair.connect(), sends, "{policy:?}");
+        assert_eq!(pair.hosts[1].logged("I am sending my cert"), sends);
+        assert_eq!(pair.hosts[0].logged("I am sending a certificate request"), asks);
+        assert_eq!(pair.hosts[0].logged("no RSA public key known for 'C=CA"), !sends);
+    }
+    // With rightcert= it need not be sent, and no CA need be known.
+    let mut config = config("server", "client", "ca");
+    config.client.left.send_cert = SendCert::Never;
+    config.server[0].right.cert = Some("client.pem".into());
+    config.server_keys = keys("server", &[], &[]);
+    config.server_keys.certs.push(("client.pem".into(), cert("client")));
+    let mut pair = Pair::new(config);
+    assert!(pair.connect(), "{:#?}", pair.hosts[0].log);
+}
+
+/// CVE-2015-4171: a peer with a certificate of a CA we trust, but not the one we want, gets no SA.
+#[test]
+fn cve_2015_4171_the_peer_must_be_the_one_that_is_wanted() {
+    type Change = fn(&mut ConnSpec);
+    let cases: [(Change, bool); 10] = [
+        (|c| c.right.id = id("CN=client, O=sim, E=*, OU=*, C=CA"), true),
+        (|c| c.right.id = id("CN=server, O=sim, E=*, OU=*, C=CA"), false),
+        (|c| c.right.id = id("C=CA, CN=*"), false),
+        (|c| c.right.id = id("@client.sim.example"), false),
+        (|c| c.right.ca = CaSpec::Same, true),
+        (|c| c.right.ca = CaSpec::Dn(cert("ca").subject().to_vec()), true),
+        (|c| c.right.ca = CaSpec::Dn(cert("other").subject().to_vec()), false),
+        (|c| c.right.public_keys = vec![sim::keys::written(&sim::keys::rsa_keys()[0])], false),
+        (|c| c.right.public_keys.push(sim::keys::written(&sim::keys::rsa_keys()[0])), true),
+        (|c| c.authby = AuthBy::PSK, false),
+    ];
+    for (n, (change, accepted)) in cases.into_iter().enumerate() {
+        let mut config = config("server", "client", "ca");
+        change(&mut config.server[0]);
+        let mut pair = Pair::new(config);
+        assert_eq!(pair.connect(), accepted, "case {n}: {:#?}", pair.hosts[0].log);
+    }
+    // The same at the other end, which proves itself second.
+    let cases: [(Change, bool); 4] = [
+        (|c| c.right.id = id("C=CA, O=Sim, OU=hosts, CN=server, E=server@sim.example"), true),
+        (|c| c.right.id = id("C=CA, O=Sim, OU=hosts, CN=client, E=client@sim.example"), false),
+        (|c| c.right.ca = CaSpec::Dn(cert("other").subject().to_vec()), false),
+        (|c| c.right.id_from_cert = false, false),
+    ];
+    for (n, (change, accepted)) in cases.into_iter().enumerate() {
+        let mut config = config("server", "client", "ca");
+        change(&mut config.client);
+        let mut pair = Pair::new(config);
+        assert_eq!(pair.connect(), accepted, "case {n}: {:#?}", pair.hosts[1].log);
+        assert!(accepted || pair.hosts[1].engine.established().is_empty());
+    }
+}
+
+/// CVE-2023-26463, CVE-2022-40617: whom no CA of ours knows is refused, and nothing is fetched for it.
+#[test]
+fn cve_2023_26463_cve_2022_40617_strangers_certificates_are_refused() {
+    let mut pair = Pair::new(config("server", "client2", "ca"));
+    assert!(!pair.connect());
+    let log = &pair.hosts[0];
+    assert!(log.logged("issuer cacert not found: \"C=CA, O=Sim, OU=hosts, CN=other"), "{:#?}", log.log);
+    assert!(log.logged("X.509 certificate rejected"));
+    // Its intermediate is missing.
+    let mut config = config("server", "deep", "ca");
+    config.client_keys = keys("deep", &["ca"], &[]);
+    let mut pair = Pair::new(config.clone());
+    assert!(!pair.connect());
+    // We have it ourselves.
+    config.server_keys = keys("server", &["ca", "inter"], &[]);
+    assert!(Pair::new(config).connect());
+}
+
+#[test]
+fn alternative_names_are_identities() {
+    let mut config = config("server", "client", "ca");
+    config.client.left.id_from_cert = false;
+    config.client.left.id = id("@client.sim.example");
+    config.server[0].right.id = id("@Client.sim.example");
+    assert!(Pair::new(config.clone()).connect());
+    // One that the certificate does not have is replaced by the subject.
+    config.client.left.id = id("@elsewhere.example");
+    config.server[0].right.id = Id::None;
+    let mut pair = Pair::new(config);
+    assert!(pair.connect());
+    let want = "no subjectAltName matches ID '@elsewhere.example', replaced by subject DN";
+    assert!(pair.hosts[1].logged(want), "{:#?}", pair.hosts[1].log);
+}
+
+#[test]
+fn revoked_peers_are_refused() {
+    for (strict, with_list, who, accepted) in [
+        (StrictCrl::No, false, "client", true),
+        (StrictCrl::Yes, false, "client", false),
+        (StrictCrl::IfUri, false, "client", true),
+        (StrictCrl::No, true, "client", false),
+        (StrictCrl::Yes, true, "client", false),
+    ] {
+        let mut config = config("server", who, "ca");
+        if with_list {
+            let crl = Crl::from_file(&file("crl.pem")).unwrap();
+            let ring = Arc::make_mut(&mut config.server_keys.ring);
+            Arc::make_mut(&mut ring.trust).crls = vec![(crl, "file:crl.pem".into())];
+        }
+        let mut pair = Pair::new(config);
+        let now = pair.now;
+        let setup = ipsec_types::whack::SetupSpec { strict_crl: strict, ..setup() };
+        pair.hosts[0].whack(now, Request::Setup(setup));
+        assert_eq!(pair.connect(), accepted, "{strict:?} {with_list}: {:#?}", pair.hosts[0].log);
+        if with_list {
+            let log = &pair.hosts[0];
+            assert!(
+                log.logged("certificate was revoked on ") && log.logged("reason: superseded"),
+                "{:#?}",
+                log.log
+            );
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_costs_the_conn_only_that() {
+    let mut config = config("server", "client", "ca");
+    config.server[0].right.cert = Some("missing.pem".into());
+    let mut pair = Pair::new(config);
+    assert!(pair.connect(), "{:#?}", pair.hosts[0].log);
+    assert!(pair.hosts[0].replies.iter().any(|l| l.starts_with("037 ")), "{:#?}", pair.hosts[0].replies);
+}
+
+#[test]
+fn lists_are_openswans() {
+    let mut pair = Pair::new(config("server", "client", "ca"));
+    assert!(pair.connect());
+    pair.hosts[0].replies.clear();
+    let now = pair.now;
+    pair.hosts[0].whack(now, Request::List { what: List::All, utc: true });
+    pair.run_for(Duration::from_millis(1));
+    let said = pair.hosts[0].replies.join("\n");
+    for line in [
+        "000 List of Public Keys:\n",
+        "000        ID_DER_ASN1_DN 'C=CA, O=Sim, OU=hosts, CN=client, E=client@sim.example'\n",
+        "000        Issuer 'C=CA, O=Sim, OU=hosts, CN=ca, E=ca@sim.example'\n",
+        " (no private key), until Dec 31 23:59:59 UTC 2099 ok\n",
+        "000 List of X.509 End Certificates:\n",
+        ", count: 2\n",
+        "000        subject: 'C=CA, O=Sim, OU=hosts, CN=server, E=server@sim.example'\n",
+        ", has private key\n",
+        "000        validity: not before Jan 01 00:00:00 UTC 2020 ok\n",
+        "000                  not after  Dec 31 23:59:59 UTC 2099 ok\n",
+        "000 List of X.509 CA Certificates:\n",
+        "000 List of X.509 CRLs:\n",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+}
+
+/// Handshakes with certificates on bad lines: they end established or cleanly, and nothing is left at last.
+#[test]
+fn handshakes_with_certificates_survive_bad_lines() {
+    for (loss, nat) in [(5, false), (20, false), (5, true)] {
+        let mut established = 0;
+        for seed in 0..50 {
+            let config = PairConfig {
+                seed,
+                link: Link::bad(loss),
+                nat,
+                busy: Duration::from_millis(20),
+                ..config("server", "deep", "ca")
+            };
+            let mut pair = Pair::new(config);
+            pair.up(1);
+            pair.run_for(Duration::from_secs(1000));
+            match outcome(&pair) {
+                Outcome::Established => established += 1,
+                Outcome::Stuck(why) => panic!("seed {seed}, loss {loss}, nat {nat}: {why}"),
+                _ => {}
+            }
+            pair.run_for(Duration::from_secs(86_400));
+            pair.hosts.iter().try_for_each(clean).unwrap();
+        }
+        assert!(established >= if loss < 20 { 50 } else { 48 }, "loss {loss}: {established} of 50");
+    }
+}
