@@ -10,6 +10,8 @@ pub const KE: u8 = 4;
 pub const ID: u8 = 5;
 /// Hash.
 pub const HASH: u8 = 8;
+/// Signature.
+pub const SIG: u8 = 9;
 /// Nonce.
 pub const NONCE: u8 = 10;
 /// Notification.

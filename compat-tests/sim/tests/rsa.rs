@@ -10,40 +10,18 @@
 use std::time::Duration;
 
 use ike::Keyring;
+use ipsec_types::Id;
 use ipsec_types::algo::DhGroup;
 use ipsec_types::auth::AuthBy;
-use ipsec_types::{ConnSpec, Id};
-use sim::keys::{own, rsa_keys, written};
+use sim::keys::{by_raw_keys, own, rsa_keys, written};
 use sim::{CLIENT, Keys, Link, Outcome, Pair, PairConfig, clean, client_conn, outcome, server_conn};
-
-const RSA: AuthBy = AuthBy { rsasig: true, ..AuthBy::NONE };
 
 fn id(s: &str) -> Id {
     s.parse().unwrap()
 }
 
-/// Server key 0, client key 1; each knows the other's.
 fn raw_keys() -> PairConfig {
-    let [a, b, _] = rsa_keys();
-    let with = |mut c: ConnSpec, ours: &str, theirs: &str| {
-        c.authby = RSA;
-        c.left.id = id(ours);
-        c.right.id = id(theirs);
-        c
-    };
-    let mut server = with(server_conn(DhGroup::Ecp256), "@server", "@client");
-    server.left.public_keys = vec![written(a)];
-    server.right.public_keys = vec![written(b)];
-    let mut client = with(client_conn(DhGroup::Ecp256, CLIENT), "@client", "@server");
-    client.left.public_keys = vec![written(b)];
-    client.right.public_keys = vec![written(a)];
-    PairConfig {
-        server: vec![server],
-        client,
-        server_keys: Keys::of_ring(Keyring { own: vec![own(a)], ..Keyring::default() }),
-        client_keys: Keys::of_ring(Keyring { own: vec![own(b)], ..Keyring::default() }),
-        ..PairConfig::default()
-    }
+    by_raw_keys(PairConfig::default())
 }
 
 #[test]

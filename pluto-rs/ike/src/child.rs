@@ -69,7 +69,7 @@ impl Endpoint {
         self.children.insert(serial, child);
         self.by_msgid.insert((ike, msgid), serial);
         if let Some(sa) = self.ikes.get_mut(&ike) {
-            sa.open_children.push(serial);
+            sa.later.open_children.push(serial);
         }
         self.conn_ref(conn);
         serial
@@ -275,9 +275,9 @@ impl Endpoint {
             });
             let label = self.conn_label(c.conn, 0);
             let kind = if c.layers.proto == SaProto::Ah { "AH" } else { "ESP" };
-            let user = self.conns.get(c.conn).and_then(|x| x.xauth_user.clone());
+            let user = self.conns.get(c.conn).and_then(|x| x.rare.xauth_user.clone());
             let user = user.map_or_else(String::new, |u| format!(" username={u},"));
-            let lease = self.conns.get(c.conn).and_then(|x| x.their_lease.or(x.our_lease));
+            let lease = self.conns.get(c.conn).and_then(|x| x.rare.their_lease.or(x.rare.our_lease));
             let lease = lease.map_or_else(String::new, |a| format!(", lease={}", ipnet::IpNet::from(a)));
             let text = format!(
                 "{child}: {label},{user} type={kind}, add_time={}, inBytes={}, outBytes={bytes}, id='{id}'{lease}",

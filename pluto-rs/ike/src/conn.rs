@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 use ipnet::IpNet;
 use ipsec_types::conn::{ClientSpec, ConnSpec, ConnType, EndSpec, FailureShunt, HostSpec, Port};
@@ -12,6 +13,7 @@ use ipsec_types::{Id, SecretBytes};
 
 use crate::groups;
 use crate::io::Interface;
+use crate::later::{Blank, Later};
 use crate::sa::Serial;
 use crate::spd::Slot;
 
@@ -65,7 +67,7 @@ pub(crate) struct Connection {
     /// Our end is `right`.
     pub swapped: bool,
     /// Our address and the interface it is on; `None` while neither end is us.
-    pub oriented: Option<(IpAddr, String)>,
+    pub oriented: Option<(IpAddr, Rc<str>)>,
     /// The peer's address, known for permanent conns and instances.
     pub peer: Option<IpAddr>,
     /// The peer's identity, learnt for instances.
@@ -84,6 +86,14 @@ pub(crate) struct Connection {
     pub trap: Option<Slot>,
     /// A group whose members are routed.
     pub grouted: bool,
+    pub rare: Later<Rare>,
+    /// States that use it.
+    pub refs: usize,
+}
+
+/// What most conns do not have.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rare {
     /// The group it is a member of.
     pub member_of: Option<ConnId>,
     /// Policies of a conn that never negotiates.
@@ -100,8 +110,13 @@ pub(crate) struct Connection {
     pub given: Option<Box<Given>>,
     /// As client: what whack gave to answer XAUTH with.
     pub credentials: Option<Box<Credentials>>,
-    /// States that use it.
-    pub refs: usize,
+}
+
+impl Blank for Rare {
+    fn blank() -> &'static Self {
+        static BLANK: LazyLock<Rare> = LazyLock::new(Rare::default);
+        &BLANK
+    }
 }
 
 impl Connection {
@@ -343,16 +358,7 @@ impl ConnTable {
             routed: false,
             trap: None,
             grouted: false,
-            member_of: None,
-            shunts: Vec::new(),
-            xauth_user: None,
-            xauth_failed: false,
-            peer_at: None,
-            their_lease: None,
-            leased_from: None,
-            our_lease: None,
-            given: None,
-            credentials: None,
+            rare: Later::default(),
             refs: 0,
         };
         place(&mut c, interfaces);
@@ -379,14 +385,14 @@ impl ConnTable {
         if c.is_opportunistic() {
             c.spec = Rc::new(groups::for_host(&c.spec, c.swapped, peer));
         }
-        c.member_of = None;
         c.template = Some(template);
         c.peer = Some(peer);
         c.up = false;
         (c.up_children, c.routed, c.trap) = (0, false, None);
-        c.shunts = Vec::new();
-        (c.their_lease, c.leased_from, c.our_lease) = (None, None, None);
-        (c.xauth_user, c.xauth_failed, c.peer_at) = (None, false, None);
+        if let Some(rare) = c.rare.there() {
+            let (given, credentials) = (rare.given.take(), rare.credentials.take());
+            *rare = Rare { given, credentials, ..Rare::default() };
+        }
         c.refs = 0;
         (c.newest_ike, c.newest_child) = (None, None);
         Some(self.insert(c))
@@ -468,7 +474,7 @@ fn place(c: &mut Connection, interfaces: &[Interface]) {
     c.oriented = None;
     if let Some((swapped, addr, name)) = orient(&c.spec, interfaces) {
         c.swapped = swapped;
-        c.oriented = Some((addr, name));
+        c.oriented = Some((addr, name.into()));
     }
     c.peer = match &c.that().host {
         HostSpec::Addr(a) if c.oriented.is_some() => Some(*a),

@@ -1,7 +1,7 @@
 //! The engine: owns every SA and connection, takes inputs, hands out outputs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::keyring::Keyring;
 use crate::limits::{Counters, HalfOpen};
 use crate::lists::Learned;
 use crate::pools::Pools;
-use crate::sa::{ChildSa, Phase1, Phase2, Role, Serial};
+use crate::sa::{ChildSa, Origin, Phase1, Phase2, Role, Serial};
 use crate::spd::Spd;
 use crate::table::{ChildTable, IkeTable};
 use crate::timer::{TimerKind, TimerQueue};
@@ -84,7 +84,7 @@ pub struct Endpoint {
     // Half of the key is the peer's choice: std's keyed hasher, as for every map here.
     pub(crate) by_cookies: HashMap<(Cookie, Cookie), Serial>,
     // First messages of responders under way, so that a repeated one makes no second SA. The peer chooses the key.
-    pub(crate) by_first: HashMap<(Cookie, SocketAddr), Serial>,
+    pub(crate) by_first: HashMap<(Cookie, Origin), Serial>,
     // Our own Main Modes before the peer's cookie is known. We choose the key.
     pub(crate) by_icookie: HashMap<Cookie, Serial>,
     // Children by the SPI the kernel gave us. The kernel chooses the key.
@@ -378,8 +378,11 @@ impl Endpoint {
         if tell_peer {
             self.send_delete_ike(serial);
         }
-        let unfinished =
-            self.ikes.get_mut(&serial).map(|s| std::mem::take(&mut s.open_children)).unwrap_or_default();
+        let unfinished = self
+            .ikes
+            .get_mut(&serial)
+            .map(|s| std::mem::take(&mut s.later.open_children))
+            .unwrap_or_default();
         for child in unfinished {
             self.delete_child(child, false);
         }

@@ -120,7 +120,7 @@ impl Endpoint {
         let names: std::collections::HashSet<String> = wanted.iter().map(name).collect();
         let mut there = std::collections::HashSet::new();
         let mut gone = Vec::new();
-        for (_, c) in self.conns.iter().filter(|(_, c)| c.member_of == Some(id)) {
+        for (_, c) in self.conns.iter().filter(|(_, c)| c.rare.member_of == Some(id)) {
             match names.contains(&c.spec.name) {
                 true => drop(there.insert(c.spec.name.clone())),
                 false => gone.extend(self.conns.named(&c.spec.name)),
@@ -137,7 +137,7 @@ impl Endpoint {
             that.client = ClientSpec::Net(*net);
             let member = self.conns.add(spec, &self.interfaces);
             if let Some(c) = self.conns.get_mut(member) {
-                c.member_of = Some(id);
+                c.rare.member_of = Some(id);
             }
             self.route(member, client);
         }
@@ -237,7 +237,7 @@ impl Endpoint {
             let (selector, why) = (flow.selector(Dir::Out), format!("\"{}\"", c.spec.name));
             if c.trap.is_some() && c.up_children == 0 {
                 all.push((selector, "%trap", why));
-            } else if !c.shunts.is_empty() {
+            } else if !c.rare.shunts.is_empty() {
                 all.push((selector, shunt_word(c), why));
             }
         }

@@ -20,6 +20,7 @@ mod guard;
 mod install;
 mod io;
 mod keyring;
+mod later;
 mod limits;
 mod lists;
 mod log;

@@ -23,7 +23,7 @@ const NAMED: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct HalfOpen {
     // The address is the peer's choice: std's keyed hasher.
-    by_peer: HashMap<IpAddr, usize>,
+    by_peer: HashMap<IpAddr, u32>,
     all: usize,
     /// Those whose peer has sent one message only, oldest first.
     unproved: BTreeSet<Serial>,
@@ -80,7 +80,7 @@ impl Endpoint {
     pub(crate) fn admit_half_open(&mut self, peer: IpAddr) -> bool {
         let limits = self.setup.limits;
         let named = if self.conns.names_peer(peer) { NAMED } else { 1 };
-        let n = self.half_open.by_peer.get(&place(peer)).copied().unwrap_or(0);
+        let n = self.half_open.by_peer.get(&place(peer)).map_or(0, |n| *n as usize);
         if n >= limits.half_open_per_peer.saturating_mul(named) {
             self.refused.per_peer += 1;
             return false;

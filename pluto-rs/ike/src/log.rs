@@ -38,7 +38,7 @@ impl Endpoint {
     /// Writes what a line about an SA begins with; the client that waits for it.
     fn write_context(&self, out: &mut String, serial: Serial) -> Option<ClientId> {
         let (conn, port, whack) = match (self.ikes.get(&serial), self.children.get(&serial)) {
-            (Some(s), _) => (s.conn, s.remote.port(), s.whack),
+            (Some(s), _) => (s.conn, s.remote.port(), s.later.whack),
             (None, Some(c)) => (c.conn, self.ikes.get(&c.ike).map_or(0, |s| s.remote.port()), c.whack),
             (None, None) => {
                 let _ = write!(out, "{serial}: ");
@@ -116,7 +116,7 @@ impl Endpoint {
     /// Ends the wait of the client attached to an SA.
     pub(crate) fn release_whack(&mut self, serial: Serial) {
         let client = match (self.ikes.get_mut(&serial), self.children.get_mut(&serial)) {
-            (Some(s), _) => s.whack.take(),
+            (Some(s), _) => s.later.there().and_then(|l| l.whack.take()),
             (None, Some(c)) => c.whack.take(),
             (None, None) => None,
         };

@@ -60,14 +60,14 @@ pub(crate) fn fits(c: &Connection, p: &Proposed, vp: &VirtualPrivate, current: b
     if !ours {
         return Match::No;
     }
-    if let Some(lease) = c.their_lease
+    if let Some(lease) = c.rare.their_lease
         && p.theirs == IpNet::from(lease)
     {
         return Match::Yes;
     }
     match &that.client {
         // Who has an address of the pool uses that one.
-        ClientSpec::Host if c.their_lease.is_some() => Match::No,
+        ClientSpec::Host if c.rare.their_lease.is_some() => Match::No,
         ClientSpec::Host => {
             let natted = p.peer_natted && transport && p.theirs.prefix_len() == p.theirs.max_prefix_len();
             if p.theirs == IpNet::from(p.peer) || natted { Match::Yes } else { Match::No }

@@ -14,7 +14,11 @@ impl Endpoint {
     /// The peer of an authenticated message has moved: its NAT gave it another port.
     pub(crate) fn follow_peer(&mut self, ike: Serial, local: SocketAddr, remote: SocketAddr) {
         // It has our keys, so it has our last message of Aggressive Mode.
-        if self.ikes.get(&ike).is_some_and(|s| s.aggressive && s.role == Role::Initiator && !s.cfg.asks()) {
+        if self
+            .ikes
+            .get(&ike)
+            .is_some_and(|s| s.aggressive && s.role == Role::Initiator && !s.later.cfg.asks())
+        {
             self.stop_retransmit(ike);
         }
         let Some(sa) = self.ikes.get_mut(&ike) else { return };

@@ -62,7 +62,7 @@ impl Endpoint {
     /// Sets a trap, or the policies of a conn that never negotiates.
     pub(crate) fn route(&mut self, id: ConnId, client: Option<ClientId>) {
         let Some(c) = self.conns.get(id) else { return };
-        if matches!(c.kind, ConnKind::Instance(_)) || c.trap.is_some() || !c.shunts.is_empty() {
+        if matches!(c.kind, ConnKind::Instance(_)) || c.trap.is_some() || !c.rare.shunts.is_empty() {
             return;
         }
         if c.is_group() {
@@ -105,7 +105,7 @@ impl Endpoint {
             self.forget_shunts(&name);
         }
         let Some(c) = self.conns.get_mut(id) else { return };
-        let (trap, shunts, idle) = (c.trap.take(), std::mem::take(&mut c.shunts), c.up_children == 0);
+        let (trap, shunts, idle) = (c.trap.take(), std::mem::take(&mut c.rare.shunts), c.up_children == 0);
         let flow = flow_of_conn(c);
         let gone = trap.map(|slot| self.spd.leave(slot, TRAP)).unwrap_or_default();
         for id in gone.into_iter().chain(shunts) {
@@ -129,7 +129,7 @@ impl Endpoint {
             dir,
             mark: None,
         });
-        c.shunts = ids.to_vec();
+        c.rare.shunts = ids.to_vec();
         for id in ids {
             self.kernel(KernelRequest::AddPolicy(PolicySpec { id, priority, action }), None);
         }
@@ -194,7 +194,7 @@ impl Endpoint {
     pub(crate) fn negotiating(&self, conn: ConnId) -> bool {
         let calls =
             self.conns.get(conn).and_then(|c| c.peer).map(|p| self.ikes.calling(p)).unwrap_or_default();
-        calls.iter().any(|s| self.ikes.get(s).is_some_and(|s| s.pending.contains(&conn)))
+        calls.iter().any(|s| self.ikes.get(s).is_some_and(|s| s.later.pending.contains(&conn)))
             || self.children.of_conn(conn).iter().any(|c| self.children.get(c).is_some_and(|c| !c.is_up()))
     }
 

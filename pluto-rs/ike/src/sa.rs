@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::LazyLock;
 
 use ipsec_crypto::keymat::PhaseOneKeys;
 use ipsec_types::algo::{EspSuite, IkeSuite};
@@ -15,6 +16,7 @@ use ipsec_types::{Instant, SecretBytes};
 use crate::claim::Proved;
 use crate::conn::ConnId;
 use crate::io::ClientId;
+use crate::later::{Blank, Later};
 use crate::spd::{Flow, Slot};
 pub(crate) use crate::state_name::StateName;
 use crate::v1::AfterQi1;
@@ -32,6 +34,17 @@ impl fmt::Display for Serial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.0)
     }
+}
+
+/// What tells a repeated message from a new one: its SHA-256.
+pub(crate) type Digest = [u8; 32];
+
+/// Address and port a first message came from.
+pub(crate) type Origin = (IpAddr, u16);
+
+/// Both of them.
+pub(crate) fn origin(a: SocketAddr) -> Origin {
+    (a.ip(), a.port())
 }
 
 /// Who began an exchange.
@@ -158,42 +171,57 @@ pub(crate) struct IkeSa {
     pub aggressive: bool,
     /// Chosen together with the suite.
     pub auth: AuthMethod,
-    /// The key with which the peer has proved itself, if by a signature.
-    pub proved: Option<Box<Proved>>,
     /// It asked for our certificate.
     pub cert_asked: bool,
     /// Seconds, the smaller of ours and the negotiated one.
     pub lifetime: u32,
     pub natt: NatT,
     /// The first NAT-D payload of the peer, until ours are sent.
-    pub peer_nat_d: Option<Vec<u8>>,
+    pub peer_nat_d: Option<Box<[u8]>>,
     pub fragments: Sending,
     pub peer_dpd: bool,
     /// What class of client sends such vendor IDs.
     pub looks_like: Option<&'static str>,
     /// Digest of the last message that was acted upon; the same octets again get the same answer again.
-    pub last_received: Option<Vec<u8>>,
+    pub last_received: Option<Digest>,
     pub last_sent: Vec<u8>,
     pub retransmits: u32,
     pub tries: u32,
     pub answered_duplicates: u32,
     pub malformed_sent: u32,
+    /// The peer sent Cisco's vendor ID.
+    pub unity: bool,
+    pub later: Later<Established>,
+    /// The address under which it counts as half-open.
+    pub half_open: Option<IpAddr>,
+    /// Where the first message came from, for the index of first messages.
+    pub first_from: Option<Origin>,
+}
+
+/// What an IKE SA holds once it is established; for an initiator, who waits for that.
+#[derive(Debug, Default)]
+pub(crate) struct Established {
+    /// The key with which the peer has proved itself, if by a signature.
+    pub proved: Option<Box<Proved>>,
+    pub whack: Option<ClientId>,
     /// Message IDs of phase 2 exchanges seen, newest last, bounded.
     pub used_msgids: VecDeque<u32>,
     /// Those of Informational exchanges, apart, so that probes do not push the others out.
     pub informational_msgids: VecDeque<u32>,
-    pub whack: Option<ClientId>,
     /// XAUTH and Mode Config.
     pub cfg: Cfg,
     /// Conns whose Quick Mode waits for this SA.
     pub pending: Vec<ConnId>,
     pub dpd: Dpd,
-    /// The address under which it counts as half-open.
-    pub half_open: Option<IpAddr>,
-    /// Where the first message came from, for the index of first messages.
-    pub first_from: Option<SocketAddr>,
     /// Quick Modes under way.
     pub open_children: Vec<Serial>,
+}
+
+impl Blank for Established {
+    fn blank() -> &'static Self {
+        static BLANK: LazyLock<Established> = LazyLock::new(Established::default);
+        &BLANK
+    }
 }
 
 /// Dead peer detection of one IKE SA (RFC 3706).
@@ -227,7 +255,6 @@ impl IkeSa {
             suite: None,
             aggressive: false,
             auth: AuthMethod::Psk,
-            proved: None,
             cert_asked: false,
             lifetime: 0,
             natt: NatT::default(),
@@ -241,20 +268,15 @@ impl IkeSa {
             tries: 0,
             answered_duplicates: 0,
             malformed_sent: 0,
-            used_msgids: VecDeque::new(),
-            informational_msgids: VecDeque::new(),
-            whack: None,
-            cfg: Cfg::default(),
-            pending: Vec::new(),
-            dpd: Dpd::default(),
+            unity: false,
+            later: Later::default(),
             half_open: None,
             first_from: None,
-            open_children: Vec::new(),
         }
     }
 
     pub(crate) fn name(&self) -> StateName {
-        if let (Phase1::Up(_), Some(name)) = (&self.state, self.cfg.stage.state()) {
+        if let (Phase1::Up(_), Some(name)) = (&self.state, self.later.cfg.stage.state()) {
             return name;
         }
         match (&self.state, self.role) {
@@ -275,7 +297,7 @@ impl IkeSa {
 
     /// Whether Quick Modes of ours may begin.
     pub(crate) fn is_ready(&self) -> bool {
-        self.up().is_some() && !self.cfg.stage.blocks_quick() && self.cfg.stage != Stage::ModeI1
+        self.up().is_some() && !self.later.cfg.stage.blocks_quick() && self.later.cfg.stage != Stage::ModeI1
     }
 
     pub(crate) fn up(&self) -> Option<&Up> {
@@ -289,7 +311,7 @@ impl IkeSa {
 impl IkeSa {
     /// Whether `child` is one of the Quick Modes under way.
     pub(crate) fn close_exchange(&mut self, child: Serial) {
-        self.open_children.retain(|c| *c != child);
+        self.later.open_children.retain(|c| *c != child);
     }
 }
 
@@ -356,7 +378,7 @@ pub(crate) struct ChildSa {
     pub out_sa: Option<SaId>,
     /// Keys of the outbound SA while the predecessor's is still used.
     pub switch: Option<EspKeys>,
-    pub last_received: Option<Vec<u8>>,
+    pub last_received: Option<Digest>,
     pub last_sent: Vec<u8>,
     pub retransmits: u32,
     pub answered_duplicates: u32,

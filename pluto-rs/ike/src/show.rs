@@ -154,7 +154,7 @@ fn conn_json(c: &Connection) -> Value {
     json!({
         "name": s.name, "kind": kind, "instance": instance, "aliases": s.aliases,
         "topology": topology(c), "policy": policy_words(s, c.up),
-        "oriented": c.oriented.is_some(), "interface": c.oriented.as_ref().map(|o| &o.1),
+        "oriented": c.oriented.is_some(), "interface": c.oriented.as_ref().map(|o| &*o.1),
         "address": c.our_addr(), "peer": c.peer,
         "ours": end_json(c.this()), "theirs": end_json(c.that()),
         "up": c.newest_child.is_some(),

@@ -164,15 +164,16 @@ impl Endpoint {
         let forever = s.keyingtries;
         lines.push(format!("{x}: {}; {routing}; eroute owner: {owner}", topology(c)));
         let ip = |a: Option<std::net::IpAddr>| a.map_or("unset".into(), |a| a.to_string());
-        let (mine, his) = (c.this().source_ip.or(c.our_lease), c.that().source_ip.or(c.their_lease));
+        let (mine, his) =
+            (c.this().source_ip.or(c.rare.our_lease), c.that().source_ip.or(c.rare.their_lease));
         let certs = cert_words(c);
         lines.push(format!("{x}:     myip={}; hisip={};{certs}", ip(mine), ip(his)));
         let user = |who: &str, name: Option<&String>| {
             name.map_or_else(String::new, |n| format!("{who}xauthuser={n}; "))
         };
-        let said = c.credentials.as_ref().and_then(|s| s.user.as_ref());
+        let said = c.rare.credentials.as_ref().and_then(|s| s.user.as_ref());
         let mine = said.or(c.this().xauth_username.as_ref());
-        let info = user("my", mine) + &user("his", c.xauth_user.as_ref());
+        let info = user("my", mine) + &user("his", c.rare.xauth_user.as_ref());
         if !info.is_empty() {
             lines.push(format!("{x}:     xauth info: {info}"));
         }
@@ -252,8 +253,8 @@ impl Endpoint {
                 sa.name().story(),
                 self.event(s),
                 if newest { " newest ISAKMP;" } else { "" },
-                sa.dpd.peer_seq.unwrap_or(0),
-                sa.dpd.next_seq
+                sa.later.dpd.peer_seq.unwrap_or(0),
+                sa.later.dpd.next_seq
             ));
         }
         let Some(c) = self.children.get(&s) else { return };

@@ -53,7 +53,9 @@ impl Endpoint {
     fn has_resolver(&self, conn: ConnId) -> bool {
         let c = self.conns.get(conn);
         c.is_some_and(|c| {
-            c.spec.cisco_unity && c.is_configured() && c.given.as_ref().is_some_and(|g| !g.dns.is_empty())
+            c.spec.cisco_unity
+                && c.is_configured()
+                && c.rare.given.as_ref().is_some_and(|g| !g.dns.is_empty())
         })
     }
 
@@ -146,7 +148,7 @@ impl Endpoint {
 /// firewall to open, and is not asked then, but `always` where the system has settings for it.
 fn command(c: &Connection, always: bool) -> Option<String> {
     let this = c.this();
-    let source = this.source_ip.is_some() || c.our_lease.is_some();
+    let source = this.source_ip.is_some() || c.rare.our_lease.is_some();
     let has_work = always || source || this.firewall || this.host_access;
     match this.updown.as_deref() {
         None | Some(DEFAULT) => has_work.then(|| DEFAULT.into()),
@@ -163,7 +165,7 @@ fn environment(c: &Connection, f: &Flow, verb: &str, stack: &str) -> Vec<(&'stat
     let mut add = |name, value: String| env.push((name, value));
     add("PLUTO_CONNECTION", c.spec.name.clone());
     if let Some((_, interface)) = &c.oriented {
-        add("PLUTO_INTERFACE", interface.clone());
+        add("PLUTO_INTERFACE", interface.to_string());
     }
     if let Some(hop) = this.nexthop.or(c.peer) {
         add("PLUTO_NEXT_HOP", hop.to_string());
@@ -196,17 +198,17 @@ fn environment(c: &Connection, f: &Flow, verb: &str, stack: &str) -> Vec<(&'stat
     add("PLUTO_CONN_ADDRFAMILY", end.into());
     add("PLUTO_CONN_CLIENTFAMILY", family(f.ours.addr().is_ipv6()).into());
     add("PLUTO_CONN_ENDFAMILY", end.into());
-    if let Some(user) = &c.xauth_user {
+    if let Some(user) = &c.rare.xauth_user {
         // As Openswan: nothing that any shell could act upon.
         let plain: String = user.chars().filter(|ch| ch.is_ascii_alphanumeric() || *ch == '_').collect();
         add("PLUTO_XAUTH_USERNAME", plain);
     }
-    if let Some(source) = this.source_ip.or(c.our_lease) {
+    if let Some(source) = this.source_ip.or(c.rare.our_lease) {
         add("PLUTO_MY_SOURCEIP", source.to_string());
     }
     add("PLUTO_IS_PEER_CISCO", u8::from(c.spec.cisco_unity).to_string());
     let words = |all: Vec<String>| all.join(" ");
-    let given = c.given.as_deref().cloned().unwrap_or_default();
+    let given = c.rare.given.as_deref().cloned().unwrap_or_default();
     let dns = words(given.dns.iter().map(ToString::to_string).collect());
     let domain = escaped(given.domain.as_deref().unwrap_or_default());
     add("PLUTO_CISCO_DNS_INFO", dns.clone());
@@ -227,8 +229,8 @@ fn environment(c: &Connection, f: &Flow, verb: &str, stack: &str) -> Vec<(&'stat
     let one = |on| u8::from(on).to_string();
     add("PLUTO_CFG_CLIENT", one(c.is_configured()));
     add("PLUTO_CFG_SERVER", one(c.configures_peer()));
-    add("PLUTO_XAUTH_FAILED", one(c.xauth_failed));
-    add("XAUTH_FAILED", one(c.xauth_failed));
+    add("PLUTO_XAUTH_FAILED", one(c.rare.xauth_failed));
+    add("XAUTH_FAILED", one(c.rare.xauth_failed));
     let yes_no = |on| if on { "yes" } else { "no" };
     add("PLUTO_CONN_FIREWALL", yes_no(this.firewall).into());
     add("PLUTO_CONN_HOSTACCESS", yes_no(this.host_access).into());

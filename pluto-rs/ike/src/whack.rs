@@ -37,7 +37,7 @@ impl Endpoint {
                 for id in self.conns.named_or_alias(&name) {
                     if let Some(c) = self.conns.get_mut(id) {
                         let (user, password) = (user.clone(), password.clone());
-                        c.credentials = Some(Box::new(Credentials { user, password }));
+                        c.rare.credentials = Some(Box::new(Credentials { user, password }));
                     }
                 }
                 return self.on_whack(client, Request::Initiate { name, asynchronous });
@@ -279,8 +279,8 @@ impl Endpoint {
                 self.delete_child(s, true);
             }
         }
-        if let Some(c) = self.conns.get_mut(id) {
-            (c.our_lease, c.given, c.credentials) = (None, None, None);
+        if let Some(rare) = self.conns.get_mut(id).and_then(|c| c.rare.there()) {
+            (rare.our_lease, rare.given, rare.credentials) = (None, None, None);
         }
     }
 

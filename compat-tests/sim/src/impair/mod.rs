@@ -15,6 +15,7 @@ use ipsec_types::algo::{DhGroup, EspCipher, EspInteg, EspSuite, HashAlg, IkeCiph
 
 use crate::check::{Outcome, clean, outcome};
 use crate::conns::{PASSWORD, USER};
+use crate::keys::by_raw_keys;
 use crate::message::Message;
 use crate::net::Datagram;
 use crate::pair::{Pair, PairConfig};
@@ -53,6 +54,7 @@ pub struct Auth {
 /// The authentications the table is run with.
 pub const AUTHS: &[Auth] = &[
     Auth { name: "Main PSK", config: main_psk, psk: true },
+    Auth { name: "Main RSA", config: main_rsa, psk: false },
     Auth { name: "Aggressive PSK", config: aggressive_psk, psk: true },
     Auth { name: "XAUTH", config: xauth_psk, psk: true },
 ];
@@ -64,6 +66,10 @@ fn main_psk() -> PairConfig {
     config.client.keyingtries = 1;
     config.server.iter_mut().for_each(|c| c.esp.clone_from(&esp));
     config
+}
+
+fn main_rsa() -> PairConfig {
+    by_raw_keys(main_psk())
 }
 
 fn aggressive_psk() -> PairConfig {

@@ -1,7 +1,7 @@
 //! Payloads that are missing, empty, doubled, too long, too short, unknown, or full of nonsense.
 
 use super::{Fault, Named, Row, edit, no, row};
-use crate::message::{ATTRIBUTES, DELETE, HASH, ID, KE, Message, NONCE, NOTIFY, Payload, SA, VENDOR};
+use crate::message::{ATTRIBUTES, DELETE, HASH, ID, KE, Message, NONCE, NOTIFY, Payload, SA, SIG, VENDOR};
 
 type Spoil = fn(&mut Message, usize);
 
@@ -117,6 +117,7 @@ pub(super) fn rows() -> Vec<Row> {
             ],
         ),
         all_ways("v1_hash_payload: phase 1", HASH, phase1),
+        all_ways("v1_hash_payload: phase 1 by signature", SIG, phase1),
         all_ways("v1_hash_payload, v1_hash_exchange=quick", HASH, quick),
         hanging_up("v1_hash_payload, v1_hash_exchange=delete, notification", HASH, info),
         all_ways("v1_hash_payload, v1_hash_exchange=xauth", HASH, |m| m.exchange == 6),
@@ -313,7 +314,7 @@ pub(super) fn rows() -> Vec<Row> {
                 ("HASH", |m| more(m, HASH, &[1; 20], 1)),
                 ("CERT", |m| more(m, 6, &[4, 0x30, 0], 1)),
                 ("CR", |m| more(m, 7, &[4], 1)),
-                ("SIG", |m| more(m, 9, &[0; 256], 1)),
+                ("SIG", |m| more(m, SIG, &[0; 256], 1)),
                 ("NAT-D", |m| more(m, 20, &[0; 20], 2)),
                 ("NAT-OA", |m| more(m, 21, &[1, 0, 0, 0, 10, 0, 0, 1], 2)),
                 ("a vendor ID without octets", |m| more(m, VENDOR, &[], 1)),

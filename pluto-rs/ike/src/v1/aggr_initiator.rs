@@ -73,7 +73,7 @@ impl Endpoint {
         let mut sa = IkeSa::new(conn, Role::Initiator, cookies, local, remote, state);
         sa.aggressive = true;
         sa.lifetime = spec.ike_lifetime;
-        (sa.tries, sa.whack, sa.pending) = (tries, whack, pending);
+        (sa.tries, sa.later.whack, sa.later.pending) = (tries, whack, pending);
         let serial = self.new_serial();
         self.by_icookie.insert(sa.icookie, serial);
         self.ikes.insert(serial, sa);

@@ -21,7 +21,7 @@ use super::message::{NONCE_LEN, NONCE_RANGE, header, open};
 use super::{Continuation, Fail, authenticate, natt, phase1, refusal};
 use crate::Endpoint;
 use crate::io::{CryptoJob, CryptoResult, KeyExchange};
-use crate::sa::{AggrR1, Exchanged, IkeSa, Phase1, Role, Serial, StateName};
+use crate::sa::{AggrR1, Digest, Exchanged, IkeSa, Phase1, Role, Serial, StateName, origin};
 use crate::timer::TimerKind;
 use crate::wire::ident::{self, IdPayload};
 use crate::wire::notify::NotifyType;
@@ -72,7 +72,7 @@ impl Endpoint {
         remote: SocketAddr,
         h: &Header,
         body: &[u8],
-        digest: Vec<u8>,
+        digest: Digest,
     ) {
         if h.encrypted() {
             return self.log_packet(remote, "initial Aggressive Mode message is encrypted; ignored");
@@ -103,9 +103,9 @@ impl Endpoint {
         sa.natt.floated = local.port() != 500;
         sa.half_open = Some(remote.ip());
         sa.last_received = Some(digest);
-        sa.first_from = Some(remote);
+        sa.first_from = Some(origin(remote));
         self.by_cookies.insert((sa.icookie, sa.rcookie), serial);
-        self.by_first.insert((sa.icookie, remote), serial);
+        self.by_first.insert((sa.icookie, origin(remote)), serial);
         self.ikes.insert(serial, sa);
         self.half_open.came(serial);
         self.conn_ref(conn);

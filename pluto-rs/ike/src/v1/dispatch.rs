@@ -9,7 +9,7 @@ use super::Fail;
 use super::main_responder::digest;
 use crate::Endpoint;
 use crate::io::Output;
-use crate::sa::{Phase1, Role, Serial};
+use crate::sa::{Digest, Phase1, Role, Serial, origin};
 use crate::wire::fragment::FRAGMENT;
 use crate::wire::notify::NotifyType;
 use crate::wire::{Exchange, Header};
@@ -60,7 +60,7 @@ impl Endpoint {
                 self.log_packet(remote, &text);
             }
             Exchange::Main | Exchange::Aggressive if h.rcookie == [0; 8] => {
-                match self.by_first.get(&(h.icookie, remote)).copied() {
+                match self.by_first.get(&(h.icookie, origin(remote))).copied() {
                     Some(serial) => self.on_repeated_first(serial, &digest),
                     None if h.exchange == Exchange::Main => self.main_in_i1(local, remote, h, body, digest),
                     None => self.aggr_in_i1(local, remote, h, body, digest),
@@ -105,11 +105,11 @@ impl Endpoint {
     }
 
     /// MI1 or AI1 again: MR1 or AR1 again, if it is the very same.
-    fn on_repeated_first(&mut self, serial: Serial, digest: &[u8]) {
+    fn on_repeated_first(&mut self, serial: Serial, digest: &Digest) {
         let Some(sa) = self.ikes.get(&serial) else { return };
         let n = sa.answered_duplicates;
         let first = matches!(sa.state, Phase1::MainR1 { .. } | Phase1::AggrR1(_));
-        if first && sa.last_received.as_deref() == Some(digest) && self.answers_duplicate(n) {
+        if first && sa.last_received.as_ref() == Some(digest) && self.answers_duplicate(n) {
             let Some(sa) = self.ikes.get_mut(&serial) else { return };
             sa.answered_duplicates += 1;
             let (again, n) = (sa.last_sent.clone(), sa.answered_duplicates);
@@ -125,7 +125,7 @@ impl Endpoint {
         remote: SocketAddr,
         h: &Header,
         body: &[u8],
-        digest: Vec<u8>,
+        digest: Digest,
     ) {
         let Some(sa) = self.ikes.get(&serial) else { return };
         let name = sa.name().label();
@@ -226,7 +226,7 @@ impl Endpoint {
 
     fn attached(&self, serial: Serial) -> Option<crate::ClientId> {
         match (self.ikes.get(&serial), self.children.get(&serial)) {
-            (Some(s), _) => s.whack,
+            (Some(s), _) => s.later.whack,
             (None, Some(c)) => c.whack,
             (None, None) => None,
         }
@@ -234,7 +234,7 @@ impl Endpoint {
 
     /// A client of the control socket went away: its negotiation goes on alone.
     pub(crate) fn on_whack_gone(&mut self, client: crate::ClientId) {
-        self.ikes.values_mut().filter(|s| s.whack == Some(client)).for_each(|s| s.whack = None);
+        self.ikes.values_mut().filter(|s| s.later.whack == Some(client)).for_each(|s| s.later.whack = None);
         self.children.values_mut().filter(|c| c.whack == Some(client)).for_each(|c| c.whack = None);
         self.traffic.remove(&client);
     }

@@ -30,9 +30,9 @@ impl Endpoint {
     pub(crate) fn on_r_u_there(&mut self, ike: Serial, data: &[u8]) {
         let Ok(seq) = <[u8; 4]>::try_from(data).map(u32::from_be_bytes) else { return };
         let Some(sa) = self.ikes.get_mut(&ike) else { return };
-        if sa.dpd.peer_seq.is_some_and(|last| seq <= last) {
-            sa.dpd.duplicates += 1;
-            let answer = sa.dpd.duplicates < 3;
+        if sa.later.dpd.peer_seq.is_some_and(|last| seq <= last) {
+            sa.later.dpd.duplicates += 1;
+            let answer = sa.later.dpd.duplicates < 3;
             let text = if answer {
                 "received less than 3 duplicate R_U_THERE's - will reluctantly answer"
             } else {
@@ -43,8 +43,8 @@ impl Endpoint {
                 return;
             }
         } else {
-            sa.dpd.peer_seq = Some(seq);
-            sa.dpd.duplicates = 0;
+            sa.later.dpd.peer_seq = Some(seq);
+            sa.later.dpd.duplicates = 0;
         }
         self.send_dpd(ike, NotifyType::RUThereAck, seq);
     }
@@ -52,9 +52,9 @@ impl Endpoint {
     pub(crate) fn on_r_u_there_ack(&mut self, ike: Serial, data: &[u8]) {
         let Ok(seq) = <[u8; 4]>::try_from(data).map(u32::from_be_bytes) else { return };
         let Some(sa) = self.ikes.get_mut(&ike) else { return };
-        if sa.dpd.expected_ack == Some(seq) {
-            sa.dpd.expected_ack = None;
-            sa.dpd.unanswered_since = None;
+        if sa.later.dpd.expected_ack == Some(seq) {
+            sa.later.dpd.expected_ack = None;
+            sa.later.dpd.unanswered_since = None;
         }
     }
 
@@ -72,7 +72,7 @@ impl Endpoint {
         let first = u32::from(u16::from_be_bytes(self.random()) >> 1) + 1;
         let delay = self.conns.get(conn).map_or(30, |c| c.spec.dpd_delay);
         if let Some(sa) = self.ikes.get_mut(&ike) {
-            sa.dpd.next_seq = first;
+            sa.later.dpd.next_seq = first;
         }
         let at = self.in_seconds(delay);
         self.timers.set(ike, TimerKind::Dpd, at);
@@ -83,14 +83,14 @@ impl Endpoint {
         let now = self.now.mono;
         let Some(sa) = self.ikes.get_mut(&ike) else { return };
         let Some(spec) = self.conns.get(sa.conn).map(|c| c.spec.clone()) else { return };
-        let silent = sa.dpd.unanswered_since.map_or(Duration::ZERO, |t| now - t);
+        let silent = sa.later.dpd.unanswered_since.map_or(Duration::ZERO, |t| now - t);
         if silent >= Duration::from_secs(spec.dpd_timeout.into()) {
             return self.peer_is_dead(ike, spec.dpd_action);
         }
-        let seq = sa.dpd.next_seq;
-        sa.dpd.next_seq = seq.wrapping_add(1);
-        sa.dpd.expected_ack = Some(seq);
-        sa.dpd.unanswered_since.get_or_insert(now);
+        let seq = sa.later.dpd.next_seq;
+        sa.later.dpd.next_seq = seq.wrapping_add(1);
+        sa.later.dpd.expected_ack = Some(seq);
+        sa.later.dpd.unanswered_since.get_or_insert(now);
         self.send_dpd(ike, NotifyType::RUThere, seq);
         let at = self.in_seconds(spec.dpd_delay);
         self.timers.set(ike, TimerKind::Dpd, at);

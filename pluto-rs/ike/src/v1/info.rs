@@ -80,13 +80,13 @@ impl Endpoint {
     /// Whether this message ID has been used in this IKE SA; remembers it.
     fn seen_informational(&mut self, ike: Serial, msgid: u32) -> bool {
         let Some(sa) = self.ikes.get_mut(&ike) else { return true };
-        if sa.informational_msgids.contains(&msgid) {
+        if sa.later.informational_msgids.contains(&msgid) {
             return true;
         }
-        if sa.informational_msgids.len() == MSGIDS {
-            sa.informational_msgids.pop_front();
+        if sa.later.informational_msgids.len() == MSGIDS {
+            sa.later.informational_msgids.pop_front();
         }
-        sa.informational_msgids.push_back(msgid);
+        sa.later.informational_msgids.push_back(msgid);
         false
     }
 
@@ -132,7 +132,7 @@ impl Endpoint {
                 self.log_sa(ike, rc::LOG_SERIOUS, &text);
                 self.log_sa(ike, rc::LOG, "received and ignored informational message");
                 // The message is authenticated: our only Quick Mode under way is what the peer refuses.
-                let open = self.ikes.get(&ike).map(|s| s.open_children.clone()).unwrap_or_default();
+                let open = self.ikes.get(&ike).map(|s| s.later.open_children.clone()).unwrap_or_default();
                 if let ([child], 1..=30) = (open.as_slice(), kind.number()) {
                     let child = *child;
                     if self.children.get(&child).is_some_and(|c| c.name() == StateName::QuickI1) {

@@ -81,8 +81,8 @@ impl Endpoint {
         let mut sa = IkeSa::new(conn, Role::Initiator, cookies, local, remote, first);
         sa.lifetime = c.spec.ike_lifetime;
         sa.tries = tries;
-        sa.whack = whack;
-        sa.pending = pending;
+        sa.later.whack = whack;
+        sa.later.pending = pending;
         let mut w = MessageWriter::new(header(&sa, Exchange::Main, 0));
         w.payload(Kind::Sa, &sa_i);
         self.offer_vendor_ids(&mut w, c);

@@ -22,7 +22,7 @@ use super::{Continuation, Fail, authenticate, certs, natt, phase1, refusal, sign
 use crate::Endpoint;
 use crate::claim::{SentCert, Verdict};
 use crate::io::{CryptoJob, CryptoResult, KeyExchange};
-use crate::sa::{Exchanged, IkeSa, Phase1, Phase1Keys, Role, Serial, StateName};
+use crate::sa::{Digest, Exchanged, IkeSa, Phase1, Phase1Keys, Role, Serial, StateName, origin};
 use crate::timer::TimerKind;
 use crate::wire::ident::{self, IdPayload};
 use crate::wire::notify::{Notification, NotifyType};
@@ -55,7 +55,7 @@ impl Endpoint {
         remote: SocketAddr,
         h: &Header,
         body: &[u8],
-        digest: Vec<u8>,
+        digest: Digest,
     ) {
         let chain = match self.chain(h.next, body) {
             Ok(c) => c,
@@ -91,9 +91,9 @@ impl Endpoint {
         state.natt.floated = local.port() != 500;
         state.half_open = Some(remote.ip());
         state.last_received = Some(digest);
-        state.first_from = Some(remote);
+        state.first_from = Some(origin(remote));
         self.by_cookies.insert((state.icookie, state.rcookie), serial);
-        self.by_first.insert((state.icookie, remote), serial);
+        self.by_first.insert((state.icookie, origin(remote)), serial);
         self.ikes.insert(serial, state);
         self.half_open.came(serial);
         self.conn_ref(conn);
@@ -168,7 +168,7 @@ impl Endpoint {
         let wish = self.conns.get(sa.conn).map(|c| natt::Wish::from(&*c.spec)).unwrap_or_default();
         let (natt, text) = natt::detect(sa, suite.hash, &chain, wish, (sa.local, sa.remote))?;
         sa.natt = natt;
-        sa.peer_nat_d = natt.method.and_then(|m| chain.first(m.nat_d())).map(<[u8]>::to_vec);
+        sa.peer_nat_d = natt.method.and_then(|m| chain.first(m.nat_d())).map(Box::from);
         let Phase1::MainR1 { sa_i } = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainR1))
         else {
             return Ok(());
@@ -408,7 +408,7 @@ pub(crate) fn key_and_nonce(chain: &Chain<'_>, public_len: usize) -> Result<(Vec
     Ok((ke.to_vec(), nonce.to_vec()))
 }
 
-/// What tells a repeated message from a new one.
-pub(crate) fn digest(message: &[u8]) -> Option<Vec<u8>> {
-    hash(HashAlg::Sha256, &[message]).ok()
+/// Of a message as it came.
+pub(crate) fn digest(message: &[u8]) -> Option<Digest> {
+    hash(HashAlg::Sha256, &[message]).ok()?.try_into().ok()
 }

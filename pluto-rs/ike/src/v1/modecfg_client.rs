@@ -24,7 +24,7 @@ impl Endpoint {
         let Some((sa, c)) = self.ikes.get(&serial).and_then(|s| Some((s, self.conns.get(s.conn)?))) else {
             return Ok(());
         };
-        let unity = c.spec.cisco_unity || sa.cfg.unity;
+        let unity = c.spec.cisco_unity || sa.unity;
         if !(c.spec.modecfg.pull || unity) {
             self.set_stage(serial, Stage::ModeI1);
             self.wait_for_server(serial);
@@ -75,12 +75,12 @@ impl Endpoint {
     ) -> Result<Option<Vec<u8>>, Fail> {
         let Some(sa) = self.ikes.get(&serial) else { return Ok(None) };
         let wanted = self.conns.get(sa.conn).is_some_and(|c| c.is_configured());
-        if !wanted || sa.cfg.stage.blocks_quick() {
+        if !wanted || sa.later.cfg.stage.blocks_quick() {
             return Err(Fail::ignore(
                 "modecfg: the peer tells a configuration, but the conn has no leftmodecfgclient=yes; ignored",
             ));
         }
-        let waited = sa.cfg.stage == Stage::ModeI1;
+        let waited = sa.later.cfg.stage == Stage::ModeI1;
         let mut w = CfgWriter::new(CfgType::Ack, payload.identifier);
         payload.attrs.iter().for_each(|a| {
             w.value(a.kind, &[]);
@@ -91,7 +91,7 @@ impl Endpoint {
             self.transaction_forget(serial);
             self.timers.clear(serial, TimerKind::Discard);
             if let Some(sa) = self.ikes.get_mut(&serial) {
-                sa.cfg.then = Some(Then::Begin);
+                sa.later.cfg.then = Some(Then::Begin);
             }
         }
         Ok(Some(answer))
@@ -120,19 +120,19 @@ impl Endpoint {
         }
         let Some(conn) = self.ikes.get(&serial).map(|s| s.conn) else { return };
         let Some(c) = self.conns.get_mut(conn) else { return };
-        c.given = Some(Box::new(Given { dns, domain, banner, split }));
-        let before: Option<IpAddr> = c.our_lease;
+        c.rare.given = Some(Box::new(Given { dns, domain, banner, split }));
+        let before: Option<IpAddr> = c.rare.our_lease;
         if let Some(a) = address.filter(|a| before != Some(*a)) {
             let stale = if before.is_some() { self.children.of_conn(conn) } else { Vec::new() };
             if !stale.is_empty() {
                 self.log_sa(serial, rc::LOG, "our address has changed: the tunnel is made anew");
                 stale.into_iter().for_each(|s| self.delete_child(s, true));
-                if let Some(sa) = self.ikes.get_mut(&serial).filter(|s| !s.pending.contains(&conn)) {
-                    sa.pending.push(conn);
+                if let Some(sa) = self.ikes.get_mut(&serial).filter(|s| !s.later.pending.contains(&conn)) {
+                    sa.later.pending.push(conn);
                 }
             }
             if let Some(c) = self.conns.get_mut(conn) {
-                c.our_lease = Some(a);
+                c.rare.our_lease = Some(a);
             }
         }
     }

@@ -39,10 +39,10 @@ fn give(w: &mut CfgWriter, c: &Connection, wanted: &[u16], unity: bool) {
             continue;
         }
         match *kind {
-            cfg::IP4_ADDRESS => c.their_lease.into_iter().for_each(|a| {
+            cfg::IP4_ADDRESS => c.rare.their_lease.into_iter().for_each(|a| {
                 w.address(*kind, a);
             }),
-            cfg::IP4_NETMASK => c.their_lease.into_iter().for_each(|_| {
+            cfg::IP4_NETMASK => c.rare.their_lease.into_iter().for_each(|_| {
                 w.address(*kind, Ipv4Addr::BROADCAST.into());
             }),
             cfg::IP4_DNS => spec.dns.iter().for_each(|a| {
@@ -85,7 +85,7 @@ impl Endpoint {
         let Some((sa, c)) = self.ikes.get(&serial).and_then(|s| Some((s, self.conns.get(s.conn)?))) else {
             return Ok(());
         };
-        if c.configures_peer() && !c.spec.modecfg.pull && !sa.cfg.unity {
+        if c.configures_peer() && !c.spec.modecfg.pull && !sa.unity {
             return self.modecfg_push(serial);
         }
         if c.is_configured() {
@@ -125,7 +125,7 @@ impl Endpoint {
         payload: &CfgPayload<'_>,
     ) -> Result<Option<Vec<u8>>, Fail> {
         let Some(sa) = self.ikes.get(&serial) else { return Ok(None) };
-        let (conn, stage) = (sa.conn, sa.cfg.stage);
+        let (conn, stage) = (sa.conn, sa.later.cfg.stage);
         if matches!(stage, Stage::XauthR0 | Stage::Checking) {
             return Err(Fail::ignore("modecfg: Cannot give a configuration until XAUTH done."));
         }
@@ -146,7 +146,7 @@ impl Endpoint {
         let wanted: Vec<u16> = payload.attrs.iter().map(|a| a.kind).collect();
         let mut w = CfgWriter::new(CfgType::Reply, payload.identifier);
         give(&mut w, c, &wanted, true);
-        let what = c.their_lease.map_or("no address".into(), |a: IpAddr| a.to_string());
+        let what = c.rare.their_lease.map_or("no address".into(), |a: IpAddr| a.to_string());
         let answer = self.transaction_reply(serial, &at, &w.finish())?;
         self.log_sa(serial, rc::LOG, &format!("modecfg: Sending IP reply (MODECFG_R0): {what}"));
         Ok(Some(answer))
@@ -154,8 +154,8 @@ impl Endpoint {
 
     /// Sees to it that the client of this conn has an address, if there is one to give.
     fn lease(&mut self, serial: Serial, conn: ConnId) {
-        let user = self.ikes.get(&serial).and_then(|s| s.cfg.user.clone());
-        let Some(c) = self.conns.get(conn).filter(|c| c.their_lease.is_none()) else { return };
+        let user = self.ikes.get(&serial).and_then(|s| s.later.cfg.user.clone());
+        let Some(c) = self.conns.get(conn).filter(|c| c.rare.their_lease.is_none()) else { return };
         let that = c.that();
         let fixed = that.source_ip.or(match &that.client {
             ClientSpec::Net(n) if n.prefix_len() == n.max_prefix_len() => Some(n.addr()),
@@ -163,7 +163,7 @@ impl Endpoint {
         });
         let Some(range) = that.address_pool.or(c.this().address_pool) else {
             if let Some(c) = self.conns.get_mut(conn) {
-                c.their_lease = fixed;
+                c.rare.their_lease = fixed;
             }
             return;
         };
@@ -175,7 +175,7 @@ impl Endpoint {
         };
         let found = self.pools.lease(range, &name);
         match (found, self.conns.get_mut(conn)) {
-            (Some(addr), Some(c)) => (c.their_lease, c.leased_from) = (Some(addr), Some(range)),
+            (Some(addr), Some(c)) => (c.rare.their_lease, c.rare.leased_from) = (Some(addr), Some(range)),
             _ => {
                 let text = format!(
                     "no address is free in the pool {}-{}; the client gets none",
@@ -188,8 +188,8 @@ impl Endpoint {
 
     /// The conn, or its instance, is used no more: its client's address is free.
     pub(crate) fn release_lease(&mut self, conn: ConnId) {
-        let Some(c) = self.conns.get_mut(conn) else { return };
-        if let (Some(addr), Some(range)) = (c.their_lease.take(), c.leased_from.take()) {
+        let Some(rare) = self.conns.get_mut(conn).and_then(|c| c.rare.there()) else { return };
+        if let (Some(addr), Some(range)) = (rare.their_lease.take(), rare.leased_from.take()) {
             self.pools.release(range, addr);
         }
     }
@@ -198,18 +198,18 @@ impl Endpoint {
     /// the instance it had, with the address that was leased. Clients of one group behind one NAT stay apart.
     pub(super) fn same_client(&mut self, serial: Serial) {
         let Some(sa) = self.ikes.get(&serial) else { return };
-        let (conn, remote, user) = (sa.conn, sa.remote, sa.cfg.user.clone());
-        let failed = sa.cfg.failed;
+        let (conn, remote, user) = (sa.conn, sa.remote, sa.later.cfg.user.clone());
+        let failed = sa.later.cfg.failed;
         if let Some(c) = self.conns.get_mut(conn).filter(|c| c.per_client()) {
-            (c.peer_at, c.xauth_failed) = (Some(remote), failed);
-            c.xauth_user.clone_from(&user);
+            (c.rare.peer_at, c.rare.xauth_failed) = (Some(remote), failed);
+            c.rare.xauth_user.clone_from(&user);
         }
         let Some(c) = self.conns.get(conn).filter(|c| c.per_client() && c.template.is_some()) else { return };
         let same = |o: &Connection| {
             o.template == c.template
-                && o.peer_at == Some(remote)
+                && o.rare.peer_at == Some(remote)
                 && o.peer_id == c.peer_id
-                && o.xauth_user == user
+                && o.rare.xauth_user == user
         };
         let known = self.conns.with_peer(remote.ip());
         let known = known.into_iter().find(|id| *id != conn && self.conns.get(*id).is_some_and(same));

@@ -196,7 +196,7 @@ pub(crate) fn payloads(sa: &IkeSa, hash: HashAlg, wish: Wish) -> Result<Vec<(Kin
     };
     let hidden = sa.peer_nat_d.as_ref().filter(|_| wish.hide && sa.role == Role::Responder);
     let (first, second) = match hidden {
-        Some(theirs) => (of(sa.remote, true)?, theirs.clone()),
+        Some(theirs) => (of(sa.remote, true)?, theirs.to_vec()),
         None => (of(sa.remote, wish.force)?, of(sa.local, wish.force)?),
     };
     Ok(vec![(method.nat_d(), first), (method.nat_d(), second)])

@@ -10,7 +10,7 @@ use super::Fail;
 use super::message::same;
 use super::phase2;
 use crate::Endpoint;
-use crate::sa::{EspKeys, Phase2, Serial};
+use crate::sa::{Digest, EspKeys, Phase2, Serial};
 use crate::wire::Header;
 use crate::wire::payload::{Chain, Kind};
 
@@ -23,7 +23,7 @@ impl Endpoint {
         remote: SocketAddr,
         h: &Header,
         body: &[u8],
-        digest: Vec<u8>,
+        digest: Digest,
     ) {
         if h.commits() {
             let text =
@@ -41,17 +41,17 @@ impl Endpoint {
                 "Quick Mode message is invalid because it is in clear or has a Message ID of 0",
             );
         }
-        if sa.cfg.stage.blocks_quick() {
+        if sa.later.cfg.stage.blocks_quick() {
             return self.log_packet(remote, "Cannot do Quick Mode until XAUTH done.");
         }
         let child = self.by_msgid.get(&(ike, h.msgid)).copied();
         let outcome = match child.and_then(|c| self.children.get(&c).map(|x| (c, x))) {
-            None if sa.used_msgids.contains(&h.msgid) => Err(Fail::ignore(format!(
+            None if sa.later.used_msgids.contains(&h.msgid) => Err(Fail::ignore(format!(
                 "Quick Mode I1 message is unacceptable because it uses a previously used Message ID 0x{:08x} (perhaps \
                  this is a duplicated packet)",
                 h.msgid
             ))),
-            None if sa.open_children.len() >= self.setup.limits.exchanges => {
+            None if sa.later.open_children.len() >= self.setup.limits.exchanges => {
                 self.refused.exchanges += 1;
                 Err(Fail::ignore("too many Quick Modes under way in one ISAKMP SA; message dropped"))
             }

@@ -50,12 +50,12 @@ pub(crate) fn flow_of_conn(c: &Connection) -> Option<Flow> {
     let (this, that) = (c.this(), c.that());
     let whoever = c.our_addr().filter(|_| c.is_opportunistic()).map(everything);
     Some(Flow {
-        ours: match (c.our_lease, &this.client) {
+        ours: match (c.rare.our_lease, &this.client) {
             (Some(lease), _) => IpNet::from(lease),
             (None, client) => net(client, c.our_addr())?,
         },
         our_port: port(this.protoport.port),
-        theirs: match c.their_lease {
+        theirs: match c.rare.their_lease {
             Some(lease) => IpNet::from(lease),
             None => net(&that.client, c.peer).or(whoever)?,
         },

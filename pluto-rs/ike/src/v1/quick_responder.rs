@@ -132,10 +132,10 @@ impl Endpoint {
 
     pub(super) fn remember_msgid(&mut self, ike: Serial, msgid: u32) {
         if let Some(sa) = self.ikes.get_mut(&ike) {
-            if sa.used_msgids.len() == MSGIDS {
-                sa.used_msgids.pop_front();
+            if sa.later.used_msgids.len() == MSGIDS {
+                sa.later.used_msgids.pop_front();
             }
-            sa.used_msgids.push_back(msgid);
+            sa.later.used_msgids.push_back(msgid);
         }
     }
 

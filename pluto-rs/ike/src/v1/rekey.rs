@@ -83,8 +83,8 @@ impl Endpoint {
         self.timers.clear(ike, TimerKind::Discard);
         self.ikes.settled(ike);
         let Some(sa) = self.ikes.get_mut(&ike) else { return };
-        let (pending, tries) = (std::mem::take(&mut sa.pending), sa.tries);
-        let mut whack = sa.whack.take();
+        let (pending, tries) = (std::mem::take(&mut sa.later.pending), sa.tries);
+        let mut whack = sa.later.whack.take();
         for c in pending {
             // The first Quick Mode takes the waiting client over.
             let replaces = self.conns.get(c).and_then(|c| c.newest_child);
@@ -174,8 +174,8 @@ impl Endpoint {
         }
         match under_way {
             Some(ike) => {
-                if let Some(s) = self.ikes.get_mut(&ike).filter(|s| !s.pending.contains(&conn)) {
-                    s.pending.push(conn);
+                if let Some(s) = self.ikes.get_mut(&ike).filter(|s| !s.later.pending.contains(&conn)) {
+                    s.later.pending.push(conn);
                 }
                 true
             }

@@ -114,7 +114,7 @@ impl Endpoint {
     /// Gives the state up, and tries again if the conn is to be up.
     fn attempt_failed(&mut self, serial: Serial, name: StateName) {
         let (conn, tries, pending) = match (self.ikes.get(&serial), self.children.get(&serial)) {
-            (Some(s), _) => (s.conn, s.tries, s.pending.clone()),
+            (Some(s), _) => (s.conn, s.tries, s.later.pending.clone()),
             (None, Some(c)) => (c.conn, c.tries, vec![c.conn]),
             (None, None) => return,
         };
@@ -142,7 +142,7 @@ impl Endpoint {
     /// A line for the waiting client only, as Openswan does with retransmissions.
     fn reply_attached(&mut self, serial: Serial, code: u8, text: &str) {
         let (conn, port, client) = match (self.ikes.get(&serial), self.children.get(&serial)) {
-            (Some(s), _) => (s.conn, s.remote.port(), s.whack),
+            (Some(s), _) => (s.conn, s.remote.port(), s.later.whack),
             (None, Some(c)) => (c.conn, 0, c.whack),
             (None, None) => return,
         };

@@ -126,7 +126,7 @@ impl Endpoint {
             self.learn(id, cert);
         }
         if let Some(sa) = self.ikes.get_mut(&serial) {
-            sa.proved = Some(proved);
+            sa.later.proved = Some(proved);
         }
         Ok(())
     }
@@ -135,7 +135,7 @@ impl Endpoint {
     pub(crate) fn takes_peer(&self, c: &Connection, serial: Serial, id: &Id) -> bool {
         let Some(sa) = self.ikes.get(&serial) else { return false };
         let method = methods(c, sa.role).contains(&sa.auth);
-        let proof = match (sa.auth.proof(super::authenticate::other(sa.role)), &sa.proved) {
+        let proof = match (sa.auth.proof(super::authenticate::other(sa.role)), &sa.later.proved) {
             (Proof::Signature, Some(proved)) => self.trusts(c, proved),
             (Proof::Signature, None) => false,
             (Proof::Psk | Proof::Later, _) => true,

@@ -15,7 +15,7 @@ use super::Fail;
 use super::message::{Phase2Message, first_iv, open};
 use super::quick::check_hash;
 use crate::Endpoint;
-use crate::sa::{Serial, StateName};
+use crate::sa::{Digest, Serial, StateName};
 use crate::wire::cfg::{self, CfgPayload, CfgType};
 use crate::wire::payload::Kind;
 use crate::wire::{Exchange, Header};
@@ -102,7 +102,7 @@ pub(crate) struct Cfg {
     pub stage: Stage,
     asked: Option<Box<Asked>>,
     /// Requests of the peer's that were answered: message ID, digest, answer. The newest are kept.
-    answered: Vec<(u32, Vec<u8>, Vec<u8>)>,
+    answered: Vec<(u32, Digest, Vec<u8>)>,
     pub question: Option<Box<Question>>,
     pub then: Option<Then>,
     /// Passwords that were wrong.
@@ -111,8 +111,6 @@ pub(crate) struct Cfg {
     pub user: Option<String>,
     /// `xauthfail=soft` let him in.
     pub failed: bool,
-    /// The peer sent Cisco's vendor ID.
-    pub unity: bool,
 }
 
 impl Cfg {
@@ -138,7 +136,7 @@ impl Endpoint {
         remote: SocketAddr,
         h: &Header,
         body: &[u8],
-        digest: Vec<u8>,
+        digest: Digest,
     ) {
         let Some(sa) = self.ikes.get(&serial) else { return };
         if sa.up().is_none() {
@@ -149,7 +147,7 @@ impl Endpoint {
             let text = "Transaction message is invalid because it is in clear or has a Message ID of 0";
             return self.log_packet(remote, text);
         }
-        if let Some((_, known, answer)) = sa.cfg.answered.iter().find(|a| a.0 == h.msgid) {
+        if let Some((_, known, answer)) = sa.later.cfg.answered.iter().find(|a| a.0 == h.msgid) {
             let (n, answer) = (sa.answered_duplicates, answer.clone());
             if *known == digest && self.answers_duplicate(n) {
                 if let Some(sa) = self.ikes.get_mut(&serial) {
@@ -159,8 +157,8 @@ impl Endpoint {
             }
             return;
         }
-        let ours = sa.cfg.asked.as_ref().is_some_and(|a| a.msgid == h.msgid);
-        if !ours && sa.used_msgids.contains(&h.msgid) {
+        let ours = sa.later.cfg.asked.as_ref().is_some_and(|a| a.msgid == h.msgid);
+        if !ours && sa.later.used_msgids.contains(&h.msgid) {
             // A repetition of what is being worked at, or of something old.
             return;
         }
@@ -179,12 +177,12 @@ impl Endpoint {
         h: &Header,
         body: &[u8],
         ours: bool,
-        digest: Vec<u8>,
+        digest: Digest,
     ) -> Result<(), Fail> {
         let Some((sa, up, suite)) = self.ikes.get(&serial).and_then(|s| Some((s, s.up()?, s.suite?))) else {
             return Ok(());
         };
-        let mut iv = match sa.cfg.asked.as_ref().filter(|_| ours) {
+        let mut iv = match sa.later.cfg.asked.as_ref().filter(|_| ours) {
             Some(asked) => asked.iv.clone(),
             None => first_iv(sa, h.msgid)?,
         };
@@ -200,7 +198,7 @@ impl Endpoint {
         self.follow_peer(serial, local, remote);
         if ours {
             let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
-            let Some(asked) = sa.cfg.asked.take_if(|a| a.answer == payload.kind) else {
+            let Some(asked) = sa.later.cfg.asked.take_if(|a| a.answer == payload.kind) else {
                 return Err(Fail::ignore("Transaction message is not what answers ours; ignored"));
             };
             if asked.identifier != payload.identifier {
@@ -215,8 +213,8 @@ impl Endpoint {
         match self.transaction_request(serial, incoming, &payload)? {
             Some(answer) => {
                 let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
-                sa.cfg.answered.truncate(KEPT - 1);
-                sa.cfg.answered.insert(0, (h.msgid, digest, answer.clone()));
+                sa.later.cfg.answered.truncate(KEPT - 1);
+                sa.later.cfg.answered.insert(0, (h.msgid, digest, answer.clone()));
                 sa.answered_duplicates = 0;
                 self.transmit(serial, &answer);
                 self.transaction_answered(serial)
@@ -227,7 +225,7 @@ impl Endpoint {
 
     /// The peer answers what we asked or told.
     fn transaction_answer(&mut self, serial: Serial, payload: &CfgPayload<'_>) -> Result<(), Fail> {
-        match self.ikes.get(&serial).map(|s| s.cfg.stage) {
+        match self.ikes.get(&serial).map(|s| s.later.cfg.stage) {
             Some(Stage::XauthR0) => self.xauth_reply(serial, payload),
             Some(Stage::XauthR1) => {
                 self.log_sa(serial, rc::LOG, "XAUTH: the client has acknowledged");
@@ -264,7 +262,7 @@ impl Endpoint {
 
     /// What comes once an answer of ours is on its way.
     fn transaction_answered(&mut self, serial: Serial) -> Result<(), Fail> {
-        match self.ikes.get_mut(&serial).and_then(|s| s.cfg.then.take()) {
+        match self.ikes.get_mut(&serial).and_then(|s| s.later.cfg.then.take()) {
             Some(Then::Configure) => self.configure(serial),
             Some(Then::Refused) => Err(Fail::fatal("XAUTH: Authentication failed: the ISAKMP SA ends")),
             Some(Then::Begin) => {
@@ -327,7 +325,7 @@ impl Endpoint {
         m.payload(Kind::Attributes, &fill(identifier));
         let message = m.seal(sa, &[], &mut iv)?;
         if let Some(sa) = self.ikes.get_mut(&serial) {
-            sa.cfg.asked = Some(Box::new(Asked { msgid, iv, identifier, answer }));
+            sa.later.cfg.asked = Some(Box::new(Asked { msgid, iv, identifier, answer }));
         }
         self.send_phase1(serial, message);
         self.arm_retransmit(serial);
@@ -337,7 +335,7 @@ impl Endpoint {
     /// Our request needs no answer any more.
     pub(super) fn transaction_forget(&mut self, serial: Serial) {
         if let Some(sa) = self.ikes.get_mut(&serial) {
-            sa.cfg.asked = None;
+            sa.later.cfg.asked = None;
         }
         self.stop_retransmit(serial);
     }
@@ -346,7 +344,7 @@ impl Endpoint {
     pub(super) fn set_stage(&mut self, serial: Serial, stage: Stage) {
         let Some(sa) = self.ikes.get_mut(&serial) else { return };
         let from = sa.name();
-        sa.cfg.stage = stage;
+        sa.later.cfg.stage = stage;
         let to = sa.name();
         if from != to {
             self.log_transition(serial, from, to);

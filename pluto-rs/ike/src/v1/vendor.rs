@@ -100,7 +100,7 @@ impl Endpoint {
                 "received Vendor ID payload [XAUTH]".into()
             } else if vid == UNITY {
                 if let Some(sa) = self.ikes.get_mut(&serial) {
-                    sa.cfg.unity = true;
+                    sa.unity = true;
                 }
                 "received Vendor ID payload [Cisco-Unity]".into()
             } else if let Some(rest) = vid.strip_prefix(&FRAGMENTATION) {

@@ -23,7 +23,7 @@ impl Endpoint {
         at: Incoming,
         payload: &CfgPayload<'_>,
     ) -> Result<Option<Vec<u8>>, Fail> {
-        let stage = self.ikes.get(&serial).map(|s| s.cfg.stage);
+        let stage = self.ikes.get(&serial).map(|s| s.later.cfg.stage);
         if !matches!(stage, Some(Stage::XauthI0 | Stage::XauthI1)) {
             return Err(Fail::ignore(
                 "XAUTH: the peer asks for a password, but the conn has no leftxauthclient=yes; ignored",
@@ -35,7 +35,7 @@ impl Endpoint {
         if stage == Some(Stage::XauthI1) {
             // What we said was wrong: what is known is not said again.
             if let Some(c) = self.ikes.get(&serial).map(|s| s.conn).and_then(|c| self.conns.get_mut(c)) {
-                c.credentials = None;
+                c.rare.credentials = None;
             }
             self.set_stage(serial, Stage::XauthI0);
         }
@@ -43,8 +43,8 @@ impl Endpoint {
         let question = Question { msgid: at.msgid, iv: at.iv, identifier: payload.identifier, wants };
         let again = stage == Some(Stage::XauthI1);
         if let Some(sa) = self.ikes.get_mut(&serial) {
-            sa.cfg.question = Some(Box::new(question));
-            sa.cfg.wrong += u32::from(again);
+            sa.later.cfg.question = Some(Box::new(question));
+            sa.later.cfg.wrong += u32::from(again);
         }
         self.xauth_answer(serial)?;
         Ok(None)
@@ -54,18 +54,20 @@ impl Endpoint {
     fn xauth_answer(&mut self, serial: Serial) -> Result<(), Fail> {
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         let Some(c) = self.conns.get(sa.conn) else { return Ok(()) };
-        let said = c.credentials.as_deref();
+        let said = c.rare.credentials.as_deref();
         let user = said.and_then(|s| s.user.clone()).or_else(|| c.this().xauth_username.clone());
         let Some(user) = user else {
             return self.prompt(serial, rc::XAUTHPROMPT, "Username");
         };
         let known = said.and_then(|s| s.password.clone());
         // A password of the file that was wrong once will not be right the next time.
-        let filed = || self.secrets.xauth(&user).filter(|_| sa.cfg.wrong == 0);
+        let filed = || self.secrets.xauth(&user).filter(|_| sa.later.cfg.wrong == 0);
         let Some(password) = known.or_else(filed) else {
             return self.prompt(serial, rc::ENTERSECRET, "Password");
         };
-        let Some(q) = self.ikes.get_mut(&serial).and_then(|s| s.cfg.question.take()) else { return Ok(()) };
+        let Some(q) = self.ikes.get_mut(&serial).and_then(|s| s.later.cfg.question.take()) else {
+            return Ok(());
+        };
         self.log_sa(serial, rc::LOG, &format!("XAUTH: Answering XAUTH challenge with user='{user}'"));
         let mut w = CfgWriter::new(CfgType::Reply, q.identifier);
         for kind in &q.wants {
@@ -78,7 +80,7 @@ impl Endpoint {
         }
         self.transaction_late_reply(serial, &q, &w.finish())?;
         if let Some(sa) = self.ikes.get_mut(&serial) {
-            sa.cfg.user = Some(user);
+            sa.later.cfg.user = Some(user);
         }
         self.set_stage(serial, Stage::XauthI1);
         self.wait_for_server(serial);
@@ -87,7 +89,7 @@ impl Endpoint {
 
     /// `040 "c" #1: c prompt for Password:`, if somebody waits who can answer.
     fn prompt(&mut self, serial: Serial, code: u8, what: &str) -> Result<(), Fail> {
-        let Some((client, conn)) = self.ikes.get(&serial).and_then(|s| Some((s.whack?, s.conn))) else {
+        let Some((client, conn)) = self.ikes.get(&serial).and_then(|s| Some((s.later.whack?, s.conn))) else {
             return Err(Fail::fatal(format!(
                 "XAUTH {} requested, but no file descriptor available for prompt",
                 what.to_lowercase()
@@ -104,12 +106,13 @@ impl Endpoint {
 
     /// The person has answered.
     pub(crate) fn on_answer(&mut self, serial: Serial, text: SecretBytes) {
-        let Some(conn) = self.ikes.get(&serial).filter(|s| s.cfg.question.is_some()).map(|s| s.conn) else {
+        let Some(conn) = self.ikes.get(&serial).filter(|s| s.later.cfg.question.is_some()).map(|s| s.conn)
+        else {
             return;
         };
         let Some(c) = self.conns.get_mut(conn) else { return };
         let named = c.this().xauth_username.is_some();
-        let said = c.credentials.get_or_insert_default();
+        let said = c.rare.credentials.get_or_insert_default();
         match said.user.is_none() && !named {
             true => said.user = Some(String::from_utf8_lossy(text.expose()).into_owned()),
             false => said.password = Some(text),
@@ -126,7 +129,7 @@ impl Endpoint {
         at: Incoming,
         payload: &CfgPayload<'_>,
     ) -> Result<Option<Vec<u8>>, Fail> {
-        let stage = self.ikes.get(&serial).map(|s| s.cfg.stage);
+        let stage = self.ikes.get(&serial).map(|s| s.later.cfg.stage);
         if !matches!(stage, Some(Stage::XauthI0 | Stage::XauthI1)) {
             return Err(Fail::ignore("XAUTH: a verdict about nothing that was said; ignored"));
         }
@@ -141,11 +144,11 @@ impl Endpoint {
             self.log_sa(serial, rc::AUTHFAILED, "XAUTH: the server refuses name or password");
             let conn = self.ikes.get(&serial).map(|s| s.conn);
             if let Some(c) = conn.and_then(|c| self.conns.get_mut(c)) {
-                c.credentials = None;
+                c.rare.credentials = None;
             }
         }
         if let Some(sa) = self.ikes.get_mut(&serial) {
-            sa.cfg.then = Some(if ok { Then::Configure } else { Then::Refused });
+            sa.later.cfg.then = Some(if ok { Then::Configure } else { Then::Refused });
         }
         Ok(Some(answer))
     }

@@ -95,7 +95,7 @@ impl Endpoint {
     /// The password was checked.
     pub(crate) fn on_password(&mut self, token: PasswordToken, verdict: PasswordVerdict) {
         let Some((serial, user)) = self.checks.remove(&token) else { return };
-        if self.ikes.get(&serial).is_none_or(|s| s.cfg.stage != Stage::Checking) {
+        if self.ikes.get(&serial).is_none_or(|s| s.later.cfg.stage != Stage::Checking) {
             return;
         }
         for line in &verdict.lines {
@@ -119,8 +119,8 @@ impl Endpoint {
             return self.xauth_right(serial, user.into(), true);
         }
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
-        sa.cfg.wrong += 1;
-        if sa.cfg.wrong < TRIES {
+        sa.later.cfg.wrong += 1;
+        if sa.later.cfg.wrong < TRIES {
             return self.xauth_ask(serial, true);
         }
         self.transaction_ask(serial, CfgType::Ack, |id| {
@@ -140,7 +140,7 @@ impl Endpoint {
             self.log_sa(serial, rc::LOG, &format!("XAUTH: User {user}: Authentication Successful"));
         }
         if let Some(sa) = self.ikes.get_mut(&serial) {
-            (sa.cfg.user, sa.cfg.failed) = (Some(user), failed);
+            (sa.later.cfg.user, sa.later.cfg.failed) = (Some(user), failed);
         }
         self.timers.clear(serial, TimerKind::Discard);
         self.opened(serial);
