@@ -88,28 +88,27 @@ conn lns
 E
   strongswan_start pub
 }
-nm_ipsec() { # with strongSwan in front of the server; the second time pluto runs already
-  local n esp clear
+nm_ipsec() { # with strongSwan in front of the server
+  local esp clear
   # as they are installed; what the plugin writes is read by way of the last line of ipsec.secrets
   mkdir -p /n/gw2/etc/ipsec.d
   rm -f /n/gw2/etc/ipsec.d/*.conf
   cp /lab/roots/cygnet/etc/ipsec.{conf,secrets} /n/gw2/etc/
   nm_server || fail "pub: strongSwan does not start" || return
-  for n in 1 2; do
-    capture "l2tp-networkmanager-$n" brp
-    nm_up ipsec || return
-    # before the end: the server's pppd says goodbye when IPsec is gone
-    capture_end
-    count 'ip proto 50'; esp=$REPLY
-    count 'udp port 1701 or icmp'; clear=$REPLY
-    note "$esp ESP, $clear in clear"
-    [ "$esp" -ge 10 ] && [ "$clear" = 0 ] || fail "$esp ESP packets, $clear in clear: ${PACKETS[0]:-}" || return
-    nm_down ipsec || return
-    # the plugin takes its conn away and leaves pluto to the next call
-    procs gw2 pluto || fail "pluto is gone" || return
-    mapfile -t PACKETS < <(ip -n gw2 xfrm state)
-    [ ${#PACKETS[@]} = 0 ] || fail "an SA stays: ${PACKETS[0]}" || return
-  done
+  capture l2tp-networkmanager brp
+  nm_up ipsec || return
+  # before the end: the server's pppd says goodbye when IPsec is gone
+  capture_end
+  count 'ip proto 50'; esp=$REPLY
+  count 'udp port 1701 or icmp'; clear=$REPLY
+  note "$esp ESP, $clear in clear"
+  [ "$esp" -ge 10 ] && [ "$clear" = 0 ] || fail "$esp ESP packets, $clear in clear: ${PACKETS[0]:-}" || return
+  nm_down ipsec || return
+  # the plugin takes its conn away and leaves pluto to the next call, which restarts it
+  procs gw2 pluto || fail "pluto is gone" || return
+  mapfile -t PACKETS < <(ip -n gw2 xfrm state)
+  [ ${#PACKETS[@]} = 0 ] || fail "an SA stays: ${PACKETS[0]}" || return
+  nm_up ipsec && nm_down ipsec
 }
 
 sc_l2tp_networkmanager() {
