@@ -77,6 +77,9 @@ for l in "${@:-all}"; do
   case $l in cygnet | all)
     rm -rf "$LAB/roots/cygnet"
     make -s -C "$TOP" install DESTDIR="$LAB/roots/cygnet" PREFIX=/usr ETC=no
+    # the samples too; a server's files lie over them
+    install -D -m 644 "$TOP/etc/ipsec.conf" "$LAB/roots/cygnet/etc/ipsec.conf"
+    install -D -m 600 "$TOP/etc/ipsec.secrets" "$LAB/roots/cygnet/etc/ipsec.secrets"
     ;;
   esac
 done

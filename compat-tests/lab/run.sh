@@ -14,7 +14,7 @@ SERVER=${SERVER:-cygnet}
 LANE1=(verify verify-defects direct nat libreswan-direct libreswan-nat both nat-two refuse-psk refuse-proposal refuse-chap refuse-ports
   initiate-libreswan initiate-strongswan initiate-self rsa-libreswan rsa-strongswan x509-libreswan
   x509-strongswan ecdsa-strongswan crl-revoked crl-fetched l2tp-lns l2tp-auth l2tp-ipsec l2tp-radius l2tp-nm l2tp-log l2tp-many l2tp-networkmanager)
-LANE2=(wire wire-clear garbage ike-scan bad-config reload teardown-hangup teardown-sigterm-xl2tpd teardown-kill9-xl2tpd teardown-auto-down teardown-delete
+LANE2=(wire wire-clear ike-scan garbage bad-config reload teardown-hangup teardown-sigterm-xl2tpd teardown-kill9-xl2tpd teardown-auto-down teardown-delete
   teardown-sigterm-pluto teardown-kill9-pluto teardown-pool
   suites-libreswan suites-strongswan layers-libreswan layers-strongswan renewal-libreswan renewal-strongswan dead-peer policy-groups updown)
 # what libreswan's own HOWTO files of the lab have no conns for

@@ -26,6 +26,11 @@ pub(crate) fn version_line() -> String {
     format!("Linux Openswan {}", version_code())
 }
 
+/// The last line of `ipsec --version`: what this is. NetworkManager-l2tp looks for the word `Libreswan`, before 1.20.6 with a
+/// space on both sides, to know whose options and commands it may use, and refuses where it finds only `Openswan`.
+pub(crate) const STANDS_IN: &str =
+    concat!("Cygnet ", env!("CARGO_PKG_VERSION"), ", in place of Openswan, Libreswan and xl2tpd");
+
 /// `ipsec` without arguments.
 pub(crate) const SHORT_USAGE: &str = "Usage: ipsec command argument ...
 Use --help for a list of commands, or see ipsec(8) manual page

@@ -174,6 +174,7 @@ fn ipsec(program: &str, args: &[String]) -> i32 {
         "--version" | "version" => {
             println!("{}", info::version_line());
             println!("See `ipsec --copyright' for copyright information.");
+            println!("{}", info::STANDS_IN);
         }
         "--versioncode" => println!("{}", info::version_code()),
         "--copyright" => println!("{}", info::COPYRIGHT),

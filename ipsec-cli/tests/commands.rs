@@ -91,6 +91,9 @@ fn the_dispatcher_answers_as_ever() {
     assert!(out.stdout.starts_with("Usage: ipsec command argument ...\n") && out.stdout.lines().count() == 5);
     let out = lab.run(&["--version"]);
     assert!(out.stdout.starts_with("Linux Openswan U2.6.") && out.status == 0);
+    // NetworkManager-l2tp asks for strongSwan first, then for libreswan, of old with the spaces
+    assert!(out.stdout.contains(" Libreswan ") && !out.stdout.contains("strongSwan"), "{}", out.stdout);
+    assert_eq!(out.stdout.lines().count(), 3);
     assert_eq!(lab.run(&["--confdir"]).stdout.trim(), lab.dir.path().display().to_string());
     let out = lab.run(&["--nonsense"]);
     assert!(

@@ -34,10 +34,10 @@ topology() { # topology SERVER_LAYER
 declare -A ADDR=([server]=192.0.2.1 [pub]=203.0.113.10 [publ]=203.0.113.20 [gw2]=203.0.113.30
   [client1]=198.51.100.2 [client2]=198.51.100.2 [outside]=198.18.0.20) # as the server sees them
 
-# What goes through the inet router on its link to the server is recorded: capture NAME ... capture_end.
+# What goes through the inet router on its link to the server (or on IF) is recorded: capture NAME [IF] ... capture_end.
 capture() {
   CAP_FILE=$OUT/$1.pcap
-  nsenter --net=/run/netns/inet tcpdump --immediate-mode -U -nn -i s -w - >"$CAP_FILE" 2>"$CAP_FILE.err" &
+  nsenter --net=/run/netns/inet tcpdump --immediate-mode -U -nn -i "${2:-s}" -w - >"$CAP_FILE" 2>"$CAP_FILE.err" &
   CAP_PID=$!
   wait_for 10 grep -q 'listening on' "$CAP_FILE.err"
 }

@@ -32,6 +32,7 @@ for i in range(1000):
   figures pub
 }
 # ike-scan's probes: Main and Aggressive Mode, vendor IDs, spoilt headers.  No hash is given away, the log stays readable.
+# Before `garbage`: after that its lines are among those of strangers that are not logged.
 sc_ike_scan() {
   local before after n out=$OUT/ike-scan.log
   procs server pluto && procs server xl2tpd || fail "the daemons do not run" || return

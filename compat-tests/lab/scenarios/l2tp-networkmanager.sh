@@ -1,5 +1,5 @@
-# l2tp-networkmanager.sh - Debian's NetworkManager and its L2TP plugin drive our xl2tpd on `gw2`; the server on `pub` is
-# Debian's xl2tpd.  Sourced inside the guest.
+# l2tp-networkmanager.sh - Debian's NetworkManager and its L2TP plugin drive our xl2tpd and our `ipsec` on `gw2`; the server
+# on `pub` is Debian's xl2tpd, later behind strongSwan.  Sourced inside the guest.
 
 nm_start() { # nm_start NODE: a bus and NetworkManager, which leaves the lab's interfaces as they are
   local e=/n/$1/etc ifindex
@@ -56,17 +56,60 @@ nm_stop() { # the interface keeps its address
   sig "$1" TERM dbus-daemon
 }
 nm_cli() { nx gw2 timeout 40 nmcli connection "$@" >"$OUT/nmcli.log" 2>&1; }
-nm_session() { # nm_session NAME: up, a ping through it, down
+nm_up() { # nm_up NAME: and a ping through it
   local t=${EPOCHREALTIME/./}
   nm_cli up "$1" || fail "$1: $(grep -v '^Hint' "$OUT/nmcli.log" | tail -1)" || return
   since "$t"
   note "$1 ${REPLY}s"
   wait_for 5 nx gw2 ping -n -c1 -W1 $L2TP_NET.1 || fail "$1: no ping" || return
-  t=${EPOCHREALTIME/./}
+}
+nm_down() {
+  local t=${EPOCHREALTIME/./}
   nm_cli down "$1" || fail "$1: $(tail -1 "$OUT/nmcli.log")" || return
   wait_for 5 gone gw2 xl2tpd pppd || fail "$1: xl2tpd or pppd stay" || return
   since "$t"
   note "down ${REPLY}s"
+}
+
+nm_server() { # strongSwan on `pub` takes whoever has the key, for L2TP only
+  PSK=between-nm-and-swan PORTS=1701:1701 IKE='' strongswan_config pub
+  cat >/n/pub/etc/ipsec.init.conf <<'E'
+conn lns
+    keyexchange=ikev1
+    authby=secret
+    type=transport
+    left=203.0.113.10
+    leftprotoport=17/1701
+    right=%any
+    rightprotoport=17/%any
+    ike=aes256-sha256-modp2048!
+    esp=aes256-sha1-modp2048!
+    auto=add
+E
+  strongswan_start pub
+}
+nm_ipsec() { # with strongSwan in front of the server; the second time pluto runs already
+  local n esp clear
+  # as they are installed; what the plugin writes is read by way of the last line of ipsec.secrets
+  mkdir -p /n/gw2/etc/ipsec.d
+  rm -f /n/gw2/etc/ipsec.d/*.conf
+  cp /lab/roots/cygnet/etc/ipsec.{conf,secrets} /n/gw2/etc/
+  nm_server || fail "pub: strongSwan does not start" || return
+  for n in 1 2; do
+    capture "l2tp-networkmanager-$n" brp
+    nm_up ipsec || return
+    # before the end: the server's pppd says goodbye when IPsec is gone
+    capture_end
+    count 'ip proto 50'; esp=$REPLY
+    count 'udp port 1701 or icmp'; clear=$REPLY
+    note "$esp ESP, $clear in clear"
+    [ "$esp" -ge 10 ] && [ "$clear" = 0 ] || fail "$esp ESP packets, $clear in clear: ${PACKETS[0]:-}" || return
+    nm_down ipsec || return
+    # the plugin takes its conn away and leaves pluto to the next call
+    procs gw2 pluto || fail "pluto is gone" || return
+    mapfile -t PACKETS < <(ip -n gw2 xfrm state)
+    [ ${#PACKETS[@]} = 0 ] || fail "an SA stays: ${PACKETS[0]}" || return
+  done
 }
 
 sc_l2tp_networkmanager() {
@@ -79,7 +122,16 @@ sc_l2tp_networkmanager() {
     ipv4.gateway 203.0.113.254 ipv6.method disabled autoconnect no && nm_cli up base || fail "base: $(tail -1 "$OUT/nmcli.log")" || return
   nm_cli add type vpn vpn-type l2tp con-name plain ifname '*' vpn.data \
     'gateway=203.0.113.10, user=alice, password-flags=0, refuse-eap=yes' vpn.secrets 'password=secret-a' || fail "nmcli: $(tail -1 "$OUT/nmcli.log")" || return
-  nm_session plain || return
+  nm_up plain && nm_down plain || return
+  nm_cli add type vpn vpn-type l2tp con-name ipsec ifname '*' vpn.data \
+    'gateway=203.0.113.10, user=alice, password-flags=0, refuse-eap=yes, ipsec-enabled=yes, ipsec-psk-flags=0' \
+    vpn.secrets 'password=secret-a, ipsec-psk=between-nm-and-swan' || fail "nmcli: $(tail -1 "$OUT/nmcli.log")" || return
+  nm_ipsec
+  local rc=$?
+  : >/n/pub/etc/ipsec.init.conf
+  strongswan_stop pub
   nm_stop gw2
+  nx gw2 timeout 10 ipsec setup stop >/dev/null 2>&1
   l2tp_end pub
+  return $rc
 }

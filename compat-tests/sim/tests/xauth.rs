@@ -403,7 +403,7 @@ fn without_xauth_in_the_offer_or_in_the_conn_there_is_no_sa() {
     (plain.left.xauth_client, plain.right.xauth_server) = (false, false);
     let mut pair = pair_of(PairConfig { client: plain.clone(), ..config() });
     assert!(!pair.connect());
-    let refused = "no connection has been authorized with policy=PSK";
+    let refused = "no acceptable Oakley Transform";
     assert!(pair.server().logged(refused), "{:?}", pair.hosts[0].log);
     let mut open = server();
     (open.left.xauth_server, open.right.xauth_client) = (false, false);

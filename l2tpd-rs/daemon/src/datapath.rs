@@ -9,38 +9,51 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use l2tp_proto::hdlc;
 
-/// One call's PPP, as the event loop sees it. No method blocks.
+/// One call's PPP, as the event loop sees it. No method blocks. What is not said otherwise is as for a path whose frames do
+/// not come through this process.
 pub trait DataPath {
     /// Its name in the status.
     fn kind(&self) -> &'static str;
 
     /// What to watch for readability and, while [`DataPath::wants_write`], for room; `None` where frames do not come
     /// through this process.
-    fn fd(&self) -> Option<BorrowedFd<'_>>;
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// Takes a frame from the peer; it may be lost when PPP does not keep up, and is counted then.
-    fn deliver(&mut self, frame: &[u8]);
+    fn deliver(&mut self, _frame: &[u8]) {}
 
     /// Moves what was taken on to PPP, as far as it goes.
-    fn flush(&mut self);
+    fn flush(&mut self) {}
 
     /// Whether something waits for room.
-    fn wants_write(&self) -> bool;
+    fn wants_write(&self) -> bool {
+        false
+    }
 
-    /// Takes frames from PPP, at most about `budget` octets, and hands them to `sink`. False when PPP has hung up.
-    fn collect(&mut self, budget: usize, sink: &mut dyn FnMut(&[u8])) -> bool;
+    /// Takes frames from PPP, at most about `_budget` octets, and hands them to `_sink`. False when PPP has hung up.
+    fn collect(&mut self, _budget: usize, _sink: &mut dyn FnMut(&[u8])) -> bool {
+        true
+    }
 
     /// Whether [`DataPath::collect`] has something although nothing came from PPP.
-    fn wants_collect(&self) -> bool;
+    fn wants_collect(&self) -> bool {
+        false
+    }
 
     /// Stops holding frames back, in both directions: PPP has had time enough to begin.
-    fn open_gate(&mut self);
+    fn open_gate(&mut self) {}
 
     /// Frames from the peer that were lost here.
-    fn dropped(&self) -> u64;
+    fn dropped(&self) -> u64 {
+        0
+    }
 
     /// What has gone through where the engine does not see it.
-    fn traffic(&self) -> Option<Traffic>;
+    fn traffic(&self) -> Option<Traffic> {
+        None
+    }
 }
 
 /// Frames and octets of PPP; transmit is towards the peer.
@@ -207,27 +220,6 @@ pub struct NullPath;
 impl DataPath for NullPath {
     fn kind(&self) -> &'static str {
         "null"
-    }
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-    fn deliver(&mut self, _frame: &[u8]) {}
-    fn flush(&mut self) {}
-    fn wants_write(&self) -> bool {
-        false
-    }
-    fn collect(&mut self, _budget: usize, _sink: &mut dyn FnMut(&[u8])) -> bool {
-        true
-    }
-    fn wants_collect(&self) -> bool {
-        false
-    }
-    fn open_gate(&mut self) {}
-    fn dropped(&self) -> u64 {
-        0
-    }
-    fn traffic(&self) -> Option<Traffic> {
-        None
     }
 }
 

@@ -177,24 +177,7 @@ impl DataPath for KernelPath {
     fn kind(&self) -> &'static str {
         "kernel"
     }
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-    fn deliver(&mut self, _frame: &[u8]) {}
-    fn flush(&mut self) {}
-    fn wants_write(&self) -> bool {
-        false
-    }
-    fn collect(&mut self, _budget: usize, _sink: &mut dyn FnMut(&[u8])) -> bool {
-        true
-    }
-    fn wants_collect(&self) -> bool {
-        false
-    }
-    fn open_gate(&mut self) {}
-    fn dropped(&self) -> u64 {
-        0
-    }
+
     fn traffic(&self) -> Option<Traffic> {
         // struct pppol2tp_ioc_stats: ids and a flag in 8 octets, then eight counters.
         let mut s = MaybeUninit::<[u64; 9]>::zeroed();

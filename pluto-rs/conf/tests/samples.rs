@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ipsec_conf::{load_str, secrets};
+use ipsec_conf::{Severity, load_str, secrets};
 
 fn etc() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../etc")
@@ -39,9 +39,19 @@ fn the_secrets_are_none_until_somebody_writes_one() {
     let path = etc().join("ipsec.secrets");
     let text = fs::read_to_string(&path).unwrap();
     let load = |text: &str| secrets::parse_all(&path, text.as_bytes(), &|_| None);
-    assert_eq!(load(&text), (vec![], vec![]));
+    // What others leave in ipsec.d is read, here from a folder of the test's own; nothing there is no error.
+    let dir = tempfile::tempdir().unwrap();
+    let here = text.replace("include /etc/ipsec.d", &format!("include {}", dir.path().display()));
+    assert_ne!(here, text);
+    let (records, said) = load(&here);
+    assert!(records.is_empty() && said.len() == 1, "{said:?}");
+    assert!(said[0].severity == Severity::Note && said[0].message.starts_with("no secrets filename matched"));
+    fs::write(dir.path().join("ipsec.nm-l2tp.secrets"), ": PSK 0sc2VjcmV0\n").unwrap();
+    let (records, said) = secrets::parse(&path, here.as_bytes(), &|_| None);
+    assert_eq!(records[0].psk.expose(), b"secret", "{said:?}");
     // Without the comment signs the examples are records.
     let (_, examples) = text.split_once("#\n").unwrap();
+    let (examples, _) = examples.split_once("\n\n").unwrap();
     let (records, said) = load(&examples.replace("# ", ""));
     assert_eq!((records.len(), said.len()), (4, 0), "{said:?}");
 }

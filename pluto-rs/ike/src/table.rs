@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
 
 use crate::conn::ConnId;
 use crate::sa::{ChildSa, IkeSa, Role, Serial};
@@ -17,10 +18,76 @@ fn under<K: Copy + Ord>(set: &BTreeSet<(K, Serial)>, key: K) -> Vec<Serial> {
     set.range((key, FIRST)..=(key, LAST)).map(|(_, s)| *s).collect()
 }
 
+/// SAs of one kind by number. What is put in or taken out goes by way of its table, which keeps the indexes.
+#[derive(Debug)]
+pub(crate) struct BySerial<T>(BTreeMap<Serial, Box<T>>);
+
+impl<T> Default for BySerial<T> {
+    fn default() -> Self {
+        BySerial(BTreeMap::new())
+    }
+}
+
+impl<T> BySerial<T> {
+    pub(crate) fn get(&self, serial: &Serial) -> Option<&T> {
+        self.0.get(serial).map(|x| &**x)
+    }
+
+    pub(crate) fn contains_key(&self, serial: &Serial) -> bool {
+        self.0.contains_key(serial)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Serial> {
+        self.0.keys()
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.values().map(|x| &**x)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Serial, &T)> {
+        self.0.iter().map(|(s, x)| (s, &**x))
+    }
+
+    pub(crate) fn get_mut(&mut self, serial: &Serial) -> Option<&mut T> {
+        self.0.get_mut(serial).map(|x| &mut **x)
+    }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.values_mut().map(|x| &mut **x)
+    }
+}
+
+/// The tables are read like what they hold.
+macro_rules! holds {
+    ($table:ty, $sa:ty) => {
+        impl Deref for $table {
+            type Target = BySerial<$sa>;
+
+            fn deref(&self) -> &Self::Target {
+                &self.all
+            }
+        }
+
+        impl DerefMut for $table {
+            fn deref_mut(&mut self) -> &mut Self::Target {
+                &mut self.all
+            }
+        }
+    };
+}
+
+holds!(IkeTable, IkeSa);
+holds!(ChildTable, ChildSa);
+
 /// The IKE SAs.
 #[derive(Debug, Default)]
 pub(crate) struct IkeTable {
-    all: BTreeMap<Serial, Box<IkeSa>>,
+    all: BySerial<IkeSa>,
     by_conn: BTreeSet<(ConnId, Serial)>,
     /// Those that we begin and under which phase 2 may not begin yet, by the address we call.
     calling: BTreeSet<(IpAddr, Serial)>,
@@ -29,41 +96,17 @@ pub(crate) struct IkeTable {
 }
 
 impl IkeTable {
-    pub(crate) fn get(&self, serial: &Serial) -> Option<&IkeSa> {
-        self.all.get(serial).map(|x| &**x)
-    }
-
-    pub(crate) fn contains_key(&self, serial: &Serial) -> bool {
-        self.all.contains_key(serial)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &Serial> {
-        self.all.keys()
-    }
-
-    pub(crate) fn values(&self) -> impl Iterator<Item = &IkeSa> {
-        self.all.values().map(|x| &**x)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Serial, &IkeSa)> {
-        self.all.iter().map(|(s, x)| (s, &**x))
-    }
-
     pub(crate) fn insert(&mut self, serial: Serial, sa: IkeSa) {
         self.by_conn.insert((sa.conn, serial));
         if sa.role == Role::Initiator {
             self.calling.insert((sa.remote.ip(), serial));
             self.called.insert(serial, sa.remote.ip());
         }
-        self.all.insert(serial, Box::new(sa));
+        self.all.0.insert(serial, Box::new(sa));
     }
 
     pub(crate) fn remove(&mut self, serial: &Serial) -> Option<IkeSa> {
-        let sa = self.all.remove(serial)?;
+        let sa = self.all.0.remove(serial)?;
         self.by_conn.remove(&(sa.conn, *serial));
         self.settled(*serial);
         Some(*sa)
@@ -85,14 +128,6 @@ impl IkeTable {
         }
     }
 
-    pub(crate) fn get_mut(&mut self, serial: &Serial) -> Option<&mut IkeSa> {
-        self.all.get_mut(serial).map(|x| &mut **x)
-    }
-
-    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut IkeSa> {
-        self.all.values_mut().map(|x| &mut **x)
-    }
-
     /// Those of a conn, oldest first.
     pub(crate) fn of_conn(&self, conn: ConnId) -> Vec<Serial> {
         under(&self.by_conn, conn)
@@ -107,55 +142,23 @@ impl IkeTable {
 /// The Child SAs, and Quick Modes under way.
 #[derive(Debug, Default)]
 pub(crate) struct ChildTable {
-    all: BTreeMap<Serial, Box<ChildSa>>,
+    all: BySerial<ChildSa>,
     by_conn: BTreeSet<(ConnId, Serial)>,
     by_ike: BTreeSet<(Serial, Serial)>,
 }
 
 impl ChildTable {
-    pub(crate) fn get(&self, serial: &Serial) -> Option<&ChildSa> {
-        self.all.get(serial).map(|x| &**x)
-    }
-
-    pub(crate) fn contains_key(&self, serial: &Serial) -> bool {
-        self.all.contains_key(serial)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &Serial> {
-        self.all.keys()
-    }
-
-    pub(crate) fn values(&self) -> impl Iterator<Item = &ChildSa> {
-        self.all.values().map(|x| &**x)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Serial, &ChildSa)> {
-        self.all.iter().map(|(s, x)| (s, &**x))
-    }
-
     pub(crate) fn insert(&mut self, serial: Serial, child: ChildSa) {
         self.by_conn.insert((child.conn, serial));
         self.by_ike.insert((child.ike, serial));
-        self.all.insert(serial, Box::new(child));
+        self.all.0.insert(serial, Box::new(child));
     }
 
     pub(crate) fn remove(&mut self, serial: &Serial) -> Option<ChildSa> {
-        let child = self.all.remove(serial)?;
+        let child = self.all.0.remove(serial)?;
         self.by_conn.remove(&(child.conn, *serial));
         self.by_ike.remove(&(child.ike, *serial));
         Some(*child)
-    }
-
-    pub(crate) fn get_mut(&mut self, serial: &Serial) -> Option<&mut ChildSa> {
-        self.all.get_mut(serial).map(|x| &mut **x)
-    }
-
-    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut ChildSa> {
-        self.all.values_mut().map(|x| &mut **x)
     }
 
     /// Those of a conn, oldest first.

@@ -121,7 +121,10 @@ impl<'r> Loader<'r> {
         if paths.is_empty() {
             self.files += 1;
             let message = format!("no secrets filename matched \"{pattern}\"");
-            self.say(Severity::Warning, Path::new(pattern), 0, message);
+            // A wildcard asks for what there is, which may be nothing.
+            let wild = pattern.contains(['*', '?', '[']);
+            let severity = if wild { Severity::Note } else { Severity::Warning };
+            self.say(severity, Path::new(pattern), 0, message);
         }
         for path in paths {
             self.file(&path, depth);
