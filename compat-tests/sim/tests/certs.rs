@@ -1,4 +1,4 @@
-//! Main Mode with certificates: both roles, chains, requests, revocation, the words of ipsec.conf about them.
+//! Phase 1 with certificates: both roles, chains, requests, revocation, the words of ipsec.conf about them.
 
 #![allow(
     clippy::unwrap_used,
@@ -85,6 +85,31 @@ fn certificates_prove_both_ends() {
             assert!(host.logged(&format!("{{auth=OAKLEY_{auth} ")), "{:#?}", host.log);
             assert!(host.logged("I am sending my cert") && host.logged("I am sending a certificate request"));
             assert!(host.logged("no crl from issuer \"") && host.logged("found (strict=no)"));
+        }
+    }
+}
+
+/// Both ask in their first message and show theirs in the next; of another CA, neither is believed.
+#[test]
+fn certificates_prove_both_ends_of_aggressive_mode() {
+    for (ours, theirs, ca, other, auth) in
+        [("server", "deep", "ca", "ecca", "RSA_SIG"), ("ecserver", "ecclient", "ecca", "ca", "ECDSA_P256")]
+    {
+        let mut good = config(ours, theirs, ca);
+        (good.client.aggressive, good.server[0].aggressive) = (true, true);
+        let mut pair = Pair::new(good.clone());
+        assert!(pair.connect(), "{theirs}: {:#?} {:#?}", pair.hosts[0].log, pair.hosts[1].log);
+        for host in &pair.hosts {
+            assert!(host.logged(&format!("{{auth=OAKLEY_{auth} ")), "{:#?}", host.log);
+            assert!(host.logged("I am sending my cert") && host.logged("I am sending a certificate request"));
+        }
+        let bad_server = PairConfig { server_keys: keys(ours, &[other], &[]), ..good.clone() };
+        let bad_client = PairConfig { client_keys: keys(theirs, &[other], &["inter"]), ..good };
+        for (bad, deceived) in [(bad_server, 0), (bad_client, 1)] {
+            let mut pair = Pair::new(bad);
+            assert!(!pair.connect());
+            assert!(pair.hosts[deceived].engine.established().is_empty());
+            assert!(!pair.hosts[deceived].logged("ISAKMP SA established"), "{:#?}", pair.hosts[deceived].log);
         }
     }
 }

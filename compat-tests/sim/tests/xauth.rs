@@ -544,14 +544,17 @@ fn xauth_goes_with_signatures_and_in_place_of_the_clients() {
     use sim::keys::{own, rsa_keys, written};
     let [a, b, stranger] = rsa_keys();
     let rsa = AuthBy { rsasig: true, ..AuthBy::NONE };
-    for (hybrid, server_key, name, good) in [
-        (false, a, "XAUTHInitRSA", true),
-        (true, a, "HybridInitRSA", true),
-        (true, stranger, "HybridInitRSA", false),
+    for (hybrid, server_key, name, good, aggressive) in [
+        (false, a, "XAUTHInitRSA", true, false),
+        (true, a, "HybridInitRSA", true, false),
+        (true, stranger, "HybridInitRSA", false, false),
+        (false, a, "XAUTHInitRSA", true, true),
+        (true, a, "HybridInitRSA", true, true),
+        (true, stranger, "HybridInitRSA", false, true),
     ] {
         let by = AuthBy { hybrid, ..rsa };
-        let mut server = ConnSpec { authby: by, ..server() };
-        let mut client = ConnSpec { authby: by, ..client() };
+        let mut server = ConnSpec { authby: by, aggressive, ..server() };
+        let mut client = ConnSpec { authby: by, aggressive, ..client() };
         (server.left.id, client.right.id) = ("@server".parse().unwrap(), "@server".parse().unwrap());
         client.right.public_keys = vec![written(a)];
         server.left.public_keys = vec![written(server_key)];

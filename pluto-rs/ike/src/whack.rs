@@ -118,12 +118,6 @@ impl Endpoint {
             let text = format!("\"{name}\": authby= allows no way to prove who is who, conn not loaded");
             return refuse(self, rc::NOKEY, text);
         }
-        if spec.aggressive && !by.psk && !shunt {
-            let text = format!(
-                "\"{name}\": Aggressive Mode is served with authby=secret only; remove aggrmode=yes, conn not loaded"
-            );
-            return refuse(self, rc::NOALGO, text);
-        }
         for (side, end) in [("left", &spec.left), ("right", &spec.right)] {
             self.check_written_keys(client, &name, side, end);
         }

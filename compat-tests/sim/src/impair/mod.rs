@@ -56,6 +56,7 @@ pub const AUTHS: &[Auth] = &[
     Auth { name: "Main PSK", config: main_psk, psk: true },
     Auth { name: "Main RSA", config: main_rsa, psk: false },
     Auth { name: "Aggressive PSK", config: aggressive_psk, psk: true },
+    Auth { name: "Aggressive RSA", config: aggressive_rsa, psk: false },
     Auth { name: "XAUTH", config: xauth_psk, psk: true },
 ];
 
@@ -73,7 +74,14 @@ fn main_rsa() -> PairConfig {
 }
 
 fn aggressive_psk() -> PairConfig {
-    let mut config = main_psk();
+    aggressive(main_psk())
+}
+
+fn aggressive_rsa() -> PairConfig {
+    aggressive(main_rsa())
+}
+
+fn aggressive(mut config: PairConfig) -> PairConfig {
     config.client.aggressive = true;
     config.server.iter_mut().for_each(|c| c.aggressive = true);
     config

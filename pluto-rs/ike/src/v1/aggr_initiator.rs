@@ -3,19 +3,19 @@
 use std::net::SocketAddr;
 
 use ipsec_crypto::dh;
-use ipsec_types::SecretBytes;
 use ipsec_types::whack::rc;
+use ipsec_types::{Id, SecretBytes};
 
-use super::auth_method::aggressive_methods;
+use super::auth_method::{Proof, methods};
 use super::main_responder::key_and_nonce;
 use super::message::{NONCE_LEN, header, seal};
-use super::{Continuation, Fail, authenticate, natt, phase1};
+use super::{Continuation, Fail, authenticate, certs, natt, phase1};
 use crate::Endpoint;
+use crate::claim::Verdict;
 use crate::conn::ConnId;
 use crate::io::{ClientId, CryptoJob, CryptoResult, KeyExchange};
-use crate::sa::{AggrI1, Exchanged, IkeSa, Phase1, Role, Serial, StateName};
+use crate::sa::{AggrI1, Exchanged, IkeSa, Phase1, Phase1Keys, Role, Serial, StateName};
 use crate::wire::ident::{self, IdPayload};
-use crate::wire::notify::NotifyType;
 use crate::wire::payload::Kind;
 use crate::wire::{Exchange, Header, MessageWriter, SaPayload};
 
@@ -32,6 +32,26 @@ pub(crate) struct AfterAr1 {
     body: Vec<u8>,
     g_xr: Vec<u8>,
     nr: Vec<u8>,
+}
+
+/// AR1 has come, and the secret was computed.
+#[derive(Debug)]
+pub(crate) struct GotR1 {
+    x: Exchanged,
+    keys: Phase1Keys,
+    /// Of [`AggrI1`].
+    secret: SecretBytes,
+    id_b: Vec<u8>,
+    next: u8,
+    body: Vec<u8>,
+    /// Whom the peer says it is.
+    id: Id,
+}
+
+/// AI2 but for its proof.
+#[derive(Debug)]
+pub(crate) struct BeforeI2 {
+    keys: Phase1Keys,
 }
 
 impl Endpoint {
@@ -67,11 +87,17 @@ impl Endpoint {
             self.log_conn(conn, whack, rc::AGGRALGO, text);
             return None;
         };
+        let Some(best) = self.usable_methods(c, Role::Initiator, remote).first().copied() else {
+            self.nothing_to_prove_with(conn, whack, pending);
+            return None;
+        };
         let (local, remote) = (SocketAddr::new(local, 500), SocketAddr::new(remote, 500));
         let cookies = (self.random(), [0; 8]);
         let state = Phase1::Suspended(StateName::AggrI1);
         let mut sa = IkeSa::new(conn, Role::Initiator, cookies, local, remote, state);
         sa.aggressive = true;
+        // What the responder is asked for in the first message; it will choose.
+        sa.auth = best;
         sa.lifetime = spec.ike_lifetime;
         (sa.tries, sa.later.whack, sa.later.pending) = (tries, whack, pending);
         let serial = self.new_serial();
@@ -103,13 +129,16 @@ impl Endpoint {
         let ni = self.random_vec(NONCE_LEN);
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         let Some(c) = self.conns.get(sa.conn) else { return Ok(()) };
-        let sa_i = phase1::offer(&phase1::one_group(&c.spec), &aggressive_methods(c, Role::Initiator));
+        let methods = self.usable_methods(c, Role::Initiator, sa.remote.ip());
+        let sa_i = phase1::offer(&phase1::one_group(&c.spec), &methods);
         let id_b = ident::emit(&c.our_id(), 0, 0);
         let mut w = MessageWriter::new(header(sa, Exchange::Aggressive, 0));
         w.payload(Kind::Sa, &sa_i)
             .payload(Kind::KeyExchange, &done.public)
             .payload(Kind::Nonce, &ni)
             .payload(Kind::Id, &id_b);
+        self.add_cert_requests(&mut w, serial);
+        let Some(c) = self.ikes.get(&serial).and_then(|sa| self.conns.get(sa.conn)) else { return Ok(()) };
         self.offer_vendor_ids(&mut w, c);
         let i1 = AggrI1 { sa_i, secret: was.secret, g_xi: done.public, ni, id_b };
         if let Some(sa) = self.ikes.get_mut(&serial) {
@@ -136,11 +165,10 @@ impl Endpoint {
                 "Proposal must be alone in Oakley SA: the responder did not choose one transform",
             ));
         }
-        let (_, _, chosen) =
-            phase1::choose(&sa_r, &phase1::one_group(&c.spec), &aggressive_methods(c, Role::Initiator))
-                .map_err(|why| {
-                    Fail::ignore(format!("the responder chose what we did not offer: {}", why.join("; ")))
-                })?;
+        let (_, _, chosen) = phase1::choose(&sa_r, &phase1::one_group(&c.spec), &methods(c, Role::Initiator))
+            .map_err(|why| {
+                Fail::ignore(format!("the responder chose what we did not offer: {}", why.join("; ")))
+            })?;
         let group = chosen.suite.group;
         let (g_xr, nr) = key_and_nonce(&chain, group.public_len())?;
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
@@ -163,7 +191,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// Checks AR1 and answers `--> HDR*, HASH_I [, NAT-D, NAT-D] [, N]`, from port 4500 if there is a NAT (RFC 3947 §4).
+    /// Checks the proof in AR1, or has a worker check it.
     pub(crate) fn aggr_send_i2(
         &mut self,
         serial: Serial,
@@ -173,45 +201,87 @@ impl Endpoint {
         let AfterAr1 { i1, next, body, g_xr, nr } = was;
         let chain = self.chain(next, &body)?;
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
-        let (Some(suite), Some(c)) = (sa.suite, self.conns.get(sa.conn)) else { return Ok(()) };
-        let Some(psk) = self.psk_candidates(sa, c).into_iter().next() else {
+        let Some(c) = self.conns.get(sa.conn) else { return Ok(()) };
+        let psk = self.psk_candidates(sa, c).into_iter().next();
+        if psk.is_none() && sa.auth.proof(sa.role) == Proof::Psk {
             return Err(Fail::fatal(authenticate::no_psk(c, &c.wanted_id())));
-        };
-        let shared = done.shared;
+        }
         let AggrI1 { sa_i, secret, g_xi, ni, id_b } = *i1;
-        let x = Exchanged { sa_i, g_xi, g_xr, ni, nr, shared };
-        let mut keys = authenticate::derive_keys(sa, &x, Some(&psk))?;
-        let proved = match chain.first(Kind::Id) {
-            Some(id_r) => self.check_proof(&chain, sa, &x, &keys.skeyid, id_r)?.then_some(id_r),
-            None => None,
+        let x = Exchanged { sa_i, g_xi, g_xr, ni, nr, shared: done.shared };
+        let keys = authenticate::derive_keys(sa, &x, psk.as_ref())?;
+        let id_r = chain.first(Kind::Id).unwrap_or_default();
+        let id = IdPayload::parse(id_r).and_then(|p| p.identity()).unwrap_or(Id::None);
+        let hash_r = authenticate::auth_hash(sa, Role::Responder, &x, &keys.skeyid, id_r)?;
+        let (signature, proved) = match sa.auth.proof(Role::Responder) {
+            Proof::Signature => (chain.first(Kind::Signature).map(<[u8]>::to_vec), false),
+            Proof::Psk | Proof::Later => (None, self.check_proof(&chain, sa, &x, &keys.skeyid, id_r)?),
         };
-        let Some(id_r) = proved else {
-            // Anybody on the way can have sent it: the right one may still come.
-            let i1 = AggrI1 { sa_i: x.sa_i, secret, g_xi: x.g_xi, ni: x.ni, id_b };
-            if let Some(sa) = self.ikes.get_mut(&serial) {
-                sa.state = Phase1::AggrI1(Box::new(i1));
-                (sa.rcookie, sa.last_received) = ([0; 8], None);
-            }
-            self.arm_retransmit(serial);
-            return Err(Fail {
-                text: vec![
-                    "received Hash Payload does not match computed value".into(),
-                    "probable authentication failure (mismatch of preshared secrets?)".into(),
-                ],
-                notify: None,
-                fatal: false,
-            });
-        };
-        let id = IdPayload::parse(id_r)?.identity()?;
-        let (wanted, wish) = (c.wanted_id(), natt::Wish::from(&*c.spec));
-        self.note_vendor_ids(serial, &chain);
-        self.log_peer_id(serial, &id);
-        if !wanted.matches(&id) {
-            return Err(Fail::refuse(
-                NotifyType::InvalidIdInformation,
-                format!("we require peer to have ID '{wanted}', but peer declares '{id}'"),
+        let sent = certs::sent(&chain);
+        let got = GotR1 { x, keys, secret, id_b, next, body: body.clone(), id: id.clone() };
+        if id == Id::None {
+            return Err(self.aggr_wait_for_another(
+                serial,
+                got,
+                vec!["message is missing the ID payload".into()],
             ));
         }
+        match signature {
+            Some(signature) => {
+                let then = Continuation::AggrR1Verified(Box::new(got));
+                self.verify(serial, id, hash_r, (signature, sent), then);
+                Ok(())
+            }
+            None if proved => self.aggr_accept_r1(serial, got),
+            None => {
+                let mut text = vec!["received Hash Payload does not match computed value".into()];
+                match psk {
+                    Some(_) => {
+                        text.push("probable authentication failure (mismatch of preshared secrets?)".into())
+                    }
+                    None => text = vec!["message is missing the payload that proves the peer".into()],
+                }
+                Err(self.aggr_wait_for_another(serial, got, text))
+            }
+        }
+    }
+
+    /// What a worker says of SIG_R.
+    pub(crate) fn aggr_r1_verified(
+        &mut self,
+        serial: Serial,
+        got: GotR1,
+        verdict: Verdict,
+    ) -> Result<(), Fail> {
+        match self.take_verdict(serial, &got.id, verdict) {
+            Ok(()) => self.aggr_accept_r1(serial, got),
+            Err(fail) => Err(self.aggr_wait_for_another(serial, got, fail.text)),
+        }
+    }
+
+    /// Anybody on the way can have sent that AR1: the right one may still come.
+    fn aggr_wait_for_another(&mut self, serial: Serial, got: GotR1, text: Vec<String>) -> Fail {
+        let GotR1 { x, secret, id_b, .. } = got;
+        let i1 = AggrI1 { sa_i: x.sa_i, secret, g_xi: x.g_xi, ni: x.ni, id_b };
+        if let Some(sa) = self.ikes.get_mut(&serial) {
+            sa.state = Phase1::AggrI1(Box::new(i1));
+            (sa.rcookie, sa.last_received) = ([0; 8], None);
+        }
+        self.arm_retransmit(serial);
+        Fail { text, notify: None, fatal: false }
+    }
+
+    /// The peer has proved that it is who it says: is it whom we want? If so, it is our turn, from port 4500 if there is a
+    /// NAT (RFC 3947 §4).
+    fn aggr_accept_r1(&mut self, serial: Serial, got: GotR1) -> Result<(), Fail> {
+        let GotR1 { x, keys, id_b, next, body, id, .. } = got;
+        let chain = self.chain(next, &body)?;
+        self.note_vendor_ids(serial, &chain);
+        self.note_cert_requests(serial, &chain);
+        self.log_peer_id(serial, &id);
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
+        let (Some(suite), Some(c)) = (sa.suite, self.conns.get(sa.conn)) else { return Ok(()) };
+        self.wants_peer(c, serial, &id)?;
+        let wish = natt::Wish::from(&*c.spec);
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let (natt, text) = natt::detect(sa, suite.hash, &chain, wish, (sa.local, sa.remote))?;
         sa.natt = natt;
@@ -227,8 +297,30 @@ impl Endpoint {
             self.log_sa(serial, rc::LOG_SERIOUS, &text);
         }
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
+        let hash_i = authenticate::auth_hash(sa, sa.role, &x, &keys.skeyid, &id_b)?;
+        let by_signature = sa.auth.proof(sa.role) == Proof::Signature;
+        let was = BeforeI2 { keys };
+        match by_signature {
+            true => self.sign(serial, hash_i, Continuation::AggrI2Signed(Box::new(was))),
+            false => self.aggr_finish_i2(serial, was, (Kind::Hash, hash_i)),
+        }
+    }
+
+    /// `--> HDR*, HASH_I or SIG_I [, NAT-D, NAT-D] [, N]`, now that the proof is made.
+    pub(crate) fn aggr_finish_i2(
+        &mut self,
+        serial: Serial,
+        was: BeforeI2,
+        (kind, proof): (Kind, Vec<u8>),
+    ) -> Result<(), Fail> {
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
+        let (Some(suite), Some(c)) = (sa.suite, self.conns.get(sa.conn)) else { return Ok(()) };
+        let wish = natt::Wish::from(&*c.spec);
+        let mut keys = was.keys;
         let mut w = MessageWriter::new(header(sa, Exchange::Aggressive, 0));
-        self.add_proof(&mut w, sa, &x, &keys.skeyid, &id_b)?;
+        self.add_certs(&mut w, serial);
+        w.payload(kind, &proof);
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         for (kind, body) in natt::payloads(sa, suite.hash, wish)? {
             w.payload(kind, &body);
         }

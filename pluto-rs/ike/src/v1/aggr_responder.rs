@@ -7,19 +7,23 @@
 //!  <-- HDR, SA, KE, Nr, IDir, HASH_R, VIDs [, NAT-D, NAT-D]     AR1
 //!  --> HDR*, HASH_I [, NAT-D, NAT-D] [, N]                      AI2
 //! ```
+//! With signatures (§5.1) HASH is `CERT*, SIG`, and CERTREQ may stand in AI1 and AR1.
+//!
 //! The group is settled by the first message: its KE payload must be of the group of the chosen transform.
 
 use std::net::SocketAddr;
 
 use ipsec_crypto::dh;
+use ipsec_types::algo::IkeSuite;
 use ipsec_types::whack::rc;
 use ipsec_types::{Id, SecretBytes};
 
-use super::auth_method::aggressive_methods;
+use super::auth_method::{Proof, methods};
 use super::main_responder::{key_and_nonce, says_initial_contact};
 use super::message::{NONCE_LEN, NONCE_RANGE, header, open};
-use super::{Continuation, Fail, authenticate, natt, phase1, refusal};
+use super::{Continuation, Fail, authenticate, certs, natt, phase1, refusal, signature};
 use crate::Endpoint;
+use crate::claim::Verdict;
 use crate::io::{CryptoJob, CryptoResult, KeyExchange};
 use crate::sa::{AggrR1, Digest, Exchanged, IkeSa, Phase1, Role, Serial, StateName, origin};
 use crate::timer::TimerKind;
@@ -36,7 +40,30 @@ pub(crate) struct AfterAi1 {
     ni: Vec<u8>,
     id_b: Vec<u8>,
     id: Id,
-    psk: SecretBytes,
+    /// With the methods that have one.
+    psk: Option<SecretBytes>,
+}
+
+/// AR1 but for its proof.
+#[derive(Debug)]
+pub(crate) struct BeforeR1 {
+    r1: AggrR1,
+    answer: Vec<u8>,
+    our_id: Vec<u8>,
+}
+
+/// AI2 has come.
+#[derive(Debug)]
+pub(crate) struct GotI2 {
+    r1: Box<AggrR1>,
+    /// Of the message after it.
+    iv: Vec<u8>,
+    natt: natt::NatT,
+    /// What is to be said of NAT.
+    text: Option<String>,
+    remote: SocketAddr,
+    local: SocketAddr,
+    initial_contact: bool,
 }
 
 /// What is read of AI1 before anything is kept of it.
@@ -110,6 +137,7 @@ impl Endpoint {
         self.half_open.came(serial);
         self.conn_ref(conn);
         self.note_vendor_ids(serial, &chain);
+        self.note_cert_requests(serial, &chain);
         self.log_peer_id(serial, &first.id);
         let text = match known {
             true => "responding to Aggressive Mode".to_string(),
@@ -134,19 +162,32 @@ impl Endpoint {
         if keys.is_empty() {
             keys = self.psk_candidates(sa, c);
         }
-        let Some(psk) = keys.into_iter().next() else {
-            let text = authenticate::no_psk(c, &first.id);
-            return Err(refuse(vec![text, "no acceptable Oakley Transform".into()]));
-        };
-        let allowed = aggressive_methods(c, Role::Responder);
-        let group = |len: usize| len == first.ke_len;
-        let (proposal, transform, offered) =
-            phase1::choose_where(&first.sa, &c.spec, &allowed, |s| group(s.group.public_len())).map_err(
-                |why| {
+        let psk = keys.into_iter().next();
+        let allowed = methods(c, Role::Responder);
+        let mut usable = allowed.clone();
+        usable.retain(|m| match m.proof(Role::Responder) {
+            Proof::Psk => psk.is_some(),
+            Proof::Signature => self.our_key(c, *m).is_some(),
+            Proof::Later => true,
+        });
+        let group = |s: IkeSuite| s.group.public_len() == first.ke_len;
+        let choice = phase1::choose_where(&first.sa, &c.spec, &usable, group);
+        let (proposal, transform, offered) = choice.map_err(|why| {
+            // What a key of ours is missing for comes first.
+            let lacks = phase1::choose_where(&first.sa, &c.spec, &allowed, group).ok();
+            match lacks.map(|found| found.2.auth.proof(Role::Responder)) {
+                Some(Proof::Psk) => {
+                    refuse(vec![authenticate::no_psk(c, &first.id), "no acceptable Oakley Transform".into()])
+                }
+                Some(_) => {
+                    refuse(vec![signature::no_private_key(c), "no acceptable Oakley Transform".into()])
+                }
+                None => {
                     let why = refusal::of_phase1(&first.sa, &c.spec, &allowed, sa.looks_like, &why);
                     refuse(vec![format!("no acceptable Oakley Transform: {why}")])
-                },
-            )?;
+                }
+            }
+        })?;
         let own = if c.spec.rekey { c.spec.ike_lifetime } else { phase1::MAX_LIFE as u32 };
         let lifetime = offered.life.map_or(c.spec.ike_lifetime, |l| l.min(own));
         let answer = proposal.emit_choice(transform, &[]);
@@ -164,7 +205,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// `<-- HDR, SA, KE, Nr, IDir, HASH_R, VIDs [, NAT-D, NAT-D]`.
+    /// All of `<-- HDR, SA, KE, Nr, IDir, HASH_R or SIG_R, VIDs [, NAT-D, NAT-D]` but the proof.
     pub(crate) fn aggr_send_r1(
         &mut self,
         serial: Serial,
@@ -173,29 +214,46 @@ impl Endpoint {
     ) -> Result<(), Fail> {
         let nr = self.random_vec(NONCE_LEN);
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
-        let (Some(suite), Some(c)) = (sa.suite, self.conns.get(sa.conn)) else { return Ok(()) };
-        let x = Exchanged {
-            sa_i: was.sa_i,
-            g_xi: was.g_xi,
-            g_xr: done.public,
-            ni: was.ni,
-            nr,
-            shared: done.shared,
-        };
-        let keys = authenticate::derive_keys(sa, &x, Some(&was.psk))?;
+        let Some(c) = self.conns.get(sa.conn) else { return Ok(()) };
+        let AfterAi1 { sa_i, answer, g_xi, ni, id_b, id, psk } = was;
+        let x = Exchanged { sa_i, g_xi, g_xr: done.public, ni, nr, shared: done.shared };
+        let by_key = sa.auth.proof(sa.role) == Proof::Psk;
+        let keys = authenticate::derive_keys(sa, &x, psk.as_ref().filter(|_| by_key))?;
         let our_id = ident::emit(&c.our_id(), 0, 0);
+        let hash_r = authenticate::auth_hash(sa, sa.role, &x, &keys.skeyid, &our_id)?;
+        let by_signature = sa.auth.proof(sa.role) == Proof::Signature;
+        let was = BeforeR1 { r1: AggrR1 { x, keys, id_b, id }, answer, our_id };
+        match by_signature {
+            true => self.sign(serial, hash_r, Continuation::AggrR1Signed(Box::new(was))),
+            false => self.aggr_finish_r1(serial, was, (Kind::Hash, hash_r)),
+        }
+    }
+
+    /// Sends AR1, now that the proof is made.
+    pub(crate) fn aggr_finish_r1(
+        &mut self,
+        serial: Serial,
+        was: BeforeR1,
+        (kind, proof): (Kind, Vec<u8>),
+    ) -> Result<(), Fail> {
+        let BeforeR1 { r1, answer, our_id } = was;
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         let mut w = MessageWriter::new(header(sa, Exchange::Aggressive, 0));
-        w.payload(Kind::Sa, &was.answer)
-            .payload(Kind::KeyExchange, &x.g_xr)
-            .payload(Kind::Nonce, &x.nr)
+        w.payload(Kind::Sa, &answer)
+            .payload(Kind::KeyExchange, &r1.x.g_xr)
+            .payload(Kind::Nonce, &r1.x.nr)
             .payload(Kind::Id, &our_id);
-        self.add_proof(&mut w, sa, &x, &keys.skeyid, &our_id)?;
+        self.add_certs(&mut w, serial);
+        w.payload(kind, &proof);
+        self.add_cert_requests(&mut w, serial);
+        let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
+        let (Some(suite), Some(c)) = (sa.suite, self.conns.get(sa.conn)) else { return Ok(()) };
         self.answer_vendor_ids(&mut w, sa, c);
         for (kind, body) in natt::payloads(sa, suite.hash, natt::Wish::from(&*c.spec))? {
             w.payload(kind, &body);
         }
         if let Some(sa) = self.ikes.get_mut(&serial) {
-            sa.state = Phase1::AggrR1(Box::new(AggrR1 { x, keys, id_b: was.id_b, id: was.id }));
+            sa.state = Phase1::AggrR1(Box::new(r1));
         }
         self.log_transition(serial, StateName::AggrR0, StateName::AggrR1);
         self.send_phase1(serial, w.finish());
@@ -203,7 +261,8 @@ impl Endpoint {
         Ok(())
     }
 
-    /// `--> HDR*, HASH_I [, NAT-D, NAT-D] [, N]`, which some peers send in clear.
+    /// `--> HDR*, HASH_I or SIG_I [, NAT-D, NAT-D] [, N]`. Some peers send HASH_I in clear; a signature is looked at
+    /// only if who sends it has the keys, as it decides over the SA.
     pub(crate) fn aggr_in_i2(
         &mut self,
         serial: Serial,
@@ -214,36 +273,65 @@ impl Endpoint {
     ) -> Result<(), Fail> {
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         let (Phase1::AggrR1(r1), Some(suite)) = (&sa.state, sa.suite) else { return Ok(()) };
+        let by_signature = sa.auth.proof(Role::Initiator) == Proof::Signature;
         let mut iv = r1.keys.iv.clone();
         let plain = match h.encrypted() {
             true => open(body, suite, &r1.keys.cipher_key, &mut iv)?,
+            false if by_signature => {
+                return Err(Fail::ignore("packet rejected: should have been encrypted"));
+            }
             false => body.to_vec(),
         };
-        let mismatch = |text: String| {
-            Fail {
-            text: vec![
-                text,
-                "probable authentication failure (mismatch of preshared secrets?): malformed payload in packet"
-                    .into(),
-            ],
+        let mismatch = |text: String| Fail {
+            text: vec![text, authenticate::doubt(sa)],
             notify: Some(NotifyType::PayloadMalformed),
             fatal: false,
-        }
         };
         let chain = self.chain(h.next, &plain).map_err(|e| mismatch(e.to_string()))?;
-        if !self.check_proof(&chain, sa, &r1.x, &r1.keys.skeyid, &r1.id_b)? {
+        let signature = chain.first(Kind::Signature).filter(|_| by_signature).map(<[u8]>::to_vec);
+        if by_signature && signature.is_none() {
+            return Err(mismatch("message is missing the SIG payload".into()));
+        }
+        if !by_signature && !self.check_proof(&chain, sa, &r1.x, &r1.keys.skeyid, &r1.id_b)? {
             return Err(mismatch("received Hash Payload does not match computed value".into()));
         }
+        let hash_i = authenticate::auth_hash(sa, Role::Initiator, &r1.x, &r1.keys.skeyid, &r1.id_b)?;
         let wish = self.conns.get(sa.conn).map(|c| natt::Wish::from(&*c.spec)).unwrap_or_default();
         let initial_contact = says_initial_contact(&chain);
         let (natt, text) = natt::detect_moved(sa, suite.hash, &chain, wish, (local, remote))?;
         let id = r1.id.clone();
-        self.accept_identity(serial, &id)?;
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let Phase1::AggrR1(r1) = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::AggrR1))
         else {
             return Ok(());
         };
+        let got = GotI2 { r1, iv, natt, text, remote, local, initial_contact };
+        match signature {
+            Some(signature) => {
+                let then = Continuation::AggrI2Verified(Box::new(got));
+                self.verify(serial, id, hash_i, (signature, certs::sent(&chain)), then);
+                Ok(())
+            }
+            None => self.aggr_accept_i2(serial, got),
+        }
+    }
+
+    /// What a worker says of SIG_I.
+    pub(crate) fn aggr_i2_verified(
+        &mut self,
+        serial: Serial,
+        got: GotI2,
+        verdict: Verdict,
+    ) -> Result<(), Fail> {
+        self.take_verdict(serial, &got.r1.id, verdict)?;
+        self.aggr_accept_i2(serial, got)
+    }
+
+    /// The peer has proved that it is who it says.
+    fn aggr_accept_i2(&mut self, serial: Serial, got: GotI2) -> Result<(), Fail> {
+        let GotI2 { r1, iv, natt, text, remote, local, initial_contact } = got;
+        self.accept_identity(serial, &r1.id)?;
+        let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let moved = (sa.remote != remote)
             .then(|| format!("new NAT mapping for {serial}, was {}, now {remote}", sa.remote));
         (sa.remote, sa.local, sa.natt) = (remote, local, natt);

@@ -182,13 +182,6 @@ pub(crate) fn methods(conn: &Connection, role: Role) -> Vec<AuthMethod> {
     list
 }
 
-/// Those of them that Aggressive Mode is served with: pre-shared keys.
-pub(crate) fn aggressive_methods(conn: &Connection, role: Role) -> Vec<AuthMethod> {
-    let mut list = methods(conn, role);
-    list.retain(|m| m.proof(role) == Proof::Psk);
-    list
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,15 +2,17 @@
 //! proof, the peer's. Which messages carry them is not known here.
 
 use ipsec_crypto::{CryptoError, keymat};
+use ipsec_types::whack::rc;
 use ipsec_types::{Id, SecretBytes};
 
 use super::Fail;
 use super::auth_method::Proof;
 use super::message::same;
 use crate::Endpoint;
-use crate::conn::{Connection, secrets_for};
-use crate::sa::{Exchanged, IkeSa, Phase1Keys, Role};
-use crate::wire::MessageWriter;
+use crate::conn::{ConnId, Connection, secrets_for};
+use crate::io::ClientId;
+use crate::sa::{Exchanged, IkeSa, Phase1Keys, Role, Serial};
+use crate::wire::notify::NotifyType;
 use crate::wire::payload::{Chain, Kind};
 
 /// The other end.
@@ -77,26 +79,48 @@ pub(crate) fn no_psk(c: &Connection, him: &Id) -> String {
 }
 
 impl Endpoint {
+    /// We have no key for any method of a conn that is to be called. An offer of nothing would be repeated in vain
+    /// (CVE-2024-2357 was an SA without a message).
+    pub(crate) fn nothing_to_prove_with(
+        &mut self,
+        conn: ConnId,
+        whack: Option<ClientId>,
+        pending: Vec<ConnId>,
+    ) {
+        let Some(c) = self.conns.get(conn) else { return };
+        let text = match c.spec.authby.psk {
+            true => no_psk(c, &c.wanted_id()),
+            false => format!("Can't authenticate: there is no private key of ours for `{}'", c.our_id()),
+        };
+        self.log_conn(conn, whack, rc::LOG_SERIOUS, &text);
+        pending.into_iter().for_each(|c| self.negotiation_failed(c));
+    }
+
+    /// Whether the responder that has proved itself as `id` is the one that is called.
+    ///
+    /// # Errors
+    /// It is not, or by a key that is none of the conn's.
+    pub(crate) fn wants_peer(&self, c: &Connection, serial: Serial, id: &Id) -> Result<(), Fail> {
+        let wanted = c.wanted_id();
+        if !wanted.matches(id) {
+            return Err(Fail::refuse(
+                NotifyType::InvalidIdInformation,
+                format!("we require peer to have ID '{wanted}', but peer declares '{id}'"),
+            ));
+        }
+        if !self.takes_peer(c, serial, id) {
+            let text = format!("the key of '{id}' is not one this connection takes");
+            return Err(Fail::refuse(NotifyType::InvalidKeyInformation, text));
+        }
+        Ok(())
+    }
+
     /// What SKEYID may be derived with, all that fit equally well: pre-shared keys for the methods that have one.
     pub(crate) fn psk_candidates(&self, sa: &IkeSa, c: &Connection) -> Vec<SecretBytes> {
         match sa.auth.proof(sa.role) {
             Proof::Psk => secrets_for(c, sa.remote.ip(), &*self.secrets),
             Proof::Signature | Proof::Later => Vec::new(),
         }
-    }
-
-    /// Adds our proof over our identity `id_b` to a message of Aggressive Mode: HASH.
-    pub(crate) fn add_proof(
-        &self,
-        w: &mut MessageWriter,
-        sa: &IkeSa,
-        x: &Exchanged,
-        skeyid: &SecretBytes,
-        id_b: &[u8],
-    ) -> Result<(), Fail> {
-        let hash = auth_hash(sa, sa.role, x, skeyid, id_b)?;
-        w.payload(Kind::Hash, &hash);
-        Ok(())
     }
 
     /// Checks the peer's proof over its identity `id_b`: whether the message's HASH is the one it must be.

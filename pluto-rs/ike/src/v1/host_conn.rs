@@ -7,7 +7,7 @@ use ipsec_types::Id;
 use ipsec_types::conn::HostSpec;
 use ipsec_types::whack::rc;
 
-use super::auth_method::{aggressive_methods, methods};
+use super::auth_method::methods;
 use super::{Fail, phase1, select};
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind, Connection};
@@ -64,14 +64,11 @@ impl Endpoint {
         offer: &SaPayload<'_>,
     ) -> Option<ConnId> {
         let fits = |c: &Connection| {
-            c.spec.aggressive
-                && !aggressive_methods(c, Role::Responder).is_empty()
-                && c.wanted_id().matches(id)
+            c.spec.aggressive && !methods(c, Role::Responder).is_empty() && c.wanted_id().matches(id)
         };
         let candidates = self.conns.for_peer(local.ip(), remote.ip());
         let fitting = candidates.iter().copied().filter(|c| self.conns.get(*c).is_some_and(fits));
-        let takes =
-            |c: &Connection| phase1::choose(offer, &c.spec, &aggressive_methods(c, Role::Responder)).is_ok();
+        let takes = |c: &Connection| phase1::choose(offer, &c.spec, &methods(c, Role::Responder)).is_ok();
         let rank = |c: &ConnId| self.conns.get(*c).map(|c| (select::wildcards(&c.wanted_id()), !takes(c)));
         let found = fitting.min_by_key(rank);
         if found.is_none() {

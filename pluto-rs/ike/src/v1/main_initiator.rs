@@ -12,11 +12,10 @@ use super::message::{NONCE_LEN, header, open, seal};
 use super::{Continuation, Fail, authenticate, certs, natt, phase1};
 use crate::Endpoint;
 use crate::claim::Verdict;
-use crate::conn::{ConnId, Connection};
+use crate::conn::ConnId;
 use crate::io::{ClientId, CryptoJob, CryptoResult, KeyExchange};
 use crate::sa::{Exchanged, IkeSa, MainI2, MainI3, Phase1, Phase1Keys, Role, Serial, StateName};
 use crate::wire::ident::{self, IdPayload};
-use crate::wire::notify::NotifyType;
 use crate::wire::payload::Kind;
 use crate::wire::{Exchange, Header, MessageWriter, SaPayload};
 
@@ -66,13 +65,7 @@ impl Endpoint {
         let (local, remote) = (c.our_addr()?, c.peer?);
         let methods = self.usable_methods(c, Role::Initiator, remote);
         if methods.is_empty() {
-            // An offer of nothing would be repeated in vain (CVE-2024-2357 was an SA without a message).
-            let text = match c.spec.authby.psk {
-                true => authenticate::no_psk(c, &c.wanted_id()),
-                false => format!("Can't authenticate: there is no private key of ours for `{}'", c.our_id()),
-            };
-            self.log_conn(conn, whack, rc::LOG_SERIOUS, &text);
-            pending.into_iter().for_each(|c| self.negotiation_failed(c));
+            self.nothing_to_prove_with(conn, whack, pending);
             return None;
         }
         let sa_i = phase1::offer(&c.spec, &methods);
@@ -325,21 +318,10 @@ impl Endpoint {
 
     /// The peer has proved that it is who it says: is it whom we want?
     fn main_accept_r3(&mut self, serial: Serial, i3: MainI3, got: GotR3) -> Result<(), Fail> {
-        let (id, conn) = (got.id, self.ikes.get(&serial).map(|s| s.conn));
-        let c = conn.and_then(|c| self.conns.get(c));
-        let takes = c.is_some_and(|c| self.takes_peer(c, serial, &id));
-        let wanted = c.map_or(Id::None, Connection::wanted_id);
-        self.log_peer_id(serial, &id);
-        if !wanted.matches(&id) {
-            return Err(Fail::refuse(
-                NotifyType::InvalidIdInformation,
-                format!("we require peer to have ID '{wanted}', but peer declares '{id}'"),
-            ));
-        }
-        if !takes {
-            let text = format!("the key of '{id}' is not one this connection takes");
-            return Err(Fail::refuse(NotifyType::InvalidKeyInformation, text));
-        }
+        self.log_peer_id(serial, &got.id);
+        let Some(conn) = self.ikes.get(&serial).map(|s| s.conn) else { return Ok(()) };
+        let Some(c) = self.conns.get(conn) else { return Ok(()) };
+        self.wants_peer(c, serial, &got.id)?;
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let mut keys = i3.keys;
         keys.iv = got.iv;

@@ -64,8 +64,16 @@ pub(crate) enum Continuation {
     AggrI1(Box<aggr_initiator::BeforeAi1>),
     /// The shared secret is ready: check AR1, send AI2.
     AggrI2(Box<aggr_initiator::AfterAr1>),
-    /// Both are ready: send AR1.
+    /// The peer's signature was looked at: send AI2, or have it signed.
+    AggrR1Verified(Box<aggr_initiator::GotR1>),
+    /// Our signature is ready: send AI2.
+    AggrI2Signed(Box<aggr_initiator::BeforeI2>),
+    /// Both are ready: send AR1, or have it signed.
     AggrR1(Box<aggr_responder::AfterAi1>),
+    /// Our signature is ready: send AR1.
+    AggrR1Signed(Box<aggr_responder::BeforeR1>),
+    /// The peer's signature was looked at.
+    AggrI2Verified(Box<aggr_responder::GotI2>),
     /// Our public value for PFS is ready: send QI1.
     QuickI1(Box<quick_initiator::BeforeQi1>),
     /// The shared secret of PFS is ready: install and send QI2.
@@ -77,7 +85,13 @@ pub(crate) enum Continuation {
 impl Continuation {
     /// Whether the job makes our signature.
     pub(crate) fn signs(&self) -> bool {
-        matches!(self, Continuation::MainI3Signed(_) | Continuation::MainR3Signed(_))
+        matches!(
+            self,
+            Continuation::MainI3Signed(_)
+                | Continuation::MainR3Signed(_)
+                | Continuation::AggrI2Signed(_)
+                | Continuation::AggrR1Signed(_)
+        )
     }
 }
 
@@ -97,7 +111,15 @@ impl Endpoint {
             Continuation::MainR3Verified(c) => self.main_r3_verified(serial, *c, done.verdict),
             Continuation::AggrI1(c) => self.aggr_send_i1(serial, *c, done),
             Continuation::AggrI2(c) => self.aggr_send_i2(serial, *c, done),
+            Continuation::AggrR1Verified(c) => self.aggr_r1_verified(serial, *c, done.verdict),
+            Continuation::AggrI2Signed(c) => {
+                self.aggr_finish_i2(serial, *c, (Kind::Signature, done.signature))
+            }
             Continuation::AggrR1(c) => self.aggr_send_r1(serial, *c, done),
+            Continuation::AggrR1Signed(c) => {
+                self.aggr_finish_r1(serial, *c, (Kind::Signature, done.signature))
+            }
+            Continuation::AggrI2Verified(c) => self.aggr_i2_verified(serial, *c, done.verdict),
             Continuation::QuickI1(c) => self.quick_send_i1(serial, *c, done),
             Continuation::QuickI2(c) => self.quick_install_initiator(serial, *c, Some(done)),
             Continuation::QuickR1(c) => self.quick_install_responder(serial, *c, Some(done)),
