@@ -308,7 +308,22 @@ C
 # interface, rules in the firewall; all but the address go again.
 sc_updown() {
   SCENARIO=updown
-  local PEER_ADDR=${ADDR[publ]} n text script=/n/server/usr/local/sbin/my-updown
+  local script=/n/server/usr/local/sbin/my-updown iptables rc
+  iptables=$(readlink /n/server/usr/sbin/iptables)
+  ln -sfn iptables-legacy /n/server/usr/sbin/iptables
+  updown_of "$script"
+  rc=$?
+  # a failure too must not leave the firewall shut for those that come after
+  nx server iptables -P FORWARD ACCEPT
+  ln -sfn "$iptables" /n/server/usr/sbin/iptables
+  ip -n server addr del 10.50.1.99/32 dev wan 2>/dev/null
+  rm -f /n/server/etc/ipsec.d/L2TP-tunnel.conf /n/server/var/log/my-updown $script
+  : >/n/publ/etc/ipsec.init.conf
+  client_stop publ
+  return $rc
+}
+updown_of() { # updown_of SCRIPT
+  local PEER_ADDR=${ADDR[publ]} n text script=$1
   networks server 50 2
   networks publ 60 2
   client_stop publ
@@ -316,9 +331,6 @@ sc_updown() {
   # shellcheck disable=SC2016
   printf '#!/bin/sh\nenv | sort >>/var/log/my-updown\nexec ipsec _updown --route yes --iproute "metric 77" "$@"\n' >$script
   chmod +x $script
-  local iptables
-  iptables=$(readlink /n/server/usr/sbin/iptables)
-  ln -sfn iptables-legacy /n/server/usr/sbin/iptables
   {
     tunnel_conn 1 '' '' leftsourceip=10.50.1.99 leftfirewall=yes lefthostaccess=yes
     tunnel_conn 2 '' '' leftupdown=/usr/local/sbin/my-updown mtu=1400
@@ -330,7 +342,8 @@ sc_updown() {
     nx server timeout 10 ipsec auto --add t$n >"$OUT/updown-t$n.log" 2>&1
     nx server timeout 15 ipsec auto --up t$n >>"$OUT/updown-t$n.log" 2>&1 || { fail "t$n: --up failed"; return; }
   done
-  pause 0.5
+  # scripts run beside pluto's own work
+  wait_for 5 eval 'ip -n server route | grep -q "metric 77"'
   { ip -n server addr show dev wan; ip -n server route; nx server iptables -S; } >"$OUT/updown-up.txt" 2>&1
   text=$(<"$OUT/updown-up.txt")
   [[ $text == *'inet 10.50.1.99/32 scope global wan'* ]] || { fail "the source address is not on the interface"; return; }
@@ -354,15 +367,9 @@ sc_updown() {
     nx server timeout 5 ipsec auto --down t$n >>"$OUT/updown-t$n.log" 2>&1
     nx server timeout 5 ipsec auto --delete t$n >>"$OUT/updown-t$n.log" 2>&1
   done
-  pause 0.5
+  wait_for 5 eval '! { ip -n server route; nx server iptables -S; } | grep -q "10\.60\.[12]\.0/24"'
   { ip -n server route; nx server iptables -S; } >"$OUT/updown-down.txt" 2>&1
   text=$(<"$OUT/updown-down.txt")
   cp /n/server/var/log/my-updown "$OUT/updown-env.txt"
-  nx server iptables -P FORWARD ACCEPT
-  ln -sfn "$iptables" /n/server/usr/sbin/iptables
-  ip -n server addr del 10.50.1.99/32 dev wan
-  rm -f /n/server/etc/ipsec.d/L2TP-tunnel.conf /n/server/var/log/my-updown $script
-  : >/n/publ/etc/ipsec.init.conf
-  client_stop publ
   [[ $text != *10.60.[12].0/24* ]] || fail "routes or rules are left"
 }
