@@ -19,7 +19,7 @@ use crate::ctl::{self, Clients, CtlEvent};
 use crate::fetch::{Fetcher, News};
 use crate::keys::Keys;
 use crate::listen::{Datagram, Listeners};
-use crate::logging::Log;
+use crate::logging::{Log, PAUSE};
 use crate::options::{Options, VERSION};
 use crate::passwords::Passwords;
 use crate::signals::{Signal, Signals};
@@ -184,6 +184,12 @@ async fn serve(options: Options, log: Log, parts: Parts) {
                 None => std::future::pending().await,
             }
         };
+        let log_again = async {
+            match shell.log.is_behind() {
+                true => tokio::time::sleep(PAUSE).await,
+                false => std::future::pending().await,
+            }
+        };
         let kernel_news = async {
             match &news {
                 Some(fd) => fd.readable().await.map(|mut g| g.clear_ready()).is_ok(),
@@ -205,6 +211,8 @@ async fn serve(options: Options, log: Log, parts: Parts) {
             }
             Some(news) = fetched.recv() => shell.on_news(news),
             () = crl_check => shell.check_crls(),
+            // The flush is what each turn begins with.
+            () = log_again => {}
             Some((queue, token, result)) = ended.recv() => {
                 shell.scripts.ended(queue);
                 shell.handle(Input::UpdownDone(token, result));

@@ -11,6 +11,9 @@ use ipsec_netio::syslog::{Facility, Severity, Syslog};
 const BURST: u32 = 100;
 const REFILL: Duration = Duration::from_millis(3600);
 
+/// After which time a log daemon that was busy is tried again.
+pub(crate) const PAUSE: Duration = Duration::from_millis(10);
+
 /// Octets for standard error that wait at most.
 const ENOUGH: usize = 16 << 10;
 
@@ -68,6 +71,11 @@ impl Log {
         }
     }
 
+    /// Whether lines wait for a log daemon that is busy: [`flush`](Self::flush) again in a moment.
+    pub(crate) fn is_behind(&self) -> bool {
+        matches!(&self.sink, Sink::Syslog(s) if s.is_behind())
+    }
+
     /// Writes a record of the engine, if its kind has not used up its share.
     pub(crate) fn record(&mut self, r: &Record) {
         if !r.junk || self.take() {
@@ -98,5 +106,13 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         self.flush();
+        // The last lines say why; a log daemon that is only busy gets a moment for them.
+        for _ in 0..20 {
+            if !self.is_behind() {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+            self.flush();
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! Log lines to `/dev/log`.
 //!
 //! One datagram a line, `<PRI>ident[pid]: text` (RFC 3164 as local daemons speak it). Never blocks: what the log daemon
-//! does not take is lost, and counted. Without a log daemon, lines go to standard error.
+//! does not take at once waits for the next flush, up to a bound; beyond, lines are lost, and counted. Without a log
+//! daemon, lines go to standard error.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{self, IoSlice, Write as _};
 use std::os::fd::AsRawFd;
@@ -13,8 +15,10 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, UnixAddr, sendmmsg};
 
 /// Where log daemons listen.
 const DEV_LOG: &str = "/dev/log";
-/// Most lines that wait for a flush.
+/// Lines that one system call sends, and that wait for a flush while the log daemon takes what it gets.
 const BATCH: usize = 64;
+/// Most lines that wait for a log daemon that is busy.
+const WAITING: usize = 4096;
 /// Longest text of one line, in characters; the rest is cut off.
 const LONGEST: usize = 2048;
 
@@ -70,7 +74,9 @@ pub struct Syslog {
     ident: String,
     facility: Facility,
     socket: Option<UnixDatagram>,
-    waiting: Vec<(Severity, String)>,
+    waiting: VecDeque<String>,
+    /// The log daemon did not take the first of them.
+    behind: bool,
     lost: u64,
 }
 
@@ -87,7 +93,8 @@ impl Syslog {
             ident: ident.into(),
             facility,
             socket: None,
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
+            behind: false,
             lost: 0,
         };
         log.connect();
@@ -109,37 +116,44 @@ impl Syslog {
 
     /// Logs one line with the next [`flush`](Self::flush), or before when many are waiting.
     pub fn queue(&mut self, severity: Severity, text: &str) {
-        self.waiting.push((severity, text.into()));
-        if self.waiting.len() >= BATCH {
+        if self.waiting.len() >= WAITING {
+            self.lost = self.lost.saturating_add(1);
+            return;
+        }
+        if self.lost > 0 {
+            let notice = format!("{} log lines were lost: the log daemon did not take them", self.lost);
+            self.waiting.push_back(self.line(Severity::Warning, &notice));
+            self.lost = 0;
+        }
+        self.waiting.push_back(self.line(severity, text));
+        if self.waiting.len() >= BATCH && !self.behind {
             self.flush();
         }
     }
 
-    /// Sends the lines that wait, in as few system calls as there can be.
+    fn line(&self, severity: Severity, text: &str) -> String {
+        let priority = self.facility.code() * 8 + severity.code();
+        format!("<{priority}>{}[{}]: {}", self.ident, std::process::id(), escape(text))
+    }
+
+    /// Whether lines wait for a log daemon that is busy: [`flush`](Self::flush) again in a moment.
+    pub fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// Sends the lines that wait, as far as the log daemon takes them, in as few system calls as there can be.
     pub fn flush(&mut self) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let start = format!("{}[{}]: ", self.ident, std::process::id());
-        let facility = self.facility.code() * 8;
-        let line = |(severity, text): &(Severity, String)| {
-            format!("<{}>{start}{}", facility + severity.code(), escape(text))
-        };
-        if self.lost > 0 {
-            let notice = format!("{} log lines were lost: the log daemon did not take them", self.lost);
-            if self.deliver(&line(&(Severity::Warning, notice))) {
-                self.lost = 0;
+        self.behind = false;
+        while let Some(line) = self.waiting.pop_front() {
+            // The first alone: it tells whether the daemon is there.
+            if !self.deliver(&line) {
+                self.waiting.push_front(line);
+                self.behind = true;
+                return;
             }
-        }
-        let lines: Vec<String> = std::mem::take(&mut self.waiting).iter().map(line).collect();
-        let mut rest = &lines[..];
-        if let Some(sent) = self.socket.as_ref().filter(|_| rest.len() > 1).and_then(|s| send_all(s, rest)) {
-            rest = rest.get(sent..).unwrap_or_default();
-        }
-        for line in rest {
-            if !self.deliver(line) {
-                self.lost = self.lost.saturating_add(1);
-            }
+            let batch = self.waiting.iter().take(BATCH);
+            let sent = self.socket.as_ref().and_then(|s| send_all(s, batch)).unwrap_or_default();
+            self.waiting.drain(..sent);
         }
     }
 
@@ -161,10 +175,13 @@ impl Syslog {
 }
 
 /// Sends datagrams with one system call; how many it took.
-fn send_all(socket: &UnixDatagram, lines: &[String]) -> Option<usize> {
-    let slices: Vec<[IoSlice<'_>; 1]> = lines.iter().map(|l| [IoSlice::new(l.as_bytes())]).collect();
-    let mut headers = MultiHeaders::<UnixAddr>::preallocate(lines.len(), None);
-    let nowhere = vec![None; lines.len()];
+fn send_all<'a>(socket: &UnixDatagram, lines: impl Iterator<Item = &'a String>) -> Option<usize> {
+    let slices: Vec<[IoSlice<'_>; 1]> = lines.map(|l| [IoSlice::new(l.as_bytes())]).collect();
+    if slices.is_empty() {
+        return None;
+    }
+    let mut headers = MultiHeaders::<UnixAddr>::preallocate(slices.len(), None);
+    let nowhere = vec![None; slices.len()];
     let fd = socket.as_raw_fd();
     sendmmsg(fd, &mut headers, &slices, nowhere, [], MsgFlags::empty()).ok().map(Iterator::count)
 }
@@ -218,19 +235,40 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_sleeps_blocks_nobody() {
+    fn a_daemon_that_sleeps_blocks_nobody_and_gets_what_waited() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let daemon = UnixDatagram::bind(&path).unwrap();
-        let mut log = Syslog::open_at(&path, "pluto", Facility::Daemon);
-        while log.lost < 7 {
-            log.log(Severity::Info, "chatter");
-        }
         daemon.set_nonblocking(true).unwrap();
-        while daemon.recv(&mut [0; 512]).is_ok() {}
+        let mut log = Syslog::open_at(&path, "pluto", Facility::Daemon);
+        let mut said = 0;
+        while log.lost < 7 {
+            log.log(Severity::Info, &format!("line {said}"));
+            said += 1;
+        }
+        assert!(log.is_behind() && log.waiting.len() == WAITING);
+        let mut heard = Vec::new();
+        let mut buf = [0; 512];
+        let mut listen = |log: &mut Syslog| {
+            while log.is_behind() {
+                while let Ok(len) = daemon.recv(&mut buf) {
+                    heard.push(String::from_utf8(buf[..len].to_vec()).unwrap());
+                }
+                log.flush();
+            }
+            while let Ok(len) = daemon.recv(&mut buf) {
+                heard.push(String::from_utf8(buf[..len].to_vec()).unwrap());
+            }
+            heard.split_off(0)
+        };
+        // All but the last seven, in order.
+        let kept = listen(&mut log);
+        assert_eq!(kept.len(), said - 7);
+        assert!(kept.iter().enumerate().all(|(n, l)| l.ends_with(&format!("]: line {n}"))));
         log.log(Severity::Info, "after");
-        assert!(receive(&daemon).ends_with("7 log lines were lost: the log daemon did not take them"));
-        assert!(receive(&daemon).ends_with("]: after"));
+        let rest = listen(&mut log);
+        assert!(rest[0].ends_with("7 log lines were lost: the log daemon did not take them"));
+        assert!(rest[1].ends_with("]: after"));
     }
 
     #[test]
