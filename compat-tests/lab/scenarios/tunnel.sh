@@ -235,8 +235,7 @@ layers() { # layers NODE
       elif [ "${SUITE[$node]}" = strongswan ]; then nx "$node" timeout 5 ipsec down "t$s{*}" >/dev/null 2>&1
       else peer_down "$node" "t$s"; fi
       pause 0.3
-      text=$(ip -n server xfrm state)
-      [[ $text != *'reqid 1132'* ]] || bad+=("$kind:$who:SAs left")
+      kernel_empty || bad+=("$kind:$who:SAs left: $LEFT")
     done
     nx server timeout 5 ipsec auto --delete "t$s" >>"$OUT/t$s.log" 2>&1
   done
