@@ -213,10 +213,8 @@ impl Endpoint {
         if let Some(id) = c.out_sa {
             self.by_spi_out.remove(&(id.dst, id.spi));
         }
-        for id in [c.out_sa, c.comp_out()].into_iter().flatten() {
-            self.kernel(KernelRequest::DelSa(id), None);
-        }
-        // Policies go before the inbound SA, so that no packet is checked against a policy without its SA.
+        // Policies go before the SAs: a policy without its SA refuses what comes in, and makes the kernel ask for
+        // another SA for what goes out.
         if let Some(slot) = c.slot {
             for id in self.spd.leave(slot, child) {
                 self.kernel(KernelRequest::DelPolicy(id), None);
@@ -225,7 +223,7 @@ impl Endpoint {
         if let Some(id) = c.in_sa {
             self.by_spi_in.remove(&id.spi);
         }
-        for id in [c.in_sa, c.comp_in()].into_iter().flatten() {
+        for id in [c.out_sa, c.comp_out(), c.in_sa, c.comp_in()].into_iter().flatten() {
             self.kernel(KernelRequest::DelSa(id), None);
         }
         self.by_msgid.remove(&(c.ike, c.msgid));
