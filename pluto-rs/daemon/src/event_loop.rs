@@ -110,7 +110,10 @@ fn start(options: &Options, log: &mut Log) -> Result<Parts, String> {
     let kernel = open_kernel(options)?;
     let (send_done, done) = unbounded_channel();
     let (workers, n) = Workers::start(options.helpers, send_done).map_err(|e| text("crypto helpers", e))?;
-    log.line(&format!("starting up {n} cryptographic helpers"));
+    log.line(&match n {
+        0 => "no helpers will be started, all cryptographic operations will be done inline".to_string(),
+        n => format!("starting up {n} cryptographic helpers"),
+    });
     let (send_news, fetched) = unbounded_channel();
     let fetcher = Fetcher::start(send_news).map_err(|e| text("fetching", e))?;
     let name = if kernel.name() == "netkey" { "Linux XFRM/NETKEY" } else { "no kernel" };
@@ -190,6 +193,12 @@ async fn serve(options: Options, log: Log, parts: Parts) {
                 false => std::future::pending().await,
             }
         };
+        let job = async {
+            match shell.workers.has_job() {
+                true => (),
+                false => std::future::pending().await,
+            }
+        };
         let kernel_news = async {
             match &news {
                 Some(fd) => fd.readable().await.map(|mut g| g.clear_ready()).is_ok(),
@@ -208,6 +217,13 @@ async fn serve(options: Options, log: Log, parts: Parts) {
                     let Ok((token, result)) = done.try_recv() else { break };
                     shell.handle(Input::CryptoDone(token, result));
                 }
+            }
+            () = job => {
+                if let Some((token, result)) = shell.workers.run_one() {
+                    shell.handle(Input::CryptoDone(token, result));
+                }
+                // The sockets and clients get their turn before the next one.
+                tokio::task::yield_now().await;
             }
             Some(news) = fetched.recv() => shell.on_news(news),
             () = crl_check => shell.check_crls(),
