@@ -66,6 +66,14 @@ impl PublicKey {
         }
     }
 
+    /// SHA-256 of its encoding: what stands for the key where only equality counts, in 32 octets.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        match self {
+            PublicKey::Rsa(k) => openssl::sha::sha256(&k.to_rfc3110()),
+            PublicKey::Ec(k) => openssl::sha::sha256(k.point()),
+        }
+    }
+
     /// Nine characters that name the key.
     pub fn keyid(&self) -> String {
         match self {

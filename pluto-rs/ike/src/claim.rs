@@ -50,8 +50,8 @@ pub struct Claim {
 /// What is known of a peer that has proved itself with a signature.
 #[derive(Clone, Debug)]
 pub struct Proved {
-    /// Its key.
-    pub key: PublicKey,
+    /// Fingerprint of its key.
+    pub key: [u8; 32],
     /// Its certificate, if the key is not a configured one.
     pub cert: Option<Certificate>,
     /// DER of the names of the CAs above that, the lowest first.
@@ -86,7 +86,8 @@ impl Claim {
     pub(crate) fn judge(&self) -> Verdict {
         let mut verdict = Verdict::default();
         if let Some(key) = self.keys.iter().find(|k| self.is_signed_with(k)) {
-            verdict.proved = Some(Box::new(Proved { key: key.clone(), cert: None, issuers: Vec::new() }));
+            verdict.proved =
+                Some(Box::new(Proved { key: key.fingerprint(), cert: None, issuers: Vec::new() }));
             return verdict;
         }
         let mut tried: Vec<String> = self.keys.iter().map(PublicKey::keyid).collect();
@@ -104,7 +105,7 @@ impl Claim {
                     verdict.wanted.extend(believed.wanted);
                     let issuers = believed.chain.iter().skip(1).map(|c| c.subject().to_vec()).collect();
                     verdict.proved =
-                        Some(Box::new(Proved { key: key.clone(), cert: Some(cert.clone()), issuers }));
+                        Some(Box::new(Proved { key: key.fingerprint(), cert: Some(cert.clone()), issuers }));
                     return verdict;
                 }
                 Err(doubted) => {
