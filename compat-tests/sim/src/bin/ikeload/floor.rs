@@ -1,4 +1,4 @@
-//! What a responder cannot do without: two exponentiations.
+//! What a responder cannot do without: two exponentiations, and with signatures one of its own and one to check.
 
 use std::fs;
 use std::time::Instant;
@@ -7,6 +7,8 @@ use ike::{CryptoJob, KeyExchange, run_crypto};
 use ipsec_crypto::dh;
 use ipsec_types::SecretBytes;
 use ipsec_types::algo::DhGroup;
+
+use crate::proof::Proof;
 
 const ROUNDS: u32 = 200;
 
@@ -18,8 +20,8 @@ fn thread_ms(start: Instant) -> f64 {
     ns.filter(|n| *n > 0.0).map_or_else(|| start.elapsed().as_secs_f64() * 1e3, |n| n / 1e6)
 }
 
-/// Milliseconds of a public value and a shared secret of a group.
-pub(crate) fn exponentiations_ms(group: DhGroup) -> Result<f64, String> {
+/// Milliseconds of the arithmetic of one handshake.
+pub(crate) fn ms(group: DhGroup, proof: &Proof) -> Result<f64, String> {
     let secret =
         |n: u8| SecretBytes::new((0..dh::secret_len(group)).map(|i| n.wrapping_add(i as u8) | 1).collect());
     let peer = dh::public(group, &secret(0x55)).map_err(|e| e.to_string())?;
@@ -33,6 +35,12 @@ pub(crate) fn exponentiations_ms(group: DhGroup) -> Result<f64, String> {
             peer: Some(peer.clone()),
         });
         run_crypto(&job).map_err(|e| e.to_string())?;
+        if let Proof::Rsa { own, .. } = proof {
+            // The peer's key has the same length as ours.
+            let hash = [n as u8; 20];
+            let signature = own.sign(&hash).map_err(|e| e.to_string())?;
+            own.public().verify(&hash, &signature).map_err(|e| e.to_string())?;
+        }
     }
     Ok((thread_ms(start) - before) / f64::from(ROUNDS))
 }

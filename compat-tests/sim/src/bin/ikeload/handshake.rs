@@ -12,13 +12,15 @@ use ipsec_types::whack::Request;
 use ipsec_types::{HostSpec, Now};
 use socket2::{Domain, Socket, Type};
 
+use crate::proof::Proof;
+
 const PORT: u16 = 500;
 
 /// What all road warriors have in common.
 #[derive(Clone, Copy)]
 pub(crate) struct Dialler<'a> {
     pub server: IpAddr,
-    pub psk: &'a [u8],
+    pub proof: &'a Proof,
     pub group: DhGroup,
     pub timeout: Duration,
     /// Quick Modes after the first, each followed by a Delete of its predecessor.
@@ -70,7 +72,7 @@ impl Dialler<'_> {
                 kernel_name: "noklips",
                 updown_always: false,
                 entropy: Box::new(OsRandom),
-                secrets: Box::new(sim::Keys::new(&[self.psk])),
+                secrets: Box::new(self.proof.secrets()),
             }),
             kernel: NoKernel::default(),
             socket: socket(addr, self.server).map_err(|e| format!("port {PORT}: {e}"))?,
@@ -82,9 +84,11 @@ impl Dialler<'_> {
         conn.esp = vec![EspSuite { cipher: EspCipher::Aes(128), integ: EspInteg::Sha1 }];
         conn.keyingtries = 1;
         conn.rekey = self.rekeys > 0;
+        self.proof.prepare(&mut conn);
         let name = conn.name.clone();
         let interfaces = vec![Interface { name: "ikeload".into(), addr }];
         w.handle(Input::Listening { interfaces, client: None });
+        w.engine.set_keyring(self.proof.ring());
         w.whack(Request::Add(Box::new(conn)));
         w.whack(Request::Initiate { name, asynchronous: true });
         w.run(self.timeout, |w| w.engine.established().len() == 1)?;

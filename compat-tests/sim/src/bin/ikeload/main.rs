@@ -10,6 +10,7 @@
 
 mod floor;
 mod handshake;
+mod proof;
 
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ use ipsec_types::algo::DhGroup;
 use lexopt::ValueExt;
 
 use handshake::Dialler;
+use proof::Proof;
 use sim::meter::Meter;
 
 const USAGE: &str = "usage: ikeload [OPTIONS] SERVER
@@ -31,6 +33,8 @@ const USAGE: &str = "usage: ikeload [OPTIONS] SERVER
   --prefix NET     source addresses (10.99.0.0/16)
   --hold N         handshakes before all others, whose SAs stay (0)
   --psk KEY        pre-shared key (keysharedbyallclients)
+  --own-key FILE   signatures instead: the private RSA key of @peer, whom all of them claim to be
+  --peer-key FILE  and the responder's, who is @server
   --group NAME     modp1024, modp1536, modp2048, modp3072, modp4096, ecp256 or ecp384 (modp2048)
   --timeout SECS   for one handshake (30)
   --pid PID        the responder's process, for its CPU time and memory";
@@ -43,7 +47,7 @@ struct Options {
     rekeys: u32,
     hold: usize,
     prefix: IpNet,
-    psk: Vec<u8>,
+    proof: Proof,
     group: DhGroup,
     timeout: Duration,
     pid: Option<u32>,
@@ -59,12 +63,13 @@ fn parse() -> Result<Options, lexopt::Error> {
         rekeys: 0,
         hold: 0,
         prefix: "10.99.0.0/16".parse().map_err(|_| "no default prefix")?,
-        psk: sim::PSK.to_vec(),
+        proof: Proof::Psk(sim::PSK.to_vec()),
         group: DhGroup::Modp2048,
         timeout: Duration::from_secs(30),
         pid: None,
     };
     let mut server = None;
+    let (mut own_key, mut peer_key) = (None, None);
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
         match arg {
@@ -74,7 +79,9 @@ fn parse() -> Result<Options, lexopt::Error> {
             Long("hold") => o.hold = args.value()?.parse()?,
             Long("rekeys") => o.rekeys = args.value()?.parse()?,
             Long("prefix") => o.prefix = args.value()?.parse()?,
-            Long("psk") => o.psk = args.value()?.string()?.into_bytes(),
+            Long("psk") => o.proof = Proof::Psk(args.value()?.string()?.into_bytes()),
+            Long("own-key") => own_key = Some(args.value()?.string()?),
+            Long("peer-key") => peer_key = Some(args.value()?.string()?),
             Long("group") => o.group = args.value()?.parse_with(group)?,
             Long("timeout") => o.timeout = Duration::from_secs(args.value()?.parse()?),
             Long("pid") => o.pid = Some(args.value()?.parse()?),
@@ -83,6 +90,11 @@ fn parse() -> Result<Options, lexopt::Error> {
         }
     }
     o.server = server.ok_or("the responder's address is missing")?;
+    match (own_key, peer_key) {
+        (None, None) => {}
+        (Some(own), Some(peer)) => o.proof = Proof::rsa(&own, &peer)?,
+        _ => return Err("--own-key and --peer-key go together".into()),
+    }
     if o.prefix.hosts().nth(o.count + o.warm_up + o.hold).is_none() {
         return Err("the prefix has fewer addresses than handshakes are wanted".into());
     }
@@ -106,7 +118,7 @@ struct Tally {
 fn dial(o: &Options, range: std::ops::Range<usize>) -> Tally {
     let next = AtomicUsize::new(range.start);
     let rekeys = if range.start < o.hold { 0 } else { o.rekeys };
-    let dialler = Dialler { server: o.server, psk: &o.psk, group: o.group, timeout: o.timeout, rekeys };
+    let dialler = Dialler { server: o.server, proof: &o.proof, group: o.group, timeout: o.timeout, rekeys };
     let start = Instant::now();
     let worker = || {
         let mut tally = Tally::default();
@@ -155,7 +167,7 @@ fn run(o: &Options) -> Result<ExitCode, String> {
         (Some(before), Some(after)) => Some(after.since(&before)),
         _ => None,
     };
-    report(o, &tally, used, floor::exponentiations_ms(o.group)?);
+    report(o, &tally, used, floor::ms(o.group, &o.proof)?);
     Ok(if tally.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -175,13 +187,15 @@ fn report(o: &Options, t: &Tally, used: Option<Meter>, floor: f64) {
         "rekeys": o.rekeys,
         "held": o.hold,
         "floor_ms": floor,
+        "auth": o.proof.name(),
         "rekeys_per_second": rate * f64::from(o.rekeys),
         "group": o.group.name(),
     });
     let mut text = format!(
-        "{} of {} handshakes ({}) in {seconds:.2} s: {rate:.1}/s, {} at once, slowest {:.0} ms",
+        "{} of {} handshakes ({}, {}) in {seconds:.2} s: {rate:.1}/s, {} at once, slowest {:.0} ms",
         t.good,
         o.count,
+        o.proof.name(),
         o.group.name(),
         o.in_flight,
         t.slowest.as_secs_f64() * 1e3,
@@ -203,7 +217,7 @@ fn report(o: &Options, t: &Tally, used: Option<Meter>, floor: f64) {
         }
         text += &format!(
             "; responder: {:.3} ms CPU each (user {user:.3}, system {system:.3}; its children {children:.3}), \
-             {:.1} KiB each; {:.2} times the two exponentiations ({floor:.3} ms)",
+             {:.1} KiB each; {:.2} times the arithmetic alone ({floor:.3} ms)",
             user + system,
             memory / 1024.0,
             (user + system) / floor
