@@ -51,47 +51,16 @@ pub(crate) fn clean(base: &Path) {
     }
 }
 
-/// The command line that `config setup` asks for.
+/// The command line: where things are by default, and what `config setup` asks for.
 pub(crate) fn arguments(setup: &SetupSection, base: &Path) -> Vec<String> {
-    let mut args: Vec<String> = Vec::new();
-    let mut push = |words: &[&str]| args.extend(words.iter().map(|w| w.to_string()));
-    let secrets = paths::confs().join("ipsec.secrets");
-    let secrets = setup.secretsfile.as_ref().unwrap_or(&secrets).display().to_string();
-    let dir = paths::confddir();
-    let dir = setup.ipsecdir.as_ref().unwrap_or(&dir).display().to_string();
-    push(&["--ctlbase", &base.display().to_string(), "--secretsfile", &secrets, "--ipsecdir", &dir]);
-    // There is one stack today; what names another kernel's or none gets the automatic choice.
-    push(&[if setup.protostack == "netkey" { "--use-netkey" } else { "--use-auto" }]);
-    if setup.engine.nat_traversal {
-        push(&["--nat_traversal"]);
-    }
-    if !setup.virtual_private.is_empty() {
-        push(&["--virtual_private", &setup.virtual_private]);
-    }
-    push(&["--keep_alive", &setup.engine.keep_alive.to_string()]);
-    if setup.engine.force_keepalive {
-        push(&["--force_keepalive"]);
-    }
-    if setup.engine.uniqueids {
-        push(&["--uniqueids"]);
-    }
-    if let Some(listen) = setup.listen {
-        push(&["--listen", &listen.to_string()]);
-    }
-    if setup.ikeport != 500 {
-        push(&["--ikeport", &setup.ikeport.to_string()]);
-    }
-    if let Some(n) = setup.nhelpers {
-        push(&["--nhelpers", &n.to_string()]);
-    }
-    for word in &setup.plutodebug {
-        push(&[&format!("--debug-{word}")]);
-    }
-    if setup.plutostderrlog.is_some() {
-        push(&["--stderrlog"]);
-    }
-    args.extend(setup.plutoopts.iter().cloned());
-    args
+    let defaults = [
+        ("--ctlbase", base.to_path_buf()),
+        ("--secretsfile", paths::confs().join("ipsec.secrets")),
+        ("--ipsecdir", paths::confddir()),
+    ];
+    let defaults =
+        defaults.into_iter().flat_map(|(option, path)| [option.into(), path.display().to_string()]);
+    defaults.chain(setup.pluto_options()).collect()
 }
 
 /// Starts the daemon and waits until it answers.
@@ -108,10 +77,6 @@ pub(crate) fn start(setup: &SetupSection, base: &Path) -> Result<(), (String, i3
     }
     let mut command = Command::new(&program);
     command.args(arguments(setup, base)).stdin(Stdio::null()).stdout(Stdio::null());
-    if let Some(log) = &setup.plutostderrlog {
-        let file = fs::OpenOptions::new().append(true).create(true).open(log);
-        command.stderr(file.map_err(|e| fail(&log.display().to_string(), e))?);
-    }
     if let Some(dir) = setup.dumpdir.as_ref().filter(|d| d.is_dir()) {
         command.current_dir(dir);
     }
@@ -198,20 +163,5 @@ mod tests {
         assert_eq!(state(&base), State::Stale);
         clean(&base);
         assert_eq!(state(&base), State::Absent);
-    }
-
-    #[test]
-    fn config_setup_becomes_options() {
-        let text = "config setup\n nat_traversal=yes\n virtual_private=%v4:10.0.0.0/8\n protostack=netkey\n\
-                    \x20plutodebug=\"control parsing\"\n plutoopts=\"--perpeerlog\"\n listen=192.0.2.1\n";
-        let config = ipsec_conf::load_str(Path::new("t"), text).unwrap();
-        let args = arguments(&config.setup, Path::new("/run/pluto/pluto")).join(" ");
-        for want in [
-            "--ctlbase /run/pluto/pluto ",
-            "--use-netkey --nat_traversal --virtual_private %v4:10.0.0.0/8 --keep_alive 20 --uniqueids",
-            "--listen 192.0.2.1 --debug-control --debug-parsing --perpeerlog",
-        ] {
-            assert!(args.contains(want), "{args}");
-        }
     }
 }

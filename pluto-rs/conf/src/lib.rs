@@ -24,6 +24,7 @@ mod implicit;
 pub mod keywords;
 mod merge;
 pub mod net;
+mod options;
 pub mod parse;
 mod places;
 pub mod secrets;

@@ -74,7 +74,7 @@ fn open_kernel(options: &Options) -> Result<Box<dyn KernelBackend>, String> {
 
 /// Runs until told to leave.
 pub(crate) async fn run(options: &Options, ready: Option<Ready>) -> Result<(), String> {
-    let mut log = Log::open(options.stderrlog, options.log_time);
+    let mut log = Log::open(options)?;
     match start(options, &mut log) {
         Ok(parts) => {
             log.flush();
@@ -82,6 +82,9 @@ pub(crate) async fn run(options: &Options, ready: Option<Ready>) -> Result<(), S
                 ready.tell(0).map_err(|e| format!("/dev/null: {e}"))?;
             } else {
                 println!("Pluto initialized");
+            }
+            if options.config.is_some() {
+                read_configuration(options, &mut log, "reading the configuration");
             }
             serve(options.clone(), log, parts).await;
             Ok(())
@@ -91,6 +94,14 @@ pub(crate) async fn run(options: &Options, ready: Option<Ready>) -> Result<(), S
             Err(e)
         }
     }
+}
+
+/// Has the conns loaded, and what is new of the rest.
+fn read_configuration(options: &Options, log: &mut Log, what: &str) {
+    log.line(&match reload::start(&options.ctlbase, options.config.as_deref()) {
+        Ok(program) => format!("{what} ({program})"),
+        Err(e) => format!("{what}: addconn cannot be started: {e}"),
+    });
 }
 
 struct Parts {
@@ -281,10 +292,9 @@ impl Shell {
                 self.engine.shutdown(None);
                 self.drain();
             }
-            Signal::Hangup => match reload::start(&self.options.ctlbase) {
-                Ok(program) => self.log.line(&format!("SIGHUP: reading the configuration again ({program})")),
-                Err(e) => self.log.line(&format!("SIGHUP: cannot read the configuration again: {e}")),
-            },
+            Signal::Hangup => {
+                read_configuration(&self.options, &mut self.log, "SIGHUP: reading the configuration again");
+            }
         }
     }
 

@@ -1,11 +1,14 @@
-//! Where log lines go: syslog, or standard error with `--stderrlog`. Lines about junk from strangers are limited.
+//! Where log lines go: syslog, a file with `--logfile`, or standard error with `--stderrlog`. Lines about junk from strangers are limited.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::fs::OpenOptions;
+use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ike::Record;
 use ipsec_netio::syslog::{Facility, Severity, Syslog};
+
+use crate::options::Options;
 
 /// Lines about junk in one go, and how long until one more is allowed: 1,000 an hour.
 const BURST: u32 = 100;
@@ -14,12 +17,12 @@ const REFILL: Duration = Duration::from_millis(3600);
 /// After which time a log daemon that was busy is tried again.
 pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 
-/// Octets for standard error that wait at most.
+/// Octets for a file or standard error that wait at most.
 const ENOUGH: usize = 16 << 10;
 
 enum Sink {
     Syslog(Syslog),
-    Stderr { time: bool, waiting: String },
+    Stream { out: Box<dyn io::Write>, time: bool, waiting: String },
 }
 
 /// The log.
@@ -31,20 +34,28 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn open(stderr: bool, time: bool) -> Log {
-        let sink = if stderr {
-            Sink::Stderr { time, waiting: String::new() }
-        } else {
-            Sink::Syslog(Syslog::open("pluto", Facility::AuthPriv))
+    /// Opens what the options name; a file is written at its end.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub(crate) fn open(options: &Options) -> Result<Log, String> {
+        let stream = |out| Sink::Stream { out, time: options.log_time, waiting: String::new() };
+        let sink = match &options.logfile {
+            Some(path) => {
+                let file = OpenOptions::new().append(true).create(true).open(path);
+                stream(Box::new(file.map_err(|e| format!("{}: {e}", path.display()))?))
+            }
+            None if options.stderrlog => stream(Box::new(io::stderr())),
+            None => Sink::Syslog(Syslog::open("pluto", Facility::AuthPriv)),
         };
-        Log { sink, tokens: BURST, refilled: Instant::now(), suppressed: 0 }
+        Ok(Log { sink, tokens: BURST, refilled: Instant::now(), suppressed: 0 })
     }
 
     /// Writes a line, with the next [`flush`](Self::flush) at the latest.
     pub(crate) fn line(&mut self, text: &str) {
         match &mut self.sink {
             Sink::Syslog(s) => s.queue(Severity::Warning, text),
-            Sink::Stderr { time, waiting } => {
+            Sink::Stream { time, waiting, .. } => {
                 if *time {
                     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                     // Writing to a String does not fail.
@@ -63,9 +74,9 @@ impl Log {
     pub(crate) fn flush(&mut self) {
         match &mut self.sink {
             Sink::Syslog(s) => s.flush(),
-            Sink::Stderr { waiting, .. } => {
+            Sink::Stream { out, waiting, .. } => {
                 // Nobody is left to tell if this fails.
-                let _ = std::io::stderr().write_all(waiting.as_bytes());
+                let _ = out.write_all(waiting.as_bytes());
                 waiting.clear();
             }
         }

@@ -10,6 +10,7 @@ mod event_loop;
 mod fetch;
 mod groups;
 mod http;
+mod ignored;
 mod keys;
 mod listen;
 mod logging;

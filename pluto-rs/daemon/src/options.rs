@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use ipsec_types::auth::StrictCrl;
 use ipsec_types::whack::{CTL_PATH, SetupSpec};
 
+use crate::ignored::{IGNORED_FLAGS, IGNORED_VALUES};
+
 /// The version `--version` prints.
 pub(crate) const VERSION: &str = concat!("Openswan 2.6.38 (Cygnet ", env!("CARGO_PKG_VERSION"), ")");
 
@@ -33,6 +35,10 @@ pub(crate) struct Options {
     pub setup: SetupSpec,
     /// `--ipsecdir`.
     pub ipsecdir: PathBuf,
+    /// `--logfile`: lines go there instead of syslog.
+    pub logfile: Option<PathBuf>,
+    /// `--config`: the file whose conns are loaded at the start and with `SIGHUP`.
+    pub config: Option<PathBuf>,
 }
 
 impl Options {
@@ -50,73 +56,81 @@ impl Options {
     }
 }
 
-/// Flags that mean what is always so here, or nothing.
-const IGNORED_FLAGS: [&str; 17] = [
-    "use-auto",
-    "use-netkey",
-    "usenetkey",
-    "use-klips",
-    "useklips",
-    "use-mast",
-    "use-mastklips",
-    "use-bsdkame",
-    "force_busy",
-    "perpeerlog",
-    "noretransmits",
-    "disable_port_floating",
-    "built-withlibnss",
-    "debug-none",
-    "debug-all",
-    "noklog",
-    "use-native",
-];
-/// Options with a value that have no use here.
-const IGNORED_VALUES: [&str; 6] =
-    ["ocspuri", "ocsprequestcert", "interface", "perpeerlogbase", "coredir", "secctx_attr_value"];
-
 /// How many files of options are read.
 const MAX_FILES: usize = 16;
 /// Most words of all of them.
 const MAX_WORDS: usize = 10_000;
 
-/// Puts the words of the files that `--optionsfrom` names in its place.
-fn expand(args: &[String]) -> Result<Vec<String>, String> {
+/// Puts the words of the files that `--optionsfrom` names, and those that the `config setup` of `--config`'s asks for, in
+/// their place; the file of the latter.
+fn expand(args: &[String]) -> Result<(Vec<String>, Option<PathBuf>), String> {
     let mut out = Vec::new();
+    let mut config = None;
     let mut rest: VecDeque<String> = args.iter().cloned().collect();
     let mut files = 0;
     while let Some(arg) = rest.pop_front() {
-        let file = match arg.strip_prefix("--optionsfrom") {
-            Some("") => rest.pop_front().ok_or("--optionsfrom: a file is missing")?,
-            Some(glued) if glued.starts_with('=') => glued[1..].to_string(),
+        let found = ["--optionsfrom", "--config"].into_iter().find_map(|o| Some((o, arg.strip_prefix(o)?)));
+        let (option, file) = match found {
+            Some((o, "")) => (o, rest.pop_front().ok_or_else(|| format!("{o}: a file is missing"))?),
+            Some((o, glued)) if glued.starts_with('=') => (o, glued[1..].to_string()),
             _ => {
                 out.push(arg);
                 continue;
             }
         };
         files += 1;
-        let words = ipsec_conf::source::options(file.as_ref())
-            .map_err(|why| format!("optionsfrom failed: {file}: {why}"))?;
+        let words = if option == "--config" {
+            let path = std::path::absolute(&file).map_err(|e| format!("{file}: {e}"))?;
+            let read = ipsec_conf::load(&path).map_err(|errors| {
+                let first = errors.first().map(|d| d.short()).unwrap_or_default();
+                format!("{first}\npluto: {file} cannot be loaded; `ipsec check' says all that is wrong")
+            })?;
+            config = Some(path);
+            read.setup.pluto_options()
+        } else {
+            ipsec_conf::source::options(file.as_ref())
+                .map_err(|why| format!("optionsfrom failed: {file}: {why}"))?
+        };
         if files > MAX_FILES || words.len() + rest.len() > MAX_WORDS {
-            return Err(format!("optionsfrom called {files} times, looping?"));
+            return Err(format!("{} called {files} times, looping?", option.trim_start_matches('-')));
         }
         words.into_iter().rev().for_each(|w| rest.push_front(w));
     }
-    Ok(out)
+    Ok((out, config))
+}
+
+/// Openswan's spelling of libreswan's `--virtual-private` and the like.
+fn underscored(arg: String) -> String {
+    let (name, value) = arg.split_once('=').map_or((arg.as_str(), None), |(n, v)| (n, Some(v)));
+    let old = match name {
+        "--virtual-private" | "--keep-alive" | "--nat-traversal" | "--force-keepalive" => {
+            name[2..].replace('-', "_")
+        }
+        "--crl-strict" => "strictcrlpolicy".into(),
+        _ => return arg,
+    };
+    match value {
+        Some(value) => format!("--{old}={value}"),
+        None => format!("--{old}"),
+    }
 }
 
 /// Parses the command line. Of an option that is given twice the last one counts, as ever.
 pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
-    let args = expand(args)?;
+    let (args, config) = expand(args)?;
     let mut opts = getopts::Options::new();
     opts.optflagmulti("", "help", "print this").optflagmulti("", "version", "print the version");
     opts.optmulti("", "optionsfrom", "more options are the words of this file", "FILE");
     opts.optflagmulti("", "nofork", "stay in the foreground");
+    opts.optmulti("", "config", "options of its config setup, conns of it loaded when ready", "FILE");
     opts.optflagmulti("", "stderrlog", "log to standard error instead of syslog");
+    opts.optmulti("", "logfile", "log to the end of this file instead of syslog", "FILE");
     opts.optflagmulti("", "plutostderrlogtime", "with --stderrlog, put the time in front");
     for name in ["noklips", "use-nostack", "use-none"] {
         opts.optflagmulti("", name, "do not touch the kernel's IPsec");
     }
     opts.optmulti("", "ctlbase", "control socket and pid file are BASE.ctl and BASE.pid", "BASE");
+    opts.optmulti("", "rundir", "the same as --ctlbase DIR/pluto", "DIR");
     opts.optmulti("", "secretsfile", "pre-shared keys", "FILE");
     opts.optmulti(
         "",
@@ -144,6 +158,8 @@ pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
     for name in IGNORED_VALUES {
         opts.optmulti("", name, "accepted for old scripts", "X");
     }
+    // libreswan writes these with dashes.
+    let args: Vec<String> = args.into_iter().map(underscored).collect();
     let (debug, args): (Vec<_>, Vec<_>) =
         args.iter().partition(|a| a.starts_with("--debug-") || a.starts_with("--impair-"));
     drop(debug);
@@ -178,12 +194,17 @@ pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
         stderrlog: m.opt_present("stderrlog"),
         log_time: m.opt_present("plutostderrlogtime"),
         no_kernel: ["noklips", "use-nostack", "use-none"].iter().any(|n| m.opt_present(n)),
-        ctlbase: last("ctlbase").map_or_else(|| PathBuf::from(CTL_PATH).with_extension(""), PathBuf::from),
+        ctlbase: last("ctlbase")
+            .map(PathBuf::from)
+            .or_else(|| last("rundir").map(|dir| PathBuf::from(dir).join("pluto")))
+            .unwrap_or_else(|| PathBuf::from(CTL_PATH).with_extension("")),
         secrets: last("secretsfile").map_or_else(|| PathBuf::from("/etc/ipsec.secrets"), PathBuf::from),
         ipsecdir: ["ipsecdir", "ipsec_dir", "foodgroupsdir"]
             .into_iter()
             .find_map(|n| m.opt_strs(n).pop())
             .map_or_else(|| PathBuf::from("/etc/ipsec.d"), PathBuf::from),
+        logfile: last("logfile").map(PathBuf::from),
+        config,
         listen,
         ikeport: ikeport.ok_or("--ikeport: expected a port from 1 to 61535")?,
         // -1, Openswan's "as many as there are processors", is not a number here: it is the default.
@@ -279,6 +300,49 @@ mod tests {
         assert!(why(&["--optionsfrom", name]).contains("looping?"));
         assert!(why(&["--optionsfrom", "/nonexistent"]).contains("optionsfrom failed"));
         assert!(why(&["--optionsfrom"]).contains("is missing"));
+    }
+
+    #[test]
+    fn options_of_libreswan_are_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ipsec.conf");
+        let name = file.to_str().unwrap();
+        std::fs::write(
+            &file,
+            "config setup\n\tikeport=501\n\tkeep-alive=7\n\tlogfile=/x/log\n\tipsecdir=/x/d\n",
+        )
+        .unwrap();
+        let o = run(&[
+            "--leak-detective",
+            "--config",
+            name,
+            "--nofork",
+            "--rundir",
+            "/run/x",
+            "--virtual-private=%v4:10.0.0.0/8",
+            "--keep-alive",
+            "9",
+            "--crl-strict",
+            "--nssdir",
+            "/x",
+            "--debug",
+            "all",
+            "--impair",
+            "revival",
+            "--debug-none",
+            "--ipsecdir",
+            "/y",
+        ]);
+        assert_eq!(o.config.as_deref(), Some(file.as_path()));
+        assert_eq!((o.ikeport, o.setup.keep_alive, o.setup.strict_crl), (501, 9, StrictCrl::Yes));
+        assert_eq!(o.setup.virtual_private.allowed.len(), 1);
+        assert_eq!(o.ctl_path().to_str(), Some("/run/x/pluto.ctl"));
+        assert_eq!((o.logfile, o.ipsecdir), (Some("/x/log".into()), "/y".into()));
+        let why =
+            |args: &[&str]| parse(&args.iter().map(ToString::to_string).collect::<Vec<_>>()).err().unwrap();
+        assert!(why(&["--config", "/nonexistent"]).contains("/nonexistent"));
+        std::fs::write(&file, format!("config setup\n\tplutoopts=\"--config {name}\"\n")).unwrap();
+        assert!(why(&["--config", name]).contains("looping?"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! `SIGHUP`: `addconn --reload` reads the configuration and tells us over the control socket what differs, as
-//! `ipsec setup reload` does. The daemon itself reads no `ipsec.conf`.
+//! `SIGHUP` and the start with `--config`: `addconn --reload` reads the configuration and tells us over the control
+//! socket what differs, as `ipsec setup reload` does. The daemon itself knows no conn of `ipsec.conf`.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,10 +24,11 @@ fn program() -> (PathBuf, &'static [&'static str]) {
 ///
 /// # Errors
 /// Why it does not start.
-pub(crate) fn start(ctlbase: &Path) -> io::Result<String> {
+pub(crate) fn start(ctlbase: &Path, config: Option<&Path>) -> io::Result<String> {
     let (program, first) = program();
     let mut child = Command::new(&program)
         .args(first)
+        .args(config.into_iter().flat_map(|c| [OsStr::new("--config"), c.as_os_str()]))
         .args(["--reload", "--quiet", "--ctlbase"])
         .arg(ctlbase)
         .stdin(Stdio::null())
