@@ -292,10 +292,7 @@ fn octets_used_up_ask_for_a_successor() {
     pair.client().collect_kernel(now);
     pair.run_for(Duration::from_secs(2));
     assert_eq!(pair.client().engine.established().len(), 2);
-    assert!(
-        pair.client()
-            .logged("initiating Quick Mode PSK+ENCRYPT+TUNNEL+PFS+UP+IKEv2ALLOW+SAREFTRACK to replace")
-    );
+    assert!(pair.client().logged("initiating Quick Mode PSK+ENCRYPT+TUNNEL+PFS+UP+SAREFTRACK to replace"));
 }
 
 fn dead_peer(action: DpdAction) -> Pair {

@@ -23,7 +23,7 @@ fn debug_words(words: &[String]) -> String {
     if words.is_empty() { "none".into() } else { words.join("+") }
 }
 
-/// `PSK+ENCRYPT+TUNNEL+PFS+…`.
+/// `PSK+ENCRYPT+TUNNEL+PFS+…`. Openswan's `IKEv2ALLOW` is not among the words: no conn is served with IKEv2.
 pub(crate) fn policy_words(spec: &ConnSpec, up: bool) -> String {
     let mut words = Vec::new();
     let mut add = |on: bool, word: &'static str| {
@@ -52,7 +52,6 @@ pub(crate) fn policy_words(spec: &ConnSpec, up: bool) -> String {
     add(spec.modecfg.pull, "MODECFGPULL");
     add(spec.aggressive, "AGGRESSIVE");
     add(spec.overlap_ip, "OVERLAPIP");
-    add(true, "IKEv2ALLOW");
     add(true, "SAREFTRACK");
     let failure = match spec.failure_shunt {
         FailureShunt::None => "",
