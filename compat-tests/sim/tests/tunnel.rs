@@ -156,9 +156,17 @@ fn scripts_are_told_in_order_and_once() {
     assert!(pair.client().times_logged("STATE_QUICK_I2") > 2, "it was renewed");
     assert_eq!(verbs(&pair, 1), ["prepare-client", "route-client", "up-client"]);
     assert!(verbs(&pair, 0).is_empty(), "the built-in script has nothing to do");
+    pair.client().kernel.carry(1234, 56789);
     pair.down(1);
     pair.run_for(Duration::from_secs(5));
     assert_eq!(verbs(&pair, 1)[3..], ["down-client", "unroute-client"]);
+    let told = |n: usize, name: &str| {
+        let env = &pair.hosts[1].scripts[n].env;
+        env.iter().filter(|(x, _)| *x == name).map(|(_, v)| v.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(3, "PLUTO_INBYTES"), ["1234"]);
+    assert_eq!(told(3, "PLUTO_OUTBYTES"), ["56789"]);
+    assert!(told(2, "PLUTO_INBYTES").is_empty() && told(4, "PLUTO_INBYTES").is_empty());
     let script = &pair.hosts[1].scripts[2];
     assert_eq!(script.command, "/usr/local/sbin/my-updown --route yes");
     for (name, value) in [
@@ -187,6 +195,22 @@ fn scripts_are_told_in_order_and_once() {
     {
         assert_eq!(script.env.iter().filter(|(n, _)| *n == name).count(), 1, "{name}: {:?}", script.env);
     }
+}
+
+#[test]
+fn nothing_overtakes_a_script_that_waits_for_the_counters() {
+    let mut conn = tunnel();
+    conn.left.updown = Some("/up".into());
+    let mut pair = pair_of(&conn);
+    assert!(pair.connect());
+    // Deleted, with what was set for its trap, and all that at the very end.
+    route(&mut pair, 1);
+    whack(&mut pair, 1, Request::Delete { name: "L2TP-PSK".into() });
+    whack(&mut pair, 1, Request::Shutdown);
+    assert_eq!(
+        verbs(&pair, 1),
+        ["prepare-client", "route-client", "up-client", "down-client", "unroute-client"]
+    );
 }
 
 #[test]

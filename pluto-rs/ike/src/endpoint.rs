@@ -16,17 +16,17 @@ use crate::groups::BareShunts;
 use crate::install::Stage;
 use crate::io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, PasswordToken,
-    Protected, PskLookup, UpdownToken,
+    Protected, PskLookup,
 };
 use crate::keyring::Keyring;
 use crate::limits::{Counters, HalfOpen};
 use crate::lists::Learned;
 use crate::pools::Pools;
 use crate::sa::{ChildSa, Origin, Phase1, Phase2, Role, Serial};
+use crate::scripts::{LastUsage, Scripts};
 use crate::spd::Spd;
 use crate::table::{ChildTable, IkeTable};
 use crate::timer::{TimerKind, TimerQueue};
-use crate::updown::Script;
 use crate::v1::Continuation;
 use crate::v1::fragment::Reassemblies;
 use crate::wire::Cookie;
@@ -53,6 +53,7 @@ pub(crate) enum KernelWait {
     Spi { child: Serial, id: SaId },
     Install(Serial, Stage),
     Usage(Serial, Traffic),
+    LastUsage(LastUsage),
     Flush,
 }
 
@@ -103,7 +104,7 @@ pub struct Endpoint {
     pub(crate) guards: BTreeSet<Protected>,
     pub(crate) installs: HashMap<Serial, (u32, Option<KernelError>)>,
     pub(crate) traffic: HashMap<ClientId, u32>,
-    pub(crate) scripts: HashMap<UpdownToken, Script>,
+    pub(crate) scripts: Scripts,
     pub(crate) pools: Pools,
     /// Passwords that are being checked.
     pub(crate) checks: HashMap<PasswordToken, (Serial, String)>,
@@ -155,7 +156,7 @@ impl Endpoint {
             guards: BTreeSet::new(),
             installs: HashMap::new(),
             traffic: HashMap::new(),
-            scripts: HashMap::new(),
+            scripts: Scripts::default(),
             pools: Pools::default(),
             checks: HashMap::new(),
             fragments: Reassemblies::default(),
@@ -307,6 +308,7 @@ impl Endpoint {
                 (Some(KernelWait::Spi { child, id }), result) => self.on_spi(child, id, result),
                 (Some(KernelWait::Install(child, stage)), result) => self.on_installed(child, stage, result),
                 (Some(KernelWait::Usage(child, traffic)), result) => self.on_usage(child, traffic, result),
+                (Some(KernelWait::LastUsage(asked)), result) => self.on_last_usage(asked, result),
                 (Some(KernelWait::Flush), Ok(KernelReply::Flushed { sas, policies })) => {
                     if sas + policies > 0 {
                         let text = format!(

@@ -30,6 +30,7 @@ mod pools;
 mod reload;
 mod route;
 mod sa;
+mod scripts;
 mod show;
 mod spd;
 mod state_name;
