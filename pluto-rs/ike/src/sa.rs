@@ -143,6 +143,8 @@ pub(crate) struct AggrR1 {
     pub keys: Phase1Keys,
     pub id_b: Vec<u8>,
     pub id: ipsec_types::Id,
+    /// Signatures that came in clear and were wrong.
+    pub wrong_in_clear: u8,
 }
 
 /// Keys of an established IKE SA.

@@ -7,7 +7,9 @@
 //!  <-- HDR, SA, KE, Nr, IDir, HASH_R, VIDs [, NAT-D, NAT-D]     AR1
 //!  --> HDR*, HASH_I [, NAT-D, NAT-D] [, N]                      AI2
 //! ```
-//! With signatures (§5.1) HASH is `CERT*, SIG`, and CERTREQ may stand in AI1 and AR1.
+//! With signatures (§5.1) HASH is `CERT*, SIG`, and CERTREQ may stand in AI1 and AR1. AI2 may come in clear (§5.1 and §5.4
+//! draw it so, a CERT with it): then anybody on the way may have sent it. What the proof does not cover, a notification, is
+//! not believed in it; a proof that is wrong changes nothing, and the right one may still come.
 //!
 //! The group is settled by the first message: its KE payload must be of the group of the chosen transform.
 
@@ -31,6 +33,9 @@ use crate::wire::ident::{self, IdPayload};
 use crate::wire::notify::NotifyType;
 use crate::wire::payload::{Chain, Kind};
 use crate::wire::{Exchange, Header, MessageWriter, SaPayload};
+
+/// Signatures in AI2s in clear that are looked at for one SA: each costs as much as a public key does.
+const CLEAR_SIGNATURES: u8 = 3;
 
 #[derive(Debug)]
 pub(crate) struct AfterAi1 {
@@ -64,6 +69,8 @@ pub(crate) struct GotI2 {
     remote: SocketAddr,
     local: SocketAddr,
     initial_contact: bool,
+    /// If it came in clear, the digest of what was acted upon before.
+    in_clear: Option<Option<Digest>>,
 }
 
 /// What is read of AI1 before anything is kept of it.
@@ -222,7 +229,7 @@ impl Endpoint {
         let our_id = ident::emit(&c.our_id(), 0, 0);
         let hash_r = authenticate::auth_hash(sa, sa.role, &x, &keys.skeyid, &our_id)?;
         let by_signature = sa.auth.proof(sa.role) == Proof::Signature;
-        let was = BeforeR1 { r1: AggrR1 { x, keys, id_b, id }, answer, our_id };
+        let was = BeforeR1 { r1: AggrR1 { x, keys, id_b, id, wrong_in_clear: 0 }, answer, our_id };
         match by_signature {
             true => self.sign(serial, hash_r, Continuation::AggrR1Signed(Box::new(was))),
             false => self.aggr_finish_r1(serial, was, (Kind::Hash, hash_r)),
@@ -261,8 +268,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// `--> HDR*, HASH_I or SIG_I [, NAT-D, NAT-D] [, N]`. Some peers send HASH_I in clear; a signature is looked at
-    /// only if who sends it has the keys, as it decides over the SA.
+    /// `--> HDR*, HASH_I or SIG_I [, NAT-D, NAT-D] [, N]`, or all of it in clear.
     pub(crate) fn aggr_in_i2(
         &mut self,
         serial: Serial,
@@ -277,7 +283,7 @@ impl Endpoint {
         let mut iv = r1.keys.iv.clone();
         let plain = match h.encrypted() {
             true => open(body, suite, &r1.keys.cipher_key, &mut iv)?,
-            false if by_signature => {
+            false if by_signature && r1.wrong_in_clear >= CLEAR_SIGNATURES => {
                 return Err(Fail::ignore("packet rejected: should have been encrypted"));
             }
             false => body.to_vec(),
@@ -297,7 +303,8 @@ impl Endpoint {
         }
         let hash_i = authenticate::auth_hash(sa, Role::Initiator, &r1.x, &r1.keys.skeyid, &r1.id_b)?;
         let wish = self.conns.get(sa.conn).map(|c| natt::Wish::from(&*c.spec)).unwrap_or_default();
-        let initial_contact = says_initial_contact(&chain);
+        let initial_contact = h.encrypted() && says_initial_contact(&chain);
+        let in_clear = (!h.encrypted()).then_some(sa.last_received);
         let (natt, text) = natt::detect_moved(sa, suite.hash, &chain, wish, (local, remote))?;
         let id = r1.id.clone();
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
@@ -305,7 +312,7 @@ impl Endpoint {
         else {
             return Ok(());
         };
-        let got = GotI2 { r1, iv, natt, text, remote, local, initial_contact };
+        let got = GotI2 { r1, iv, natt, text, remote, local, initial_contact, in_clear };
         match signature {
             Some(signature) => {
                 let then = Continuation::AggrI2Verified(Box::new(got));
@@ -323,13 +330,23 @@ impl Endpoint {
         got: GotI2,
         verdict: Verdict,
     ) -> Result<(), Fail> {
-        self.take_verdict(serial, &got.r1.id, verdict)?;
-        self.aggr_accept_i2(serial, got)
+        match (self.take_verdict(serial, &got.r1.id, verdict), got.in_clear) {
+            (Ok(()), _) => self.aggr_accept_i2(serial, got),
+            (Err(fail), None) => Err(fail),
+            (Err(fail), Some(before)) => {
+                let mut r1 = got.r1;
+                r1.wrong_in_clear += 1;
+                if let Some(sa) = self.ikes.get_mut(&serial) {
+                    (sa.state, sa.last_received) = (Phase1::AggrR1(r1), before);
+                }
+                Err(Fail { notify: None, fatal: false, ..fail })
+            }
+        }
     }
 
     /// The peer has proved that it is who it says.
     fn aggr_accept_i2(&mut self, serial: Serial, got: GotI2) -> Result<(), Fail> {
-        let GotI2 { r1, iv, natt, text, remote, local, initial_contact } = got;
+        let GotI2 { r1, iv, natt, text, remote, local, initial_contact, .. } = got;
         self.accept_identity(serial, &r1.id)?;
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let moved = (sa.remote != remote)
