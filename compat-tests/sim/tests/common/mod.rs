@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
+pub(crate) mod xauth;
+
 use std::net::SocketAddr;
 
 use ike::wire::attr;

@@ -1,0 +1,62 @@
+//! Who comes again under the same name: `uniqueids=`, INITIAL-CONTACT.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests say what they expect by panicking"
+)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::GROUP;
+use ipsec_types::Id;
+use ipsec_types::whack::Request;
+use sim::{CLIENT, Keys, PSK, Pair, PairConfig, client_conn, server_conn};
+
+fn unique(unique: bool, name: &str) -> (Pair, usize) {
+    let mut server = server_conn(GROUP);
+    server.right.id = Id::None;
+    let mut client = client_conn(GROUP, CLIENT);
+    client.left.id = name.parse().unwrap();
+    let mut pair = Pair::new(PairConfig { server: vec![server], client, ..PairConfig::default() });
+    let now = pair.now;
+    let setup = ipsec_types::whack::SetupSpec { uniqueids: unique, ..sim::setup() };
+    pair.server().whack(now, Request::Setup(setup));
+    let second = pair.add_client("198.51.100.3".parse().unwrap(), Keys::new(&[PSK]), None);
+    for host in [1, second] {
+        pair.up(host);
+        pair.run_for(Duration::from_secs(5));
+    }
+    (pair, second)
+}
+
+#[test]
+fn uniqueids_releases_who_came_under_the_same_name_before() {
+    let (mut pair, _) = unique(true, "@road");
+    assert_eq!(pair.server().engine.established().len(), 1);
+    assert!(pair.server().logged("uniqueids: '@road' is now at 198.51.100.3:500"));
+    assert!(pair.hosts[1].engine.established().is_empty(), "he was told");
+    let (mut pair, _) = unique(false, "@road");
+    assert_eq!(pair.server().engine.established().len(), 2);
+    // An address says nothing about who somebody behind a NAT is.
+    let (mut pair, _) = unique(true, "192.168.77.2");
+    assert_eq!(pair.server().engine.established().len(), 2);
+}
+
+#[test]
+fn initial_contact_clears_what_a_client_that_lost_its_memory_had() {
+    let mut pair = Pair::new(PairConfig::default());
+    assert!(pair.connect());
+    pair.run_for(Duration::from_secs(1));
+    // It comes back with nothing.
+    let again = pair.add_client(CLIENT, Keys::new(&[PSK]), None);
+    pair.hosts.swap(1, again);
+    pair.hosts.truncate(2);
+    pair.up(1);
+    pair.run_for(Duration::from_secs(5));
+    assert!(pair.server().logged("peer says INITIAL_CONTACT: deleting IPSEC State #2"));
+    assert_eq!(pair.server().engine.established().len(), 1);
+}
