@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod child;
+mod child_sa;
 mod claim;
 mod conn;
 mod endpoint;
