@@ -171,6 +171,45 @@ sc_xauth_strongswan() {
   log_in pub 203.0.113.10
 }
 
+# Addresses of IPv6, in tunnels between IPv4 hosts: strongSwan gets one of us, then we one of it.
+sc_modecfg_ipv6() {
+  SCENARIO=modecfg-ipv6
+  local mine
+  { echo 'addr add fd00:50:1::1/64 dev lo'; echo 'route add fd00:70::/64 dev wan'; } | ip -6 -n server -force -batch - 2>/dev/null
+  { echo 'addr add fd00:60:1::1/64 dev lo'; echo 'route add fd00:50:1::/64 dev eth0'; echo 'route add fd00:71::/64 dev eth0'; } |
+    ip -6 -n pub -force -batch - 2>/dev/null
+  server_conn v6 leftsubnet=fd00:50:1::/64 right=%any leftmodecfgserver=yes rightmodecfgclient=yes \
+    rightaddresspool=fd00:70::10-fd00:70::20 modecfgpull=yes modecfgdns=fd00:50:1::53 ike=aes128-sha1-modp2048 rekey=no
+  peer_conn pub keyexchange=ikev1 left=203.0.113.10 leftsourceip=%config6 authby=secret right=192.0.2.1 \
+    rightsubnet=fd00:50:1::/64 ike=aes128-sha1-modp2048! esp=aes128-sha1! || return
+  mark server
+  peer_up pub x || { fail "strongSwan is not let in: $(tail -1 "$OUT/x-up.log")"; return; }
+  wait_for 3 logged server 'MODECFG_R0\): fd00:70::10' || { fail "no address of the pool"; return; }
+  ip -n pub addr add fd00:70::10/128 dev lo nodad 2>/dev/null
+  nx pub ping -6 -n -c2 -i0.2 -W2 -I fd00:70::10 fd00:50:1::1 >"$OUT/v6-ping.log" 2>&1 || { fail "no ping"; return; }
+  peer_down pub x
+  wait_for 3 kernel_empty || { fail "SAs left: $LEFT"; return; }
+  ip -n pub addr del fd00:70::10/128 dev lo
+  server_conn_gone v6
+  peer_conn pub keyexchange=ikev1 left=203.0.113.10 leftsubnet=fd00:60:1::/64 authby=secret right=%any rightid=@head \
+    rightsourceip=fd00:71::/124 ike=aes128-sha1-modp2048! esp=aes128-sha1! || return
+  # by its name strongSwan knows us from the client of its other conn
+  server_conn v6c leftid=@head right=203.0.113.10 rightsubnet=fd00:60:1::/64 leftmodecfgclient=yes rightmodecfgserver=yes modecfgpull=yes \
+    ike=aes128-sha1-modp2048 esp=aes128-sha1
+  mark server
+  nx server timeout 20 ipsec auto --up v6c >>"$OUT/v6c.log" 2>&1 || { fail "our --up failed"; return; }
+  wait_for 3 logged server 'setting client address to fd00:71:'
+  [[ $REPLY =~ 'setting client address to '([0-9a-f:]+)/128 ]] || { fail "no address of strongSwan"; return; }
+  mine=${BASH_REMATCH[1]}
+  wait_for 3 eval "ip -6 -n server addr | grep -q 'inet6 $mine/128'" || { fail "$mine is on no interface"; return; }
+  nx server ping -6 -n -c2 -i0.2 -W2 -I "$mine" fd00:60:1::1 >"$OUT/v6c-ping.log" 2>&1 || { fail "no ping from $mine"; return; }
+  note "pub has fd00:70::10, we have $mine of it"
+  nx server timeout 5 ipsec auto --down v6c >>"$OUT/v6c.log" 2>&1
+  wait_for 3 kernel_empty || { fail "SAs left of our own: $LEFT"; return; }
+  server_conn_gone v6c
+  peer_conn_gone pub
+}
+
 # Debian's vpnc, as for a Cisco concentrator: Aggressive Mode with a group's name and key, XAUTH, Mode Config, ESP in its
 # own process.  Direct, and behind the NAT.
 sc_vpnc() {

@@ -12,9 +12,14 @@ mod common;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use common::xauth::{Secrets, client, config, env, pair_of, replies, server};
+use common::xauth::{Secrets, answer, client, config, env, pair_of, replies, server, stranger};
+use ike::wire::Exchange;
+use ike::wire::cfg::{self, CfgPayload, CfgType, CfgWriter};
+use ike::wire::payload::Kind;
 use ipsec_types::ConnSpec;
+use ipsec_types::conn::ClientSpec;
 use ipsec_types::kernel::Dir;
+use ipsec_types::modecfg::AddressPool;
 use ipsec_types::whack::Request;
 use sim::{Keys, Outcome, PSK, Pair, PairConfig, clean, outcome};
 
@@ -122,6 +127,84 @@ fn a_renewed_isakmp_sa_keeps_the_address() {
         );
         assert_eq!(pair.server().engine.established(), first, "the tunnel was not touched");
         assert_eq!(outcome(&pair), Outcome::Established);
+    }
+}
+
+/// A network of IPv6 inside a tunnel between IPv4 hosts, with addresses of its own.
+fn version_6(mut c: ConnSpec, pull: bool) -> ConnSpec {
+    let net = ClientSpec::Net("2001:db8:1::/48".parse().unwrap());
+    if c.left.modecfg_server {
+        c.left.client = net;
+        let range = |a: &str| a.parse().unwrap();
+        c.right.address_pool = Some(AddressPool { first: range("fd00:9::1"), last: range("fd00:9::2") });
+        c.modecfg.dns = vec!["10.1.0.53".parse().unwrap(), "2001:db8:1::53".parse().unwrap()];
+        c.modecfg.split = Vec::new();
+    } else {
+        c.right.client = net;
+    }
+    c.modecfg.pull = pull;
+    c.left.updown = Some("/up".into());
+    c
+}
+
+#[test]
+fn a_client_gets_an_address_of_version_6() {
+    for pull in [true, false] {
+        let config = PairConfig {
+            server: vec![version_6(server(), pull)],
+            client: version_6(client(), pull),
+            ..config()
+        };
+        let mut pair = pair_of(config);
+        assert!(pair.connect(), "{:?} {:?}", pair.hosts[0].log, pair.hosts[1].log);
+        pair.run_for(Duration::from_secs(5));
+        assert_eq!(outcome(&pair), Outcome::Established);
+        let out = pair.hosts[1].kernel.policies().iter().find(|p| p.id.dir == Dir::Out).unwrap();
+        assert_eq!(out.id.selector.src, "fd00:9::1/128".parse().unwrap());
+        assert_eq!(out.id.selector.dst, "2001:db8:1::/48".parse().unwrap());
+        assert!(pair.client().logged("setting client address to fd00:9::1/128"));
+        assert!(pair.client().logged("Received DNS 2001:db8:1::53"));
+        assert_eq!(pair.client().logged("Received DNS 10.1.0.53"), !pull, "it is not asked for");
+        assert_eq!(pair.client().logged("Received subnet 2001:db8:1::/48"), pull);
+        assert_eq!(env(&pair, 1, "up-client", "PLUTO_MY_SOURCEIP"), Some("fd00:9::1"));
+        let traffic = replies(&mut pair, 0, Request::TrafficStatus).join("\n");
+        assert!(traffic.ends_with(", lease=fd00:9::1/128"), "{traffic}");
+        pair.down(1);
+        pair.run_for(Duration::from_secs(120));
+        pair.hosts.iter().for_each(|h| clean(h).unwrap());
+    }
+}
+
+/// What is asked for and what there is must be of one family, or the address stays for somebody who can use it.
+#[test]
+fn an_address_of_the_other_version_is_not_given() {
+    for six in [false, true] {
+        let conn = if six { version_6(server(), true) } else { server() };
+        let mut pair = pair_of(PairConfig { server: vec![conn], ..config() });
+        let mut peer = stranger("198.51.100.77:500", 1);
+        peer.main_mode(&mut pair, &[]);
+        answer(&mut pair, &peer, b"joe", b"right");
+        let mut ask = |msgid, kinds: &[u16]| {
+            let mut w = CfgWriter::new(CfgType::Request, 5);
+            kinds.iter().for_each(|k| {
+                w.value(*k, &[]);
+            });
+            let request = peer.phase2(Exchange::Transaction, msgid, &[(Kind::Attributes, w.finish())]);
+            let iv = request[request.len() - 16..].to_vec();
+            let reply = peer.send(&mut pair, request).remove(0);
+            peer.read_with_iv(&reply, &iv).into_iter().find(|(k, _)| *k == Kind::Attributes).unwrap().1
+        };
+        let [own, other] = match six {
+            true => [[cfg::IP6_ADDRESS, cfg::IP6_NETMASK], [cfg::IP4_ADDRESS, cfg::IP4_NETMASK]],
+            false => [[cfg::IP4_ADDRESS, cfg::IP4_NETMASK], [cfg::IP6_ADDRESS, cfg::IP6_NETMASK]],
+        };
+        let got = ask(1, &other);
+        assert!(CfgPayload::parse(&got).unwrap().attrs.is_empty());
+        let got = ask(2, &[own[0], own[1], other[0], other[1]]);
+        let got = CfgPayload::parse(&got).unwrap();
+        assert_eq!(got.attrs.len(), 2, "{got:?}");
+        assert!(got.addresses(own[1])[0].to_string().contains(if six { "ffff:ffff" } else { "255.255" }));
+        assert_eq!(got.value(own[0]).unwrap().len(), if six { 16 } else { 4 });
     }
 }
 

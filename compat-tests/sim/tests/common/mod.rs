@@ -205,9 +205,13 @@ impl Script {
 
     /// The payloads of an encrypted message that begins an exchange.
     pub(crate) fn read(&self, message: &[u8]) -> Vec<(Kind, Vec<u8>)> {
+        self.read_with_iv(message, &self.phase2_iv(Header::parse(message).unwrap().0.msgid))
+    }
+
+    /// The same later in an exchange.
+    pub(crate) fn read_with_iv(&self, message: &[u8], iv: &[u8]) -> Vec<(Kind, Vec<u8>)> {
         let (h, body) = Header::parse(message).unwrap();
-        let plain =
-            cipher::decrypt(CIPHER, self.cipher_key.expose(), &self.phase2_iv(h.msgid), body).unwrap();
+        let plain = cipher::decrypt(CIPHER, self.cipher_key.expose(), iv, body).unwrap();
         let chain = Chain::parse(h.next, &plain).unwrap();
         chain.payloads.iter().map(|p| (p.kind, p.body.to_vec())).collect()
     }
