@@ -12,6 +12,7 @@ use ipsec_types::{Id, Instant, Now};
 
 use crate::child::Traffic;
 use crate::conn::{ConnId, ConnKind, ConnTable};
+use crate::given::GivenKeys;
 use crate::groups::BareShunts;
 use crate::install::Stage;
 use crate::io::{
@@ -66,6 +67,7 @@ pub struct Endpoint {
     entropy: Box<dyn EntropySource>,
     pub(crate) secrets: Box<dyn PskLookup>,
     pub(crate) keyring: Arc<Keyring>,
+    pub(crate) given: GivenKeys,
     /// Certificates of `leftcert=` by its words.
     pub(crate) certs: BTreeMap<String, Result<Certificate, CryptoError>>,
     /// Peers that have proved themselves with certificates, the last last.
@@ -129,6 +131,7 @@ impl Endpoint {
             entropy: cfg.entropy,
             secrets: cfg.secrets,
             keyring: Arc::default(),
+            given: GivenKeys::default(),
             certs: BTreeMap::new(),
             learned: VecDeque::new(),
             now: Now::default(),

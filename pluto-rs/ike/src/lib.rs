@@ -16,6 +16,7 @@ mod child_sa;
 mod claim;
 mod conn;
 mod endpoint;
+mod given;
 mod groups;
 mod guard;
 mod install;
@@ -47,8 +48,8 @@ pub use claim::{Claim, Proved, SentCert, Verdict};
 pub use endpoint::{Endpoint, EndpointConfig};
 pub use io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, KeyExchange, Output,
-    PasswordCheck, PasswordToken, PasswordVerdict, Protected, PskLookup, Record, Updown, UpdownEnd,
-    UpdownResult, UpdownToken, run_crypto,
+    PasswordCheck, PasswordToken, PasswordVerdict, Protected, PskLookup, Record, SecretLine, Updown,
+    UpdownEnd, UpdownResult, UpdownToken, run_crypto,
 };
 pub use ipsec_types::Limits;
 pub use keyring::{Keyring, OwnKey};
