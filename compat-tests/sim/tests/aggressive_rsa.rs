@@ -15,7 +15,7 @@ use ipsec_types::auth::AuthBy;
 use sim::keys::{by_raw_keys, own, rsa_keys};
 use sim::message::Message;
 use sim::spy::{Spy, Suite};
-use sim::{Keys, Link, Outcome, Pair, PairConfig, clean, outcome};
+use sim::{Keys, Link, Outcome, Pair, PairConfig, clean, outcome, settled};
 
 fn raw_keys() -> PairConfig {
     let mut config = by_raw_keys(PairConfig::default());
@@ -132,15 +132,9 @@ fn handshakes_survive_bad_lines() {
             let busy = Duration::from_millis(20);
             let config = PairConfig { seed, link: Link::bad(loss), nat, busy, ..raw_keys() };
             let mut pair = Pair::new(config);
-            pair.up(1);
-            pair.run_for(Duration::from_secs(1000));
-            match outcome(&pair) {
-                Outcome::Established => established += 1,
-                Outcome::Stuck(why) => panic!("seed {seed}, loss {loss}, nat {nat}: {why}"),
-                _ => {}
-            }
-            pair.run_for(Duration::from_secs(86_400));
-            pair.hosts.iter().try_for_each(clean).unwrap();
+            let end =
+                settled(&mut pair).unwrap_or_else(|e| panic!("seed {seed}, loss {loss}, nat {nat}: {e}"));
+            established += u32::from(end == Outcome::Established);
         }
         assert!(established >= if loss < 20 { 100 } else { 95 }, "loss {loss}: {established} of 100");
     }

@@ -7,8 +7,11 @@
     reason = "tests say what they expect by panicking"
 )]
 
+mod common;
+
 use std::time::Duration;
 
+use common::replies;
 use ike::{PskLookup, SecretLine};
 use ipsec_crypto::PrivateKey;
 use ipsec_types::auth::PublicKeySpec;
@@ -21,17 +24,8 @@ fn id(s: &str) -> Id {
     s.parse().unwrap()
 }
 
-fn ask(pair: &mut Pair, host: usize, request: Request) -> Vec<String> {
-    pair.run_for(Duration::from_millis(1));
-    let now = pair.now;
-    pair.hosts[host].replies.clear();
-    pair.hosts[host].whack(now, request);
-    pair.run_for(Duration::from_millis(1));
-    pair.hosts[host].replies.iter().flat_map(|r| r.lines()).map(str::to_string).collect()
-}
-
 fn list(pair: &mut Pair, host: usize, what: List) -> Vec<String> {
-    ask(pair, host, Request::List { what, utc: true })
+    replies(pair, host, Request::List { what, utc: true })
 }
 
 fn give(pair: &mut Pair, host: usize, whose: &str, add: bool, key: Option<&PrivateKey>) -> Vec<String> {
@@ -39,7 +33,7 @@ fn give(pair: &mut Pair, host: usize, whose: &str, add: bool, key: Option<&Priva
         PublicKeySpec::Rsa(blob) => blob,
         other => panic!("{other:?}"),
     });
-    ask(pair, host, Request::PublicKey { id: id(whose), add, rsa })
+    replies(pair, host, Request::PublicKey { id: id(whose), add, rsa })
 }
 
 /// `whack --keyid ID --pubkeyrsa KEY`, for conns that say no key.
@@ -74,7 +68,7 @@ fn a_key_that_whack_gave_serves_its_identity() {
     let gone = give(&mut pair, 0, "@client", false, None);
     assert_eq!(gone, ["002 1 public keys of '@client' deleted; no name server is asked for others"]);
     assert_eq!(give(&mut pair, 0, "%any", false, Some(other))[0][..3], *"027");
-    let bad = ask(&mut pair, 0, Request::PublicKey { id: id("@x"), add: true, rsa: Some(vec![1, 2, 3]) });
+    let bad = replies(&mut pair, 0, Request::PublicKey { id: id("@x"), add: true, rsa: Some(vec![1, 2, 3]) });
     assert!(bad[0].starts_with("003 key of '@x' malformed ["), "{bad:?}");
     let keys = list(&mut pair, 0, List::PublicKeys).join("\n");
     assert!(!keys.contains("@client") && !keys.contains("@x"), "{keys}");

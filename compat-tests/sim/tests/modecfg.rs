@@ -12,7 +12,8 @@ mod common;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use common::xauth::{Secrets, answer, client, config, env, pair_of, replies, server, stranger};
+use common::replies;
+use common::xauth::{Secrets, answer, client, config, env, pair_of, server, stranger};
 use ike::wire::Exchange;
 use ike::wire::cfg::{self, CfgPayload, CfgType, CfgWriter};
 use ike::wire::payload::Kind;

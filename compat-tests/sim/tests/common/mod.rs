@@ -5,6 +5,7 @@
 pub(crate) mod xauth;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ike::wire::attr;
 use ike::wire::ident;
@@ -66,6 +67,16 @@ pub(crate) fn limit(pair: &mut Pair, keyword: &str) -> (u64, Option<u64>, u64) {
     let all: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
     let row = &all["daemon"]["limits"][keyword];
     (row["limit"].as_u64().unwrap(), row["held"].as_u64(), row["refused"].as_u64().unwrap())
+}
+
+/// What the control socket of a host answers.
+pub(crate) fn replies(pair: &mut Pair, host: usize, request: Request) -> Vec<String> {
+    pair.run_for(Duration::from_millis(1));
+    let now = pair.now;
+    pair.hosts[host].replies.clear();
+    pair.hosts[host].whack(now, request);
+    pair.run_for(Duration::from_millis(1));
+    pair.hosts[host].replies.iter().flat_map(|r| r.lines()).map(str::to_string).collect()
 }
 
 /// What the server has sent to an address so far.

@@ -1,7 +1,5 @@
 //! A server that asks with XAUTH and gives by Mode Config, its client, and a peer by hand that answers it.
 
-use std::time::Duration;
-
 use ike::PskLookup;
 use ike::wire::Exchange;
 use ike::wire::Header;
@@ -10,7 +8,6 @@ use ike::wire::payload::Kind;
 use ike::wire::sa::{PROTO_ISAKMP, SaWriter};
 use ipsec_types::conn::{ClientSpec, ConnType};
 use ipsec_types::modecfg::{AddressPool, ModeConfig};
-use ipsec_types::whack::Request;
 use ipsec_types::{ConnSpec, Id, ProtoPort, SecretBytes};
 use sim::{CLIENT, PSK, Pair, PairConfig, client_conn, server_conn};
 
@@ -71,14 +68,6 @@ pub(crate) fn pair_of(config: PairConfig) -> Pair {
 
 pub(crate) fn config() -> PairConfig {
     PairConfig { server: vec![server()], client: client(), ..PairConfig::default() }
-}
-
-pub(crate) fn replies(pair: &mut Pair, host: usize, request: Request) -> Vec<String> {
-    let now = pair.now;
-    pair.hosts[host].replies.clear();
-    pair.hosts[host].whack(now, request);
-    pair.run_for(Duration::from_millis(1));
-    pair.hosts[host].replies.iter().flat_map(|r| r.lines()).map(str::to_string).collect()
 }
 
 pub(crate) fn env<'a>(pair: &'a Pair, host: usize, verb: &str, name: &str) -> Option<&'a str> {
