@@ -1,4 +1,4 @@
-//! Tunnels between gateways: selectors, scripts, traps, exceptions, renewal, dead peers.
+//! Tunnels between gateways: selectors, scripts, traps, exceptions, renewal.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,54 +7,21 @@
     reason = "tests say what they expect by panicking"
 )]
 
+mod common;
+
 use std::time::Duration;
 
+use common::tunnel::{end, esp_out, pair_of, pair_with, tunnel, whack};
 use ike::Input;
 use ipsec_types::algo::{DhGroup, EspCipher, EspInteg, EspSuite, HashAlg, IkeCipher, IkeSuite};
 use ipsec_types::auth::AuthBy;
-use ipsec_types::conn::{ClientSpec, ConnType, DpdAction, FailureShunt};
+use ipsec_types::conn::{ConnType, DpdAction, FailureShunt};
 use ipsec_types::kernel::{Dir, KernelEvent, KernelRequest, Mode, PolicyAction, Selector};
 use ipsec_types::whack::Request;
-use ipsec_types::{ConnSpec, EndSpec, HostSpec, Port, ProtoPort};
+use ipsec_types::{ConnSpec, Port, ProtoPort};
 use sim::{CLIENT, Outcome, Pair, PairConfig, SERVER, outcome};
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-fn end(host: std::net::IpAddr, net: &str) -> EndSpec {
-    EndSpec {
-        host: HostSpec::Addr(host),
-        client: ClientSpec::Net(net.parse().unwrap()),
-        ..EndSpec::default()
-    }
-}
-
-/// `conn L2TP-PSK` by name, as the pair dials that, but a tunnel between two networks.
-fn tunnel() -> ConnSpec {
-    ConnSpec {
-        name: "L2TP-PSK".into(),
-        left: end(CLIENT, "10.2.0.0/16"),
-        right: end(SERVER, "10.1.0.0/16"),
-        authby: AuthBy::PSK,
-        conn_type: ConnType::Tunnel,
-        ike: vec![IkeSuite { cipher: IkeCipher::Aes(128), hash: HashAlg::Sha1, group: DhGroup::Curve25519 }],
-        rekey_fuzz: 0,
-        ..ConnSpec::default()
-    }
-}
-
-fn pair_of(conn: &ConnSpec) -> Pair {
-    pair_with(conn.clone(), conn.clone())
-}
-
-fn pair_with(server: ConnSpec, client: ConnSpec) -> Pair {
-    Pair::new(PairConfig { server: vec![server], client, ..PairConfig::default() })
-}
-
-fn whack(pair: &mut Pair, host: usize, request: Request) {
-    let now = pair.now;
-    pair.hosts[host].whack(now, request);
-    pair.run_for(Duration::from_millis(1));
-}
 
 fn route(pair: &mut Pair, host: usize) {
     whack(pair, host, Request::Route { name: "L2TP-PSK".into() });
@@ -63,11 +30,6 @@ fn route(pair: &mut Pair, host: usize) {
 fn verbs(pair: &Pair, host: usize) -> Vec<String> {
     let verb = |s: &ike::Updown| s.env.iter().find(|(n, _)| *n == "PLUTO_VERB").unwrap().1.clone();
     pair.hosts[host].scripts.iter().map(verb).collect()
-}
-
-fn esp_out(pair: &Pair, host: usize) -> Vec<PolicyAction> {
-    let out = |p: &&ipsec_types::kernel::PolicySpec| p.id.dir == Dir::Out;
-    pair.hosts[host].kernel.policies().iter().filter(out).map(|p| p.action).collect()
 }
 
 /// A packet from the client's network hits its trap.
@@ -317,35 +279,6 @@ fn octets_used_up_ask_for_a_successor() {
     pair.run_for(Duration::from_secs(2));
     assert_eq!(pair.client().engine.established().len(), 2);
     assert!(pair.client().logged("initiating Quick Mode PSK+ENCRYPT+TUNNEL+PFS+UP+SAREFTRACK to replace"));
-}
-
-fn dead_peer(action: DpdAction) -> Pair {
-    let conn = ConnSpec { dpd_delay: 10, dpd_timeout: 30, dpd_action: action, ..tunnel() };
-    let mut pair = pair_with(ConnSpec { dpd_delay: 0, ..conn.clone() }, conn);
-    assert!(pair.connect());
-    pair.filter = Some(Box::new(|_| false));
-    pair.run_for(Duration::from_secs(45));
-    assert!(pair.client().logged("DPD: No response from peer - declaring peer dead"));
-    pair
-}
-
-#[test]
-fn a_dead_peer_is_forgotten_trapped_or_called_again() {
-    let mut pair = dead_peer(DpdAction::Clear);
-    assert!(pair.client().logged("DPD: Clearing Connection"));
-    assert!(pair.hosts[1].kernel.policies().is_empty() && pair.hosts[1].kernel.sas().is_empty());
-
-    let mut pair = dead_peer(DpdAction::Hold);
-    assert!(pair.client().logged("DPD: Putting connection into %trap"));
-    assert_eq!((esp_out(&pair, 1).len(), pair.hosts[1].kernel.sas().len()), (1, 0));
-
-    for action in [DpdAction::Restart, DpdAction::RestartByPeer] {
-        let mut pair = dead_peer(action);
-        assert!(pair.client().logged("DPD: Restarting"));
-        pair.filter = None;
-        pair.run_for(Duration::from_secs(120));
-        assert_eq!(pair.client().engine.established().len(), 1, "{action:?}");
-    }
 }
 
 /// `leftsubnets=` makes conns that are reached by one alias.

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
+pub(crate) mod tunnel;
 pub(crate) mod xauth;
 
 use std::net::SocketAddr;
