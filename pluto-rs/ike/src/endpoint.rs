@@ -11,7 +11,8 @@ use ipsec_types::whack::{SetupSpec, rc};
 use ipsec_types::{Id, Instant, Now};
 
 use crate::child::Traffic;
-use crate::conn::{ConnId, ConnKind, ConnTable};
+use crate::conn::{ConnId, ConnKind};
+use crate::conn_table::ConnTable;
 use crate::given::GivenKeys;
 use crate::groups::BareShunts;
 use crate::install::Stage;

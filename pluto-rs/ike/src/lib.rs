@@ -15,6 +15,7 @@ mod child;
 mod child_sa;
 mod claim;
 mod conn;
+mod conn_table;
 mod endpoint;
 mod given;
 mod groups;
