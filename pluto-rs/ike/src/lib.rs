@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod algorithms;
 mod child;
 mod child_sa;
 mod claim;
@@ -24,6 +25,7 @@ mod install;
 mod io;
 mod keyring;
 mod later;
+mod life;
 mod limits;
 mod lists;
 mod log;
