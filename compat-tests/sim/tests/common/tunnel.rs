@@ -50,3 +50,7 @@ pub(crate) fn esp_out(pair: &Pair, host: usize) -> Vec<PolicyAction> {
     let out = |p: &&ipsec_types::kernel::PolicySpec| p.id.dir == Dir::Out;
     pair.hosts[host].kernel.policies().iter().filter(out).map(|p| p.action).collect()
 }
+
+pub(crate) fn route(pair: &mut Pair, host: usize) {
+    whack(pair, host, Request::Route { name: "L2TP-PSK".into() });
+}
