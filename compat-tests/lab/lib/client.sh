@@ -3,9 +3,9 @@
 declare -A SUITE=([pub]=strongswan [client1]=strongswan [publ]=libreswan [client2]=libreswan)
 declare -A CLIENT_KEY CLIENT_IP TOUCHED
 
-# client NODE USER [PSK=...] [IKE=...] [PASSWORD=...] [PORTS=ours:theirs]: configure and start; reused when unchanged
+# client NODE USER [PSK=...] [IKE=...] [PASSWORD=...] [PORTS=ours:theirs] [DIALS=ADDRESS]: configure and start; reused when unchanged
 client() {
-  local n=$1 user=$2 key="$*" PSK=keysharedbyallclients IKE='' PASSWORD='' PORTS=1701:1701 a
+  local n=$1 user=$2 key="$*" PSK=keysharedbyallclients IKE='' PASSWORD='' PORTS=1701:1701 DIALS=192.0.2.1 a
   shift 2
   for a; do local "$a"; done
   case $user in alice) : "${PASSWORD:=secret-a}" ;; bob) : "${PASSWORD:=secret-b}" ;; esac
@@ -20,7 +20,9 @@ client() {
 }
 
 strongswan_config() { # no rekey=no: charon then sends no lifetime, which libreswan takes as 0
-  local e=/n/$1/etc
+  local e=/n/$1/etc right=${DIALS:-192.0.2.1}
+  # a server behind a NAT says that its name is another
+  [ "$right" = 192.0.2.1 ] || right+=$'\n    rightid=%any'
   cat >"$e/ipsec.conf" <<E
 config setup
     uniqueids=no
@@ -30,7 +32,7 @@ conn l2tp
     type=transport
     left=%defaultroute
     leftprotoport=17/${PORTS%:*}
-    right=192.0.2.1
+    right=$right
     rightprotoport=17/${PORTS#*:}
     ike=${IKE:-aes128-sha1-modp2048}!
     esp=aes128-sha1!
@@ -112,7 +114,7 @@ lac_config() { # lac_config NODE USER PASSWORD; lcp-restart 1: the first LCP req
 port = ${PORTS%:*}
 access control = no
 [lac vpn]
-lns = 192.0.2.1
+lns = $DIALS
 ppp debug = yes
 pppoptfile = /etc/ppp/options.client
 length bit = yes

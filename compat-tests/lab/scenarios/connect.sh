@@ -42,3 +42,39 @@ sc_nat_two() {
   ping_lan client1 || fail "client1: no ping any more once client2 is in" || return
   ping_lan client2 || fail "client2: no ping" || return
 }
+
+# The server behind a NAT: clients dial an address of the router's, which hands on to the server.  One client is behind a NAT of
+# its own.  Then with leftnat-hide=yes: to the client the server is not behind a NAT, but itself.
+sc_nat_server() {
+  SCENARIO=nat-server
+  local rule='PREROUTING -d 192.0.2.77 -j DNAT --to-destination 192.0.2.1' conf=/n/server/etc/ipsec.d/L2TP-PSK.conf rc
+  # shellcheck disable=SC2086
+  nx inet iptables-legacy -w -t nat -A $rule || { fail "no DNAT"; return; }
+  nat_server
+  rc=$?
+  # shellcheck disable=SC2086
+  nx inet iptables-legacy -w -t nat -D $rule
+  cp /lab/server/ipsec.d/L2TP-PSK.conf $conf
+  nx server timeout 10 ipsec auto --replace L2TP-PSK >>"$OUT/hide.log" 2>&1
+  client_stop pub
+  client_stop client1
+  return $rc
+}
+nat_server() {
+  client pub alice DIALS=192.0.2.77 && client client1 bob DIALS=192.0.2.77 || return
+  connect pub || { fail "$WHY"; return; }
+  figures pub
+  grep -q 'remote host is behind NAT' /n/pub/var/log/charon.log || { fail "the client does not see the server's NAT"; return; }
+  connect client1 || { fail "both behind NAT: $WHY"; return; }
+  figures client1
+  hangup client1
+  hangup pub
+  printf '\tleftnat-hide=yes\n' >>"$conf"
+  nx server timeout 10 ipsec auto --replace L2TP-PSK >"$OUT/hide.log" 2>&1 || { fail "leftnat-hide: not loaded"; return; }
+  client_stop pub
+  client pub alice DIALS=192.0.2.77 || return
+  connect pub || { fail "hidden: $WHY"; return; }
+  figures pub
+  grep -q 'local host is behind NAT' /n/pub/var/log/charon.log || { fail "hidden: the client does not believe in a NAT of its own"; return; }
+  ! grep -q 'remote host is behind NAT' /n/pub/var/log/charon.log || { fail "the server is not hidden"; return; }
+}

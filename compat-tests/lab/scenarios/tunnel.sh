@@ -365,6 +365,7 @@ updown_of() { # updown_of SCRIPT
   [[ $TEXT == *'+ _________________________ plog'*'IPsec SA established'* && $TEXT == *'enc cbc(aes) [...]'* ]] || { fail "barf does not tell"; return; }
   ! grep -qE '0x[0-9a-f]{32}|PSK "[^[]' "$OUT/updown-barf.txt" || { fail "barf shows a key"; return; }
   grep -q '^PLUTO_VERB=up-client$' /n/server/var/log/my-updown || { fail "the script was not told"; return; }
+  through 2 || { fail "no ping through t2"; return; }
   for n in 1 2; do
     nx server timeout 5 ipsec auto --down t$n >>"$OUT/updown-t$n.log" 2>&1
     nx server timeout 5 ipsec auto --delete t$n >>"$OUT/updown-t$n.log" 2>&1
@@ -373,5 +374,7 @@ updown_of() { # updown_of SCRIPT
   { ip -n server route; nx server iptables -S; } >"$OUT/updown-down.txt" 2>&1
   text=$(<"$OUT/updown-down.txt")
   cp /n/server/var/log/my-updown "$OUT/updown-env.txt"
+  grep -q '^PLUTO_INBYTES=[1-9]' "$OUT/updown-env.txt" && grep -q '^PLUTO_OUTBYTES=[1-9]' "$OUT/updown-env.txt" ||
+    { fail "the script was not told what went through"; return; }
   [[ $text != *10.60.[12].0/24* ]] || fail "routes or rules are left"
 }

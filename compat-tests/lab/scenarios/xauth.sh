@@ -2,10 +2,10 @@
 # Sourced inside the guest.  Addresses of our pool: 10.70.0.10 and up; of the peers' pools: 10.71.0.0/28.
 XAUTH_HASH='$6$saltsalt$wN/p1JavPvTfJqcDcACe4dVARSQ9k247DD6WUAQte15aG.nAsRjAOByY8t5KQTfFDX02ozu9qC0Fam.QIsQ3o/' # secret-x
 
-server_conn() { # server_conn NAME LINE...: loads a conn of the server under test
+server_conn() { # server_conn NAME LINE...: loads a conn of the server under test; AUTHBY=secret unless it is set
   local name=$1
   shift
-  { printf 'conn %s\n\tauthby=secret\n\tpfs=no\n\tauto=add\n\tleft=192.0.2.1\n' "$name"; printf '\t%s\n' "$@"; } >/n/server/etc/ipsec.d/L2TP-xauth.conf
+  { printf 'conn %s\n\tauthby=%s\n\tpfs=no\n\tauto=add\n\tleft=192.0.2.1\n' "$name" "${AUTHBY:-secret}"; printf '\t%s\n' "$@"; } >/n/server/etc/ipsec.d/L2TP-xauth.conf
   nx server timeout 10 ipsec auto --add "$name" >"$OUT/$name.log" 2>&1
 }
 server_conn_gone() { # server_conn_gone NAME: takes it away, with all that it left in the kernel
@@ -40,24 +40,24 @@ kernel_empty() {
 }
 
 # Aggressive Mode between two gateways that have names, begun by each end in turn.
-aggressive() { # aggressive NODE LINE...: what the peer's conn needs beside what both have
+aggressive() { # aggressive NODE LINE...: what the peer's conn needs beside what both have; ours: OUR_LINES, OUR_ID, PEER_ID, AUTH
   local node=$1 peer=${ADDR[$1]} who
   shift
   networks server 50 1
   networks "$node" 60 1
-  peer_conn "$node" authby=secret aggressive=yes "left=$peer" leftid=@road leftsubnet=10.60.1.0/24 right=192.0.2.1 \
-    rightid=@head rightsubnet=10.50.1.0/24 "$@" || return
-  server_conn aggr aggrmode=yes ike=aes128-sha1-modp2048 esp=aes128-sha1 leftid=@head leftsubnet=10.50.1.0/24 "right=$peer" \
-    rightid=@road rightsubnet=10.60.1.0/24
+  peer_conn "$node" aggressive=yes "left=$peer" "leftid=${PEER_ID:-@road}" leftsubnet=10.60.1.0/24 right=192.0.2.1 \
+    "rightid=${OUR_ID:-@head}" rightsubnet=10.50.1.0/24 "$@" || return
+  server_conn aggr aggrmode=yes ike=aes128-sha1-modp2048 esp=aes128-sha1 "leftid=${OUR_ID:-@head}" leftsubnet=10.50.1.0/24 \
+    "right=$peer" "rightid=${PEER_ID:-@road}" rightsubnet=10.60.1.0/24 "${OUR_LINES[@]}"
   pause 1
   for who in ours theirs; do
     mark server
     if [ $who = ours ]; then
       nx server timeout 15 ipsec auto --up aggr >>"$OUT/aggr.log" 2>&1 || { fail "--up failed"; return; }
-      wait_for 3 logged server 'STATE_AGGR_I2: sent AI2, ISAKMP SA established' || { fail "no Aggressive Mode"; return; }
+      wait_for 3 logged server "STATE_AGGR_I2: sent AI2, ISAKMP SA established .auth=${AUTH:-OAKLEY_PRESHARED_KEY}" || { fail "no Aggressive Mode"; return; }
     else
       peer_up "$node" x || { fail "the peer cannot connect"; return; }
-      wait_for 3 logged server 'STATE_AGGR_R2: ISAKMP SA established' || { fail "no Aggressive Mode of the peer"; return; }
+      wait_for 3 logged server "STATE_AGGR_R2: ISAKMP SA established .auth=${AUTH:-OAKLEY_PRESHARED_KEY}" || { fail "no Aggressive Mode of the peer"; return; }
     fi
     pause 0.3
     through 1 || { fail "$who: no ping"; return; }
@@ -69,11 +69,11 @@ aggressive() { # aggressive NODE LINE...: what the peer's conn needs beside what
 }
 sc_aggressive_libreswan() {
   SCENARIO=aggressive-libreswan
-  aggressive publ ikev2=no pfs=no 'ike=aes128-sha1;modp2048' esp=aes128-sha1
+  aggressive publ authby=secret ikev2=no pfs=no 'ike=aes128-sha1;modp2048' esp=aes128-sha1
 }
 sc_aggressive_strongswan() {
   SCENARIO=aggressive-strongswan
-  aggressive pub keyexchange=ikev1 reauth=no ike=aes128-sha1-modp2048! esp=aes128-sha1!
+  aggressive pub authby=secret keyexchange=ikev1 reauth=no ike=aes128-sha1-modp2048! esp=aes128-sha1!
 }
 
 # A client that has logged in: its address is of the pool, it reaches the LAN, the status names it, and when it has gone
@@ -92,6 +92,21 @@ address_of() { # address_of NODE REGEX: CLIENT_IP[NODE] out of the server's log
   wait_for 3 logged server 'MODECFG_R0\): ([0-9.]+)' && CLIENT_IP[$1]=${BASH_REMATCH[1]}
   [[ $REPLY =~ 'MODECFG_R0): '([0-9.]+) ]] && CLIENT_IP[$1]=${BASH_REMATCH[1]}
 }
+# peer_logs_in NAME NODE: the peer's conn `x` comes up with joe's password, is used, and goes
+peer_logs_in() {
+  local name=$1 node=$2
+  mark server
+  if [ "${SUITE[$node]}" = strongswan ]; then peer_up "$node" x
+  else nx "$node" timeout 20 ipsec whack --name x --xauthname joe --xauthpass secret-x --initiate >"$OUT/x-up.log" 2>&1; fi ||
+    { fail "${SUITE[$node]} cannot log in: $(tail -1 "$OUT/x-up.log")"; return; }
+  address_of "$node"
+  # whether its own script has set it or not
+  ip -n "$node" addr add "${CLIENT_IP[$node]:-10.70.0.9}/32" dev lo 2>/dev/null
+  logged_in "$name" "$node" || return
+  peer_down "$node" x
+  wait_for 3 kernel_empty || { fail "SAs left: $LEFT"; return; }
+  ip -n "$node" addr del "${CLIENT_IP[$node]}/32" dev lo 2>/dev/null
+}
 
 sc_xauth_libreswan() {
   SCENARIO=xauth-libreswan
@@ -106,18 +121,9 @@ sc_xauth_libreswan() {
   ! logged server 'IPsec SA established' || { fail "a wrong password lets in"; return; }
   nx publ timeout 5 ipsec auto --down x >/dev/null 2>&1
   pause 1
-  mark server
-  nx publ timeout 20 ipsec whack --name x --xauthname joe --xauthpass secret-x --initiate >"$OUT/x-up.log" 2>&1 || { fail "libreswan cannot log in"; return; }
-  pause 0.5
-  address_of publ
-  # whether its script has set it or not
-  ip -n publ addr add "${CLIENT_IP[publ]:-10.70.0.9}/32" dev lo 2>/dev/null
-  logged_in xl publ || return
-  peer_down publ x
-  wait_for 3 kernel_empty || { fail "SAs left: $LEFT"; return; }
+  peer_logs_in xl publ || return
   server_conn_gone xl
   # The other way round: we log in at libreswan, with a password of ipsec.secrets.
-  ip -n publ addr del "${CLIENT_IP[publ]}/32" dev lo 2>/dev/null
   networks publ 60 1
   echo "joe:$XAUTH_HASH:x" >/n/publ/etc/ipsec.d/passwd
   peer_conn publ ikev2=no authby=secret pfs=no left=203.0.113.20 leftsubnet=10.60.1.0/24 leftxauthserver=yes \
@@ -125,28 +131,29 @@ sc_xauth_libreswan() {
     modecfgpull=yes modecfgdns=10.60.1.53 xauthby=file 'ike=aes128-sha1;modp2048' esp=aes128-sha1 || return
   log_in publ 203.0.113.20
 }
-# log_in NODE ADDRESS: we as the client of the peer's conn `x`
+# log_in NODE ADDRESS LINE...: we as the client of the peer's conn `x`
 log_in() {
-  local text
+  local node=$1 peer=$2
+  shift 2
   echo '@joe : XAUTH "secret-x"' >>/n/server/etc/ipsec.secrets
   nx server ipsec auto --rereadsecrets >/dev/null 2>&1
-  server_conn xc "right=$2" rightsubnet=10.60.1.0/24 leftxauthclient=yes leftmodecfgclient=yes leftxauthusername=joe \
-    rightxauthserver=yes rightmodecfgserver=yes modecfgpull=yes ike=aes128-sha1-modp2048 esp=aes128-sha1
+  server_conn xc "right=$peer" rightsubnet=10.60.1.0/24 leftxauthclient=yes leftmodecfgclient=yes leftxauthusername=joe \
+    rightxauthserver=yes rightmodecfgserver=yes modecfgpull=yes ike=aes128-sha1-modp2048 esp=aes128-sha1 "$@"
   mark server
-  nx server timeout 20 ipsec auto --up xc >>"$OUT/xc.log" 2>&1 || { fail "our --up failed at $1"; return; }
-  wait_for 3 logged server 'XAUTH: Successfully Authenticated' || { fail "no XAUTH at $1"; return; }
+  nx server timeout 20 ipsec auto --up xc >>"$OUT/xc.log" 2>&1 || { fail "our --up failed at $peer"; return; }
+  wait_for 3 logged server 'XAUTH: Successfully Authenticated' || { fail "no XAUTH at $peer"; return; }
   wait_for 3 logged server 'setting client address to [0-9]'
-  [[ $REPLY =~ 'setting client address to '([0-9.]+) ]] || { fail "no address of $1"; return; }
+  [[ $REPLY =~ 'setting client address to '([0-9.]+) ]] || { fail "no address of $peer"; return; }
   local mine=${BASH_REMATCH[1]}
   wait_for 3 eval "ip -n server addr | grep -q 'inet $mine/32'" || { fail "$mine is on no interface"; return; }
   nx server ping -n -c2 -i0.2 -W2 -I "$mine" 10.60.1.1 >"$OUT/xc-ping.log" 2>&1 || { fail "no ping from $mine"; return; }
-  note "we have $mine of $1"
+  note "we have $mine of $peer"
   nx server timeout 5 ipsec auto --down xc >>"$OUT/xc.log" 2>&1
   wait_for 3 kernel_empty || { fail "SAs left of our own: $LEFT"; return; }
   server_conn_gone xc
   ip -n server addr del "$mine/32" dev lo 2>/dev/null
   ip -n server addr del "$mine/32" dev wan 2>/dev/null
-  peer_conn_gone "$1"
+  peer_conn_gone "$node"
 }
 sc_xauth_strongswan() {
   SCENARIO=xauth-strongswan
@@ -155,21 +162,52 @@ sc_xauth_strongswan() {
   for mode in no yes; do
     peer_conn pub keyexchange=ikev1 aggressive=$mode left=203.0.113.10 leftsourceip=%config leftauth=psk leftauth2=xauth \
       xauth_identity=joe right=192.0.2.1 rightauth=psk rightsubnet=192.168.1.0/24 ike=aes128-sha1-modp2048! esp=aes128-sha1! || return
-    mark server
-    peer_up pub x || { fail "strongSwan cannot log in, aggressive=$mode"; return; }
-    pause 0.3
-    address_of pub
-    ip -n pub addr add "${CLIENT_IP[pub]:-10.70.0.9}/32" dev lo 2>/dev/null
-    logged_in xs pub || return
-    peer_down pub x
-    wait_for 3 kernel_empty || { fail "SAs left: $LEFT"; return; }
-    ip -n pub addr del "${CLIENT_IP[pub]}/32" dev lo 2>/dev/null
+    peer_logs_in xs pub || return
   done
   server_conn_gone xs
   networks pub 60 1
   peer_conn pub keyexchange=ikev1 left=203.0.113.10 leftsubnet=10.60.1.0/24 leftauth=psk right=192.0.2.1 rightauth=psk \
     rightauth2=xauth rightsourceip=10.71.0.0/28 ike=aes128-sha1-modp2048! esp=aes128-sha1! || return
   log_in pub 203.0.113.10
+}
+
+# Addresses of IPv6, in tunnels between IPv4 hosts: strongSwan gets one of us, then we one of it.
+sc_modecfg_ipv6() {
+  SCENARIO=modecfg-ipv6
+  local mine
+  { echo 'addr add fd00:50:1::1/64 dev lo'; echo 'route add fd00:70::/64 dev wan'; } | ip -6 -n server -force -batch - 2>/dev/null
+  { echo 'addr add fd00:60:1::1/64 dev lo'; echo 'route add fd00:50:1::/64 dev eth0'; echo 'route add fd00:71::/64 dev eth0'; } |
+    ip -6 -n pub -force -batch - 2>/dev/null
+  server_conn v6 leftsubnet=fd00:50:1::/64 right=%any leftmodecfgserver=yes rightmodecfgclient=yes \
+    rightaddresspool=fd00:70::10-fd00:70::20 modecfgpull=yes modecfgdns=fd00:50:1::53 ike=aes128-sha1-modp2048 rekey=no
+  peer_conn pub keyexchange=ikev1 left=203.0.113.10 leftsourceip=%config6 authby=secret right=192.0.2.1 \
+    rightsubnet=fd00:50:1::/64 ike=aes128-sha1-modp2048! esp=aes128-sha1! || return
+  mark server
+  peer_up pub x || { fail "strongSwan is not let in: $(tail -1 "$OUT/x-up.log")"; return; }
+  wait_for 3 logged server 'MODECFG_R0\): fd00:70::10' || { fail "no address of the pool"; return; }
+  ip -n pub addr add fd00:70::10/128 dev lo nodad 2>/dev/null
+  nx pub ping -6 -n -c2 -i0.2 -W2 -I fd00:70::10 fd00:50:1::1 >"$OUT/v6-ping.log" 2>&1 || { fail "no ping"; return; }
+  peer_down pub x
+  wait_for 3 kernel_empty || { fail "SAs left: $LEFT"; return; }
+  ip -n pub addr del fd00:70::10/128 dev lo
+  server_conn_gone v6
+  peer_conn pub keyexchange=ikev1 left=203.0.113.10 leftsubnet=fd00:60:1::/64 authby=secret right=%any rightid=@head \
+    rightsourceip=fd00:71::/124 ike=aes128-sha1-modp2048! esp=aes128-sha1! || return
+  # by its name strongSwan knows us from the client of its other conn
+  server_conn v6c leftid=@head right=203.0.113.10 rightsubnet=fd00:60:1::/64 leftmodecfgclient=yes rightmodecfgserver=yes modecfgpull=yes \
+    ike=aes128-sha1-modp2048 esp=aes128-sha1
+  mark server
+  nx server timeout 20 ipsec auto --up v6c >>"$OUT/v6c.log" 2>&1 || { fail "our --up failed"; return; }
+  wait_for 3 logged server 'setting client address to fd00:71:'
+  [[ $REPLY =~ 'setting client address to '([0-9a-f:]+)/128 ]] || { fail "no address of strongSwan"; return; }
+  mine=${BASH_REMATCH[1]}
+  wait_for 3 eval "ip -6 -n server addr | grep -q 'inet6 $mine/128'" || { fail "$mine is on no interface"; return; }
+  nx server ping -6 -n -c2 -i0.2 -W2 -I "$mine" fd00:60:1::1 >"$OUT/v6c-ping.log" 2>&1 || { fail "no ping from $mine"; return; }
+  note "pub has fd00:70::10, we have $mine of it"
+  nx server timeout 5 ipsec auto --down v6c >>"$OUT/v6c.log" 2>&1
+  wait_for 3 kernel_empty || { fail "SAs left of our own: $LEFT"; return; }
+  server_conn_gone v6c
+  peer_conn_gone pub
 }
 
 # Debian's vpnc, as for a Cisco concentrator: Aggressive Mode with a group's name and key, XAUTH, Mode Config, ESP in its

@@ -1,5 +1,7 @@
 //! How a run ended.
 
+use std::time::Duration;
+
 use ipsec_types::kernel::PolicyAction;
 
 use crate::host::Host;
@@ -74,4 +76,20 @@ pub fn clean(host: &Host) -> Result<(), String> {
         "{}: states, conns and waits {counts:?}, in the kernel {kernel:?}, next {timer:?}",
         host.addr
     ))
+}
+
+/// Lets the client connect and lives on to the end of all lifetimes: how it stood when every retransmission was over.
+///
+/// # Errors
+/// It was neither established nor had failed, or something is left at last.
+pub fn settled(pair: &mut Pair) -> Result<Outcome, String> {
+    pair.up(1);
+    pair.run_for(Duration::from_secs(1000));
+    let end = outcome(pair);
+    if let Outcome::Stuck(why) = end {
+        return Err(why);
+    }
+    pair.run_for(Duration::from_secs(86_400));
+    pair.hosts.iter().try_for_each(clean)?;
+    Ok(end)
 }

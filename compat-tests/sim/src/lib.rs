@@ -20,7 +20,7 @@ mod pair;
 pub mod spy;
 pub mod targets;
 
-pub use check::{Outcome, clean, outcome};
+pub use check::{Outcome, clean, outcome, settled};
 pub use conns::{CLIENT, PSK, SERVER, client_conn, server_conn, setup};
 pub use host::{Entropy, Host, Keys};
 pub use net::{Datagram, Link, Nat, Network};

@@ -3,7 +3,7 @@
 //! The exponents are secret, but the simulated workers tell the shared secrets they have computed. As a change makes the
 //! two ends see different messages, each end has a view of its own of every IKE SA: a message is opened as its sender
 //! sealed it, and sealed as its receiver expects it. A phase 2 message that was changed gets a hash that is right again,
-//! so that the change is what the receiver has to judge.
+//! so that the change is what the receiver has to judge. One whose encryption flag is taken away goes on in clear.
 
 use std::collections::HashMap;
 
@@ -220,7 +220,10 @@ impl Spy {
             if m != before && m.msgid != 0 && m.repair {
                 his.rehash(suite, &mut m, nth);
             }
-            his.crypt(suite, before.msgid, &m.plain(suite.cipher.block_len()), false)?
+            match m.encrypted() {
+                true => his.crypt(suite, before.msgid, &m.plain(suite.cipher.block_len()), false)?,
+                false => m.plain(1),
+            }
         } else {
             his.note(&m);
             m.plain(1)

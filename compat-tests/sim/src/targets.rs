@@ -147,6 +147,9 @@ pub fn cfg_payload(data: &[u8]) {
         c.addresses(a.kind).into_iter().for_each(|x| {
             w.address(a.kind, x);
         });
+        c.subnets(a.kind).into_iter().for_each(|x| {
+            w.subnet(a.kind, x);
+        });
         assert!(CfgPayload::parse(&w.finish()).is_ok() || c.addresses(a.kind).len() > 30);
     }
 }

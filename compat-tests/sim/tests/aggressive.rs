@@ -18,7 +18,7 @@ use ike::wire::{Exchange, Header, ident};
 use ike::{Limits, PskLookup};
 use ipsec_types::algo::{DhGroup, HashAlg, IkeCipher, IkeSuite};
 use ipsec_types::{ConnSpec, Id, SecretBytes};
-use sim::{CLIENT, Keys, Link, Outcome, Pair, PairConfig, clean, client_conn, outcome, server_conn};
+use sim::{CLIENT, Keys, Link, Outcome, Pair, PairConfig, clean, client_conn, outcome, server_conn, settled};
 
 const GROUP: DhGroup = DhGroup::Ecp256;
 
@@ -99,15 +99,8 @@ fn bad_lines_end_in_a_connection_or_in_nothing() {
         let link = Link::bad(if seed % 2 == 0 { 20 } else { 5 });
         let busy = Duration::from_millis(20);
         let mut pair = Pair::new(PairConfig { seed, link, busy, nat: seed % 4 < 2, ..config() });
-        pair.up(1);
-        pair.run_for(Duration::from_secs(1000));
-        match outcome(&pair) {
-            Outcome::Established => established += 1,
-            Outcome::Failed => {}
-            Outcome::Stuck(why) => panic!("seed {seed}: {why}"),
-        }
-        pair.run_for(Duration::from_secs(86_400));
-        pair.hosts.iter().for_each(|h| clean(h).unwrap_or_else(|e| panic!("seed {seed}: {e}")));
+        let end = settled(&mut pair).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        established += u32::from(end == Outcome::Established);
     }
     assert!(established >= 196, "only {established} of 200");
 }

@@ -10,9 +10,12 @@
 use std::time::Duration;
 
 use ike::Keyring;
+use ipsec_types::algo::{HashAlg, IkeCipher};
 use ipsec_types::auth::AuthBy;
 use sim::keys::{by_raw_keys, own, rsa_keys};
-use sim::{Keys, Link, Outcome, Pair, PairConfig, clean, outcome};
+use sim::message::Message;
+use sim::spy::{Spy, Suite};
+use sim::{Keys, Link, Outcome, Pair, PairConfig, clean, outcome, settled};
 
 fn raw_keys() -> PairConfig {
     let mut config = by_raw_keys(PairConfig::default());
@@ -129,16 +132,97 @@ fn handshakes_survive_bad_lines() {
             let busy = Duration::from_millis(20);
             let config = PairConfig { seed, link: Link::bad(loss), nat, busy, ..raw_keys() };
             let mut pair = Pair::new(config);
-            pair.up(1);
-            pair.run_for(Duration::from_secs(1000));
-            match outcome(&pair) {
-                Outcome::Established => established += 1,
-                Outcome::Stuck(why) => panic!("seed {seed}, loss {loss}, nat {nat}: {why}"),
-                _ => {}
-            }
-            pair.run_for(Duration::from_secs(86_400));
-            pair.hosts.iter().try_for_each(clean).unwrap();
+            let end =
+                settled(&mut pair).unwrap_or_else(|e| panic!("seed {seed}, loss {loss}, nat {nat}: {e}"));
+            established += u32::from(end == Outcome::Established);
         }
         assert!(established >= if loss < 20 { 100 } else { 95 }, "loss {loss}: {established} of 100");
+    }
+}
+
+/// With pre-shared keys.
+fn shared_key() -> PairConfig {
+    let mut config = PairConfig::default();
+    config.client.aggressive = true;
+    config.server[0].aggressive = true;
+    config
+}
+
+/// The client's AI2 goes in clear, `forged` spoilt copies before it; with `sealed` the right one is as it was sent.
+fn in_clear(pair: &mut Pair, psk: bool, forged: u64, sealed: bool) {
+    let psk = psk.then(|| sim::PSK.to_vec());
+    let mut spy = Spy::new(Suite { cipher: IkeCipher::Aes(128), hash: HashAlg::Sha1, psk });
+    pair.tamper = Some(Box::new(move |hosts, mut d| {
+        let from_client = d.src.ip() == hosts[1].addr;
+        let mut clear = None;
+        let mut strip = |m: &mut Message| {
+            if m.exchange == 4 && m.encrypted() {
+                let open = Message { flags: m.flags & !1, ..m.clone() };
+                clear = Some(open.emit(&open.plain(1)));
+                if !sealed {
+                    *m = open;
+                }
+            }
+        };
+        let secrets = [&hosts[1].shared, &hosts[0].shared];
+        d.data = spy.pass(secrets, from_client, &d.data, &mut strip);
+        let spoil = |n: u64| {
+            let mut bad = sim::Datagram { data: clear.clone()?, ..d.clone() };
+            // Behind the headers is the proof.
+            bad.data[28 + 4 + n as usize] ^= 1;
+            Some((Duration::from_millis(20 * (1 + n)), bad))
+        };
+        let mut out: Vec<_> = (0..forged).filter_map(spoil).collect();
+        out.push((Duration::from_millis(20 * (1 + out.len() as u64)), d));
+        out
+    }));
+}
+
+/// RFC 2409 draws AI2 without encryption.
+#[test]
+fn the_last_message_may_come_in_clear() {
+    for (config, psk) in [(shared_key(), true), (raw_keys(), false)] {
+        let mut pair = Pair::new(config);
+        in_clear(&mut pair, psk, 0, false);
+        assert!(pair.connect(), "{:#?}", pair.hosts[0].log);
+        assert!(pair.hosts[0].logged("STATE_AGGR_R2: ISAKMP SA established"));
+        assert_eq!(outcome(&pair), Outcome::Established);
+    }
+}
+
+/// What is in clear can be anybody's: it neither ends the attempt nor is looked at for ever.
+#[test]
+fn forged_last_messages_in_clear_change_nothing() {
+    let refused = "packet rejected: should have been encrypted";
+    for (forged, sealed, good) in [(2, false, true), (3, false, false), (4, true, true)] {
+        let mut pair = Pair::new(raw_keys());
+        in_clear(&mut pair, false, forged, sealed);
+        pair.up(1);
+        pair.run_for(Duration::from_secs(5));
+        assert_eq!(pair.hosts[0].logged("STATE_AGGR_R2: ISAKMP SA established"), good, "{forged}");
+        let looked_at = pair.hosts[0].times_logged("Signature check (on @client) failed");
+        assert_eq!(looked_at, forged.min(3) as usize);
+        assert_eq!(pair.hosts[0].logged(refused), forged >= 3);
+        assert!(!pair.hosts[0].logged("sending notification"), "{:#?}", pair.hosts[0].log);
+    }
+}
+
+/// A clear-text notification changes nothing, whatever it is beside.
+#[test]
+fn initial_contact_in_clear_is_not_believed() {
+    for clear in [false, true] {
+        let mut pair = Pair::new(shared_key());
+        assert!(pair.connect());
+        // It comes back with nothing.
+        let again = pair.add_client(sim::CLIENT, Keys::new(&[sim::PSK]), None);
+        pair.hosts.swap(1, again);
+        pair.hosts.truncate(2);
+        if clear {
+            in_clear(&mut pair, true, 0, false);
+        }
+        pair.up(1);
+        pair.run_for(Duration::from_secs(5));
+        assert_eq!(pair.hosts[0].times_logged("STATE_AGGR_R2: ISAKMP SA established"), 2);
+        assert_eq!(pair.hosts[0].logged("peer says INITIAL_CONTACT: deleting IPSEC State"), !clear);
     }
 }

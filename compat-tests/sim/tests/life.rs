@@ -187,6 +187,14 @@ fn the_peer_rekeys_and_deletes_the_old_sa() {
     assert_eq!(left.iter().map(|x| x.2).collect::<Vec<_>>(), [0xabcd_0002]);
     assert_eq!(esp_policies(&pair.hosts[0]), policies, "the successor uses the same policies");
     assert_eq!(pair.server().kernel.sas().len(), 2);
+    // Said twice, once more as it was and once under a number of its own: it is gone, and nothing else goes.
+    let body = emit_delete(PROTO_ESP, &0xabcd_0001u32.to_be_bytes());
+    for msgid in [3, 4] {
+        let message = peer.phase2(Exchange::Informational, msgid, &[(Kind::Delete, body.clone())]);
+        peer.send(&mut pair, message);
+    }
+    assert_eq!(pair.server().times_logged("SA(0xabcd0001) not found (maybe expired)"), 1);
+    assert_eq!(pair.server().engine.counts()[..2], [1, 1]);
 }
 
 fn probe(peer: &Script, msgid: u32, seq: u32) -> Vec<u8> {

@@ -14,7 +14,7 @@ use ipsec_types::Id;
 use ipsec_types::algo::DhGroup;
 use ipsec_types::auth::AuthBy;
 use sim::keys::{by_raw_keys, own, rsa_keys, written};
-use sim::{CLIENT, Keys, Link, Outcome, Pair, PairConfig, clean, client_conn, outcome, server_conn};
+use sim::{CLIENT, Keys, Link, Outcome, Pair, PairConfig, client_conn, server_conn, settled};
 
 fn id(s: &str) -> Id {
     s.parse().unwrap()
@@ -156,15 +156,9 @@ fn rsa_handshakes_survive_bad_lines() {
                 ..raw_keys()
             };
             let mut pair = Pair::new(config);
-            pair.up(1);
-            pair.run_for(Duration::from_secs(1000));
-            match outcome(&pair) {
-                Outcome::Established => established += 1,
-                Outcome::Stuck(why) => panic!("seed {seed}, loss {loss}, nat {nat}: {why}"),
-                _ => {}
-            }
-            pair.run_for(Duration::from_secs(86_400));
-            pair.hosts.iter().try_for_each(clean).unwrap();
+            let end =
+                settled(&mut pair).unwrap_or_else(|e| panic!("seed {seed}, loss {loss}, nat {nat}: {e}"));
+            established += u32::from(end == Outcome::Established);
         }
         assert!(established >= if loss < 20 { 100 } else { 98 }, "loss {loss}: {established} of 100");
     }

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use ipsec_types::algo::DhGroup;
-use sim::{CLIENT, Link, Outcome, Pair, PairConfig, clean, client_conn, outcome, server_conn};
+use sim::{CLIENT, Link, Outcome, Pair, PairConfig, client_conn, outcome, server_conn, settled};
 
 const SEEDS: u64 = 1000;
 
@@ -21,14 +21,7 @@ fn config(seed: u64, loss: u32, nat: bool) -> PairConfig {
 /// One run to the end of all lifetimes: how it stood when every retransmission was over, and its fingerprint.
 fn run(config: PairConfig) -> Result<(Outcome, u64), String> {
     let mut pair = Pair::new(config);
-    pair.up(1);
-    pair.run_for(Duration::from_secs(1000));
-    let end = outcome(&pair);
-    if let Outcome::Stuck(why) = end {
-        return Err(why);
-    }
-    pair.run_for(Duration::from_secs(86_400));
-    pair.hosts.iter().try_for_each(clean)?;
+    let end = settled(&mut pair)?;
     Ok((end, pair.trace()))
 }
 

@@ -1,4 +1,4 @@
-//! Tunnels between gateways: selectors, scripts, traps, exceptions, renewal, dead peers.
+//! Tunnels between gateways: selectors, traps, exceptions, renewal.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,68 +7,21 @@
     reason = "tests say what they expect by panicking"
 )]
 
+mod common;
+
 use std::time::Duration;
 
+use common::tunnel::{end, esp_out, pair_of, pair_with, route, tunnel, whack};
 use ike::Input;
 use ipsec_types::algo::{DhGroup, EspCipher, EspInteg, EspSuite, HashAlg, IkeCipher, IkeSuite};
 use ipsec_types::auth::AuthBy;
-use ipsec_types::conn::{ClientSpec, ConnType, DpdAction, FailureShunt};
+use ipsec_types::conn::{ConnType, DpdAction, FailureShunt};
 use ipsec_types::kernel::{Dir, KernelEvent, KernelRequest, Mode, PolicyAction, Selector};
 use ipsec_types::whack::Request;
-use ipsec_types::{ConnSpec, EndSpec, HostSpec, Port, ProtoPort};
+use ipsec_types::{ConnSpec, Port, ProtoPort};
 use sim::{CLIENT, Outcome, Pair, PairConfig, SERVER, outcome};
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-fn end(host: std::net::IpAddr, net: &str) -> EndSpec {
-    EndSpec {
-        host: HostSpec::Addr(host),
-        client: ClientSpec::Net(net.parse().unwrap()),
-        ..EndSpec::default()
-    }
-}
-
-/// `conn L2TP-PSK` by name, as the pair dials that, but a tunnel between two networks.
-fn tunnel() -> ConnSpec {
-    ConnSpec {
-        name: "L2TP-PSK".into(),
-        left: end(CLIENT, "10.2.0.0/16"),
-        right: end(SERVER, "10.1.0.0/16"),
-        authby: AuthBy::PSK,
-        conn_type: ConnType::Tunnel,
-        ike: vec![IkeSuite { cipher: IkeCipher::Aes(128), hash: HashAlg::Sha1, group: DhGroup::Curve25519 }],
-        rekey_fuzz: 0,
-        ..ConnSpec::default()
-    }
-}
-
-fn pair_of(conn: &ConnSpec) -> Pair {
-    pair_with(conn.clone(), conn.clone())
-}
-
-fn pair_with(server: ConnSpec, client: ConnSpec) -> Pair {
-    Pair::new(PairConfig { server: vec![server], client, ..PairConfig::default() })
-}
-
-fn whack(pair: &mut Pair, host: usize, request: Request) {
-    let now = pair.now;
-    pair.hosts[host].whack(now, request);
-    pair.run_for(Duration::from_millis(1));
-}
-
-fn route(pair: &mut Pair, host: usize) {
-    whack(pair, host, Request::Route { name: "L2TP-PSK".into() });
-}
-
-fn verbs(pair: &Pair, host: usize) -> Vec<String> {
-    let verb = |s: &ike::Updown| s.env.iter().find(|(n, _)| *n == "PLUTO_VERB").unwrap().1.clone();
-    pair.hosts[host].scripts.iter().map(verb).collect()
-}
-
-fn esp_out(pair: &Pair, host: usize) -> Vec<PolicyAction> {
-    let out = |p: &&ipsec_types::kernel::PolicySpec| p.id.dir == Dir::Out;
-    pair.hosts[host].kernel.policies().iter().filter(out).map(|p| p.action).collect()
-}
 
 /// A packet from the client's network hits its trap.
 fn acquire(pair: &mut Pair) {
@@ -143,63 +96,6 @@ fn pfs_no_follows_a_peer_that_asks_and_pfs_yes_insists() {
     let mut pair = pair_with(tunnel(), ConnSpec { pfs: false, keyingtries: 1, ..tunnel() });
     assert!(!pair.connect());
     assert!(pair.server().logged("we require PFS but Quick I1 SA specifies no GROUP_DESCRIPTION"));
-}
-
-#[test]
-fn scripts_are_told_in_order_and_once() {
-    let mut conn = tunnel();
-    conn.left.updown = Some("/usr/local/sbin/my-updown --route yes".into());
-    conn.left.source_ip = Some("10.2.0.1".parse().unwrap());
-    let mut pair = pair_of(&conn);
-    assert!(pair.connect());
-    pair.run_for(HOUR * 24);
-    assert!(pair.client().times_logged("STATE_QUICK_I2") > 2, "it was renewed");
-    assert_eq!(verbs(&pair, 1), ["prepare-client", "route-client", "up-client"]);
-    assert!(verbs(&pair, 0).is_empty(), "the built-in script has nothing to do");
-    pair.down(1);
-    pair.run_for(Duration::from_secs(5));
-    assert_eq!(verbs(&pair, 1)[3..], ["down-client", "unroute-client"]);
-    let script = &pair.hosts[1].scripts[2];
-    assert_eq!(script.command, "/usr/local/sbin/my-updown --route yes");
-    for (name, value) in [
-        ("PLUTO_VERSION", "2.0"),
-        ("PLUTO_CONNECTION", "L2TP-PSK"),
-        ("PLUTO_INTERFACE", "eth0"),
-        ("PLUTO_ME", "198.51.100.2"),
-        ("PLUTO_MY_CLIENT", "10.2.0.0/16"),
-        ("PLUTO_MY_CLIENT_NET", "10.2.0.0"),
-        ("PLUTO_MY_CLIENT_MASK", "255.255.0.0"),
-        ("PLUTO_PEER", "192.0.2.1"),
-        ("PLUTO_PEER_CLIENT", "10.1.0.0/16"),
-        ("PLUTO_MY_SOURCEIP", "10.2.0.1"),
-        ("PLUTO_CONN_ADDRFAMILY", "ipv4"),
-    ] {
-        assert!(script.env.contains(&(name, value.into())), "{name}: {:?}", script.env);
-    }
-    // Every other one Openswan's and libreswan's scripts look at is there too.
-    for name in "PLUTO_NEXT_HOP PLUTO_MY_ID PLUTO_MY_PORT PLUTO_MY_PROTOCOL PLUTO_PEER_ID PLUTO_PEER_CLIENT_NET \
-        PLUTO_PEER_CLIENT_MASK PLUTO_PEER_PORT PLUTO_PEER_PROTOCOL PLUTO_PEER_CA PLUTO_STACK PLUTO_CONN_POLICY \
-        PLUTO_CONN_CLIENTFAMILY PLUTO_CONN_ENDFAMILY PLUTO_IS_PEER_CISCO PLUTO_CISCO_DNS_INFO PLUTO_CISCO_DOMAIN_INFO \
-        PLUTO_PEER_BANNER PLUTO_NM_CONFIGURED PLUTO_SA_REQID PLUTO_SA_TYPE PLUTO_ADD_TIME PLUTO_CONN_KIND \
-        PLUTO_PEER_DNS_INFO PLUTO_PEER_DOMAIN_INFO PLUTO_XAUTH_FAILED XAUTH_FAILED CONNMARK_IN CONNMARK_OUT VTI_IFACE \
-        VTI_ROUTING VTI_SHARED PLUTO_CFG_CLIENT PLUTO_CFG_SERVER SPI_IN SPI_OUT"
-        .split_whitespace()
-    {
-        assert_eq!(script.env.iter().filter(|(n, _)| *n == name).count(), 1, "{name}: {:?}", script.env);
-    }
-}
-
-#[test]
-fn a_script_that_fails_takes_the_sa_down_again() {
-    let mut conn = tunnel();
-    conn.left.updown = Some("/bin/false".into());
-    conn.keyingtries = 1;
-    let mut pair = pair_of(&conn);
-    pair.hosts[1].script_status = 1;
-    pair.up(1);
-    pair.run_for(Duration::from_secs(10));
-    assert!(pair.client().logged("route-client command exited with status 1"));
-    assert!(pair.hosts.iter().all(|h| h.engine.established().is_empty()));
 }
 
 #[test]
@@ -292,39 +188,7 @@ fn octets_used_up_ask_for_a_successor() {
     pair.client().collect_kernel(now);
     pair.run_for(Duration::from_secs(2));
     assert_eq!(pair.client().engine.established().len(), 2);
-    assert!(
-        pair.client()
-            .logged("initiating Quick Mode PSK+ENCRYPT+TUNNEL+PFS+UP+IKEv2ALLOW+SAREFTRACK to replace")
-    );
-}
-
-fn dead_peer(action: DpdAction) -> Pair {
-    let conn = ConnSpec { dpd_delay: 10, dpd_timeout: 30, dpd_action: action, ..tunnel() };
-    let mut pair = pair_with(ConnSpec { dpd_delay: 0, ..conn.clone() }, conn);
-    assert!(pair.connect());
-    pair.filter = Some(Box::new(|_| false));
-    pair.run_for(Duration::from_secs(45));
-    assert!(pair.client().logged("DPD: No response from peer - declaring peer dead"));
-    pair
-}
-
-#[test]
-fn a_dead_peer_is_forgotten_trapped_or_called_again() {
-    let mut pair = dead_peer(DpdAction::Clear);
-    assert!(pair.client().logged("DPD: Clearing Connection"));
-    assert!(pair.hosts[1].kernel.policies().is_empty() && pair.hosts[1].kernel.sas().is_empty());
-
-    let mut pair = dead_peer(DpdAction::Hold);
-    assert!(pair.client().logged("DPD: Putting connection into %trap"));
-    assert_eq!((esp_out(&pair, 1).len(), pair.hosts[1].kernel.sas().len()), (1, 0));
-
-    for action in [DpdAction::Restart, DpdAction::RestartByPeer] {
-        let mut pair = dead_peer(action);
-        assert!(pair.client().logged("DPD: Restarting"));
-        pair.filter = None;
-        pair.run_for(Duration::from_secs(120));
-        assert_eq!(pair.client().engine.established().len(), 1, "{action:?}");
-    }
+    assert!(pair.client().logged("initiating Quick Mode PSK+ENCRYPT+TUNNEL+PFS+UP+SAREFTRACK to replace"));
 }
 
 /// `leftsubnets=` makes conns that are reached by one alias.

@@ -1,4 +1,4 @@
-//! XAUTH and Mode Config: who is let in, what he is given, and that nothing goes before its turn.
+//! XAUTH: who is let in, and that nothing goes before its turn.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,157 +9,21 @@
 
 mod common;
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use common::{Script, ike_attrs_of};
+use common::GROUP;
+use common::xauth::{answer, asked, client, config, env, pair_of, server, stranger};
+use ike::wire::Exchange;
 use ike::wire::cfg::{self, CfgPayload, CfgType, CfgWriter};
 use ike::wire::payload::Kind;
-use ike::wire::sa::{PROTO_ISAKMP, SaWriter};
-use ike::wire::{Exchange, Header};
-use ike::{ClientId, Input, PskLookup};
-use ipsec_types::algo::DhGroup;
+use ike::{ClientId, Input};
 use ipsec_types::auth::XauthFail;
-use ipsec_types::conn::{ClientSpec, ConnType};
-use ipsec_types::kernel::Dir;
-use ipsec_types::modecfg::{AddressPool, ModeConfig};
 use ipsec_types::whack::Request;
-use ipsec_types::{ConnSpec, Id, ProtoPort, SecretBytes};
+use ipsec_types::{ConnSpec, SecretBytes};
 use sim::{
     CLIENT, Keys, Link, Outcome, PSK, Pair, PairConfig, SERVER, clean, client_conn, outcome, server_conn,
+    settled,
 };
-
-const GROUP: DhGroup = DhGroup::Ecp256;
-
-/// The server's conn: everything through the tunnel, addresses from a pool of two.
-fn server() -> ConnSpec {
-    let mut c = ConnSpec { name: "xauth-psk".into(), conn_type: ConnType::Tunnel, ..server_conn(GROUP) };
-    c.left.client = ClientSpec::Net("0.0.0.0/0".parse().unwrap());
-    c.right.client = ClientSpec::Host;
-    (c.left.protoport, c.right.protoport) = (ProtoPort::default(), ProtoPort::default());
-    (c.left.xauth_server, c.right.xauth_client) = (true, true);
-    (c.left.modecfg_server, c.right.modecfg_client) = (true, true);
-    let range = |a: &str| a.parse().unwrap();
-    c.right.address_pool = Some(AddressPool { first: range("10.9.0.1"), last: range("10.9.0.2") });
-    c.modecfg = ModeConfig {
-        pull: true,
-        dns: vec!["10.1.0.53".parse().unwrap()],
-        domains: vec!["example.com".into()],
-        banner: Some("Be nice".into()),
-        split: vec!["10.1.0.0/16".parse().unwrap()],
-        ..ModeConfig::default()
-    };
-    c
-}
-
-fn client() -> ConnSpec {
-    let mut c = ConnSpec { conn_type: ConnType::Tunnel, ..client_conn(GROUP, CLIENT) };
-    c.right.client = ClientSpec::Net("0.0.0.0/0".parse().unwrap());
-    (c.left.protoport, c.right.protoport) = (ProtoPort::default(), ProtoPort::default());
-    (c.left.xauth_client, c.right.xauth_server) = (true, true);
-    (c.left.modecfg_client, c.right.modecfg_server) = (true, true);
-    c.left.xauth_username = Some("joe".into());
-    c.modecfg.pull = true;
-    c.keyingtries = 1;
-    c
-}
-
-/// `ipsec.secrets` of a client: the group's key and a password.
-struct Secrets(&'static [u8]);
-
-impl PskLookup for Secrets {
-    fn lookup(&self, _: &Id, _: &Id) -> Vec<SecretBytes> {
-        vec![SecretBytes::from(PSK)]
-    }
-
-    fn xauth(&self, user: &str) -> Option<SecretBytes> {
-        (user == "joe").then(|| SecretBytes::from(self.0))
-    }
-}
-
-fn pair_of(config: PairConfig) -> Pair {
-    let mut pair = Pair::new(config);
-    pair.server().users = vec![("joe".into(), SecretBytes::from(&b"right"[..]))];
-    pair.client().engine.set_secrets(Box::new(Secrets(b"right")));
-    pair
-}
-
-fn config() -> PairConfig {
-    PairConfig { server: vec![server()], client: client(), ..PairConfig::default() }
-}
-
-fn replies(pair: &mut Pair, host: usize, request: Request) -> Vec<String> {
-    let now = pair.now;
-    pair.hosts[host].replies.clear();
-    pair.hosts[host].whack(now, request);
-    pair.run_for(Duration::from_millis(1));
-    pair.hosts[host].replies.iter().flat_map(|r| r.lines()).map(str::to_string).collect()
-}
-
-fn env<'a>(pair: &'a Pair, host: usize, verb: &str, name: &str) -> Option<&'a str> {
-    let is = |s: &&ike::Updown| s.env.contains(&("PLUTO_VERB", verb.into()));
-    let script = pair.hosts[host].scripts.iter().rev().find(is)?;
-    script.env.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str())
-}
-
-#[test]
-fn a_client_proves_himself_gets_an_address_and_uses_it() {
-    for n in 0..8u8 {
-        let (aggressive, pull, nat) = (n & 1 > 0, n & 2 > 0, n & 4 > 0);
-        let make = |mut c: ConnSpec| {
-            c.modecfg.pull = pull;
-            c.cisco_unity = true;
-            ConnSpec { aggressive, ..c }
-        };
-        let (mut server, mut client) = (make(server()), make(client()));
-        if !pull {
-            (server.cisco_unity, client.cisco_unity) = (false, false);
-        }
-        server.left.updown = Some("/etc/up".into());
-        client.left.updown = Some("/etc/up".into());
-        let mut pair = pair_of(PairConfig { server: vec![server], client, nat, ..config() });
-        assert!(pair.connect(), "{n}: {:?} {:?}", pair.hosts[0].log, pair.hosts[1].log);
-        pair.run_for(Duration::from_secs(100));
-        assert_eq!(outcome(&pair), Outcome::Established, "{n}");
-        let out = pair.hosts[1].kernel.policies().iter().find(|p| p.id.dir == Dir::Out).unwrap();
-        assert_eq!(out.id.selector.src, "10.9.0.1/32".parse().unwrap());
-        assert_eq!(out.id.selector.dst, "0.0.0.0/0".parse().unwrap());
-        for text in [
-            "XAUTH: Sending Username/Password request (XAUTH_R0)",
-            "XAUTH: User joe: Attempting to login",
-            "XAUTH: User joe: Authentication Successful",
-            if pull { "modecfg: Sending IP reply (MODECFG_R0): 10.9.0.1" } else { "Sending MODE CONFIG set" },
-        ] {
-            assert!(pair.server().logged(text), "{n}: {text}: {:?}", pair.hosts[0].log);
-        }
-        for text in [
-            "XAUTH: Answering XAUTH challenge with user='joe'",
-            "XAUTH: Successfully Authenticated",
-            "setting client address to 10.9.0.1/32",
-            "Received DNS 10.1.0.53",
-        ] {
-            assert!(pair.client().logged(text), "{n}: {text}");
-        }
-        assert_eq!(pair.client().logged("Received Banner: Be nice"), pull);
-        assert_eq!(pair.client().logged("Received subnet 10.1.0.0/16"), pull);
-        assert_eq!(env(&pair, 0, "up-client", "PLUTO_XAUTH_USERNAME"), Some("joe"));
-        assert_eq!(env(&pair, 1, "up-client", "PLUTO_MY_SOURCEIP"), Some("10.9.0.1"));
-        assert_eq!(env(&pair, 1, "up-client", "PLUTO_CISCO_DNS_INFO"), Some("10.1.0.53"));
-        let traffic = replies(&mut pair, 0, Request::TrafficStatus).join("\n");
-        assert!(traffic.contains(" username=joe,") && traffic.ends_with(", lease=10.9.0.1/32"), "{traffic}");
-        let status = replies(&mut pair, 0, Request::Status).join("\n");
-        assert!(status.contains("    xauth info: hisxauthuser=joe; "), "{status}");
-        assert!(status.contains("[+MS+XS]") && status.contains("+XAUTH"), "{status}");
-        pair.down(1);
-        pair.run_for(Duration::from_secs(120));
-        pair.hosts.iter().for_each(|h| clean(h).unwrap());
-        // The name servers of a Cisco peer, and of no other; and of the server's nobody is told.
-        let told = |host, verb| env(&pair, host, verb, "PLUTO_CISCO_DNS_INFO");
-        for verb in ["updateresolvconf-client", "restoreresolvconf-client"] {
-            assert_eq!((told(0, verb), told(1, verb)), (None, pull.then_some("10.1.0.53")), "{n}: {verb}");
-        }
-    }
-}
 
 #[test]
 fn bad_lines_end_in_a_connection_or_in_nothing() {
@@ -181,15 +45,8 @@ fn bad_lines_end_in_a_connection_or_in_nothing() {
             ..config()
         };
         let mut pair = pair_of(config);
-        pair.up(1);
-        pair.run_for(Duration::from_secs(1000));
-        match outcome(&pair) {
-            Outcome::Established => established += 1,
-            Outcome::Failed => {}
-            Outcome::Stuck(why) => panic!("seed {seed}: {why}"),
-        }
-        pair.run_for(Duration::from_secs(86_400));
-        pair.hosts.iter().for_each(|h| clean(h).unwrap_or_else(|e| panic!("seed {seed}: {e}")));
+        let end = settled(&mut pair).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        established += u32::from(end == Outcome::Established);
     }
     assert!(established >= 196, "only {established} of 200");
 }
@@ -235,35 +92,6 @@ fn three_wrong_passwords_end_it_and_soft_failure_tells_the_script() {
     pair.server().users.clear();
     assert!(pair.connect());
     assert_eq!(env(&pair, 0, "up-client", "PLUTO_XAUTH_FAILED"), Some("1"));
-}
-
-/// A peer by hand that offers XAUTH with the group's key.
-fn stranger(at: &str, number: u8) -> Script {
-    let mut peer = Script::new(at, number);
-    let mut w = SaWriter::new();
-    w.proposal(0, PROTO_ISAKMP, &[], &[(0, 1, ike_attrs_of(19, 65001))], true);
-    peer.sa_i = w.finish();
-    peer
-}
-
-/// The attribute payload of the newest message to `peer`, with its message ID.
-fn asked(pair: &Pair, peer: &Script) -> (u32, Vec<u8>, Vec<u8>) {
-    let last = common::answers(pair, peer.at).pop().unwrap();
-    let (h, _) = Header::parse(&last).unwrap();
-    let body = peer.read(&last).into_iter().find(|(k, _)| *k == Kind::Attributes).unwrap().1;
-    let iv = last[last.len() - 16..].to_vec();
-    (h.msgid, body, iv)
-}
-
-fn answer(pair: &mut Pair, peer: &Script, user: &[u8], password: &[u8]) {
-    let (msgid, body, iv) = asked(pair, peer);
-    let id = CfgPayload::parse(&body).unwrap().identifier;
-    let reply = CfgWriter::new(CfgType::Reply, id)
-        .value(cfg::XAUTH_USER_NAME, user)
-        .value(cfg::XAUTH_USER_PASSWORD, password)
-        .finish();
-    let message = peer.phase2_with_iv(Exchange::Transaction, msgid, &[(Kind::Attributes, reply)], &iv);
-    peer.send(pair, message);
 }
 
 #[test]
@@ -422,54 +250,6 @@ fn without_xauth_in_the_offer_or_in_the_conn_there_is_no_sa() {
 }
 
 #[test]
-fn clients_behind_one_nat_have_addresses_of_their_own_up_to_the_last() {
-    let mut group = client();
-    group.left.id = "@[group]".parse().unwrap();
-    let mut pair = pair_of(PairConfig { nat: true, client: group, ..config() });
-    let more = |pair: &mut Pair, n: u8| {
-        let host = pair.add_client(IpAddr::from([10, 1, 0, n]), Keys::new(&[PSK]), Some(0));
-        pair.hosts[host].engine.set_secrets(Box::new(Secrets(b"right")));
-        host
-    };
-    let (second, third) = (more(&mut pair, 12), more(&mut pair, 13));
-    for host in [1, second, third] {
-        pair.up(host);
-        pair.run_for(Duration::from_secs(20));
-    }
-    assert_eq!(pair.server().engine.established().len(), 2);
-    assert!(pair.client().logged("setting client address to 10.9.0.1/32"));
-    assert!(pair.hosts[second].logged("setting client address to 10.9.0.2/32"));
-    assert!(pair.server().logged("no address is free in the pool 10.9.0.1-10.9.0.2; the client gets none"));
-    pair.down(third);
-    pair.down(second);
-    pair.run_for(Duration::from_secs(5));
-    pair.up(third);
-    pair.run_for(Duration::from_secs(20));
-    assert!(pair.hosts[third].logged("setting client address to 10.9.0.2/32"), "{:?}", pair.hosts[third].log);
-}
-
-/// A new ISAKMP SA of the same client belongs to the instance it had, and the address stays.
-#[test]
-fn a_renewed_isakmp_sa_keeps_the_address() {
-    for nat in [false, true] {
-        let brief =
-            ConnSpec { ike_lifetime: 1000, rekey_margin: 100, rekey: true, keyingtries: 0, ..client() };
-        let mut pair = pair_of(PairConfig { nat, client: brief, ..config() });
-        assert!(pair.connect());
-        let first = pair.server().engine.established();
-        pair.run_for(Duration::from_secs(3000));
-        assert!(pair.client().times_logged("XAUTH: Successfully Authenticated") > 2);
-        assert_eq!(pair.client().times_logged("our address has changed"), 0);
-        assert_eq!(
-            pair.client().times_logged("setting client address to 10.9.0.1/32"),
-            pair.client().times_logged("XAUTH: Successfully Authenticated")
-        );
-        assert_eq!(pair.server().engine.established(), first, "the tunnel was not touched");
-        assert_eq!(outcome(&pair), Outcome::Established);
-    }
-}
-
-#[test]
 fn whack_asks_the_person_and_takes_the_answers() {
     let mut conn = client();
     conn.left.xauth_username = None;
@@ -502,26 +282,6 @@ fn whack_asks_the_person_and_takes_the_answers() {
     pair.client().whack(now, request);
     pair.run_for(Duration::from_secs(2));
     assert_eq!(outcome(&pair), Outcome::Established);
-}
-
-/// CVE-2010-3302, CVE-2010-3308 (and 3752, 3753): what a server gives is cut, and is text for scripts.
-#[test]
-fn cve_2010_3302_cve_2010_3308_a_server_that_gives_too_much() {
-    let mut server = server();
-    server.cisco_unity = true;
-    server.modecfg.banner = Some(format!("$(id)';`x`{}", "A".repeat(3000)));
-    server.modecfg.domains = vec!["x';reboot".into()];
-    server.modecfg.dns = (0..25).map(|n| IpAddr::from([10, 0, 0, n])).collect();
-    server.left.xauth_server = true;
-    let mut client = client();
-    client.cisco_unity = true;
-    client.left.updown = Some("/up".into());
-    let mut pair = pair_of(PairConfig { server: vec![server], client, ..config() });
-    assert!(pair.connect(), "{:?}", pair.hosts[1].log);
-    let banner = env(&pair, 1, "up-client", "PLUTO_PEER_BANNER").unwrap();
-    assert!(banner.len() < 600 && banner.starts_with("\\044(id)\\047;\\140x\\140A"), "{banner}");
-    assert_eq!(env(&pair, 1, "up-client", "PLUTO_CISCO_DOMAIN_INFO"), Some("x\\047;reboot"));
-    assert_eq!(env(&pair, 1, "up-client", "PLUTO_CISCO_DNS_INFO").unwrap().split(' ').count(), 16);
 }
 
 /// A client whose server does not say what it has to say gives up, tells it, and tries again.
@@ -581,49 +341,4 @@ fn xauth_goes_with_signatures_and_in_place_of_the_clients() {
             assert!(pair.client().logged("Signature check (on @server) failed (wrong key?)"));
         }
     }
-}
-
-fn unique(unique: bool, name: &str) -> (Pair, usize) {
-    let mut server = server_conn(GROUP);
-    server.right.id = Id::None;
-    let mut client = client_conn(GROUP, CLIENT);
-    client.left.id = name.parse().unwrap();
-    let mut pair = Pair::new(PairConfig { server: vec![server], client, ..PairConfig::default() });
-    let now = pair.now;
-    let setup = ipsec_types::whack::SetupSpec { uniqueids: unique, ..sim::setup() };
-    pair.server().whack(now, Request::Setup(setup));
-    let second = pair.add_client("198.51.100.3".parse().unwrap(), Keys::new(&[PSK]), None);
-    for host in [1, second] {
-        pair.up(host);
-        pair.run_for(Duration::from_secs(5));
-    }
-    (pair, second)
-}
-
-#[test]
-fn uniqueids_releases_who_came_under_the_same_name_before() {
-    let (mut pair, _) = unique(true, "@road");
-    assert_eq!(pair.server().engine.established().len(), 1);
-    assert!(pair.server().logged("uniqueids: '@road' is now at 198.51.100.3:500"));
-    assert!(pair.hosts[1].engine.established().is_empty(), "he was told");
-    let (mut pair, _) = unique(false, "@road");
-    assert_eq!(pair.server().engine.established().len(), 2);
-    // An address says nothing about who somebody behind a NAT is.
-    let (mut pair, _) = unique(true, "192.168.77.2");
-    assert_eq!(pair.server().engine.established().len(), 2);
-}
-
-#[test]
-fn initial_contact_clears_what_a_client_that_lost_its_memory_had() {
-    let mut pair = Pair::new(PairConfig::default());
-    assert!(pair.connect());
-    pair.run_for(Duration::from_secs(1));
-    // It comes back with nothing.
-    let again = pair.add_client(CLIENT, Keys::new(&[PSK]), None);
-    pair.hosts.swap(1, again);
-    pair.hosts.truncate(2);
-    pair.up(1);
-    pair.run_for(Duration::from_secs(5));
-    assert!(pair.server().logged("peer says INITIAL_CONTACT: deleting IPSEC State #2"));
-    assert_eq!(pair.server().engine.established().len(), 1);
 }

@@ -72,8 +72,9 @@ pub fn pool(s: &str) -> Result<AddressPool, String> {
         Some((first, last)) => (address(first.trim()), address(last.trim())),
         None if one.contains('/') => {
             let net = subnet(one)?;
-            let mut hosts = net.hosts();
-            (hosts.next(), Some(hosts_end(net)))
+            // Of an IPv6 network, the first address is any router of it (RFC 4291 section 2.6.1).
+            let first = usize::from(matches!(net, IpNet::V6(n) if n.prefix_len() < 127));
+            (net.hosts().nth(first), Some(hosts_end(net)))
         }
         None => (address(one), address(one)),
     };
@@ -378,6 +379,8 @@ mod tests {
             ("10.0.0.7", "10.0.0.7-10.0.0.7"),
             ("10.0.0.1-10.0.0.2,fd00::1-fd00::2", "10.0.0.1-10.0.0.2"),
             (",10.0.0.7,", "10.0.0.7-10.0.0.7"),
+            ("fd00:9::/64", "fd00:9::1-fd00:9::ffff:ffff:ffff:ffff"),
+            ("fd00:9::8/128", "fd00:9::8-fd00:9::8"),
         ] {
             assert_eq!(show(text).unwrap(), want);
         }

@@ -209,6 +209,7 @@ impl Endpoint {
         self.release_whack(child);
         self.timers.clear_all(child);
         self.installs.remove(&child);
+        let counted = self.count_last(child);
         let Some(c) = self.children.remove(&child) else { return };
         if let Some(id) = c.out_sa {
             self.by_spi_out.remove(&(id.dst, id.spi));
@@ -234,7 +235,7 @@ impl Endpoint {
             x.newest_child = None;
         }
         if c.is_up() {
-            self.child_went_down(c.conn, &c.flow);
+            self.child_went_down(c.conn, &c.flow, counted.then_some(child));
         }
         self.conn_unref(c.conn);
     }

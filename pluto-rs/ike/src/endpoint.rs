@@ -11,22 +11,23 @@ use ipsec_types::whack::{SetupSpec, rc};
 use ipsec_types::{Id, Instant, Now};
 
 use crate::child::Traffic;
-use crate::conn::{ConnId, ConnKind, ConnTable};
+use crate::conn_table::ConnTable;
+use crate::given::GivenKeys;
 use crate::groups::BareShunts;
 use crate::install::Stage;
 use crate::io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, PasswordToken,
-    Protected, PskLookup, UpdownToken,
+    Protected, PskLookup,
 };
 use crate::keyring::Keyring;
 use crate::limits::{Counters, HalfOpen};
 use crate::lists::Learned;
 use crate::pools::Pools;
-use crate::sa::{ChildSa, Origin, Phase1, Phase2, Role, Serial};
+use crate::sa::{ChildSa, Origin, Phase1, Phase2, Serial};
+use crate::scripts::{LastUsage, Scripts};
 use crate::spd::Spd;
 use crate::table::{ChildTable, IkeTable};
 use crate::timer::{TimerKind, TimerQueue};
-use crate::updown::Script;
 use crate::v1::Continuation;
 use crate::v1::fragment::Reassemblies;
 use crate::wire::Cookie;
@@ -53,6 +54,7 @@ pub(crate) enum KernelWait {
     Spi { child: Serial, id: SaId },
     Install(Serial, Stage),
     Usage(Serial, Traffic),
+    LastUsage(LastUsage),
     Flush,
 }
 
@@ -65,6 +67,7 @@ pub struct Endpoint {
     entropy: Box<dyn EntropySource>,
     pub(crate) secrets: Box<dyn PskLookup>,
     pub(crate) keyring: Arc<Keyring>,
+    pub(crate) given: GivenKeys,
     /// Certificates of `leftcert=` by its words.
     pub(crate) certs: BTreeMap<String, Result<Certificate, CryptoError>>,
     /// Peers that have proved themselves with certificates, the last last.
@@ -103,7 +106,7 @@ pub struct Endpoint {
     pub(crate) guards: BTreeSet<Protected>,
     pub(crate) installs: HashMap<Serial, (u32, Option<KernelError>)>,
     pub(crate) traffic: HashMap<ClientId, u32>,
-    pub(crate) scripts: HashMap<UpdownToken, Script>,
+    pub(crate) scripts: Scripts,
     pub(crate) pools: Pools,
     /// Passwords that are being checked.
     pub(crate) checks: HashMap<PasswordToken, (Serial, String)>,
@@ -128,6 +131,7 @@ impl Endpoint {
             entropy: cfg.entropy,
             secrets: cfg.secrets,
             keyring: Arc::default(),
+            given: GivenKeys::default(),
             certs: BTreeMap::new(),
             learned: VecDeque::new(),
             now: Now::default(),
@@ -155,7 +159,7 @@ impl Endpoint {
             guards: BTreeSet::new(),
             installs: HashMap::new(),
             traffic: HashMap::new(),
-            scripts: HashMap::new(),
+            scripts: Scripts::default(),
             pools: Pools::default(),
             checks: HashMap::new(),
             fragments: Reassemblies::default(),
@@ -307,6 +311,7 @@ impl Endpoint {
                 (Some(KernelWait::Spi { child, id }), result) => self.on_spi(child, id, result),
                 (Some(KernelWait::Install(child, stage)), result) => self.on_installed(child, stage, result),
                 (Some(KernelWait::Usage(child, traffic)), result) => self.on_usage(child, traffic, result),
+                (Some(KernelWait::LastUsage(asked)), result) => self.on_last_usage(asked, result),
                 (Some(KernelWait::Flush), Ok(KernelReply::Flushed { sas, policies })) => {
                     if sas + policies > 0 {
                         let text = format!(
@@ -360,99 +365,5 @@ impl Endpoint {
                 TimerKind::Switch => self.switch_outbound(serial),
             }
         }
-    }
-
-    // ---- life and death of states ----
-
-    /// Forgets a state of either kind without telling the peer.
-    pub(crate) fn drop_state(&mut self, serial: Serial) {
-        if self.ikes.contains_key(&serial) {
-            self.delete_ike(serial, false);
-        } else {
-            self.delete_child(serial, false);
-        }
-    }
-
-    /// Removes an IKE SA, and the Quick Modes under way in it; established Child SAs stay (IKEv1).
-    pub(crate) fn delete_ike(&mut self, serial: Serial, tell_peer: bool) {
-        if tell_peer {
-            self.send_delete_ike(serial);
-        }
-        let unfinished = self
-            .ikes
-            .get_mut(&serial)
-            .map(|s| std::mem::take(&mut s.later.open_children))
-            .unwrap_or_default();
-        for child in unfinished {
-            self.delete_child(child, false);
-        }
-        self.fragments.remove(serial);
-        self.release_whack(serial);
-        self.timers.clear_all(serial);
-        self.forget_first(serial);
-        self.half_open.proved(serial);
-        let Some(sa) = self.ikes.remove(&serial) else { return };
-        self.by_cookies.remove(&(sa.icookie, sa.rcookie));
-        self.by_icookie.remove(&sa.icookie);
-        if let Some(peer) = sa.half_open {
-            self.leave_half_open(peer);
-        }
-        if let Some(c) = self.conns.get_mut(sa.conn).filter(|c| c.newest_ike == Some(serial)) {
-            c.newest_ike = None;
-        }
-        self.conn_unref(sa.conn);
-    }
-
-    /// A responder is no longer half-open.
-    pub(crate) fn opened(&mut self, serial: Serial) {
-        self.half_open.proved(serial);
-        if let Some(peer) = self.ikes.get_mut(&serial).and_then(|s| s.half_open.take()) {
-            self.leave_half_open(peer);
-        }
-    }
-
-    /// Phase 1 has proved who the peer is; whom XAUTH still has to ask stays half-open.
-    pub(crate) fn opened_by_phase1(&mut self, serial: Serial) {
-        if self.ikes.get(&serial).is_some_and(|s| s.auth.asked() != Some(Role::Initiator)) {
-            self.opened(serial);
-        }
-    }
-
-    /// The first message of a responder need no longer be known.
-    pub(crate) fn forget_first(&mut self, serial: Serial) {
-        let Some((icookie, from)) =
-            self.ikes.get_mut(&serial).and_then(|s| Some((s.icookie, s.first_from.take()?)))
-        else {
-            return;
-        };
-        self.by_first.remove(&(icookie, from));
-    }
-
-    /// A state uses the connection.
-    pub(crate) fn conn_ref(&mut self, conn: ConnId) {
-        if let Some(c) = self.conns.get_mut(conn) {
-            c.refs += 1;
-        }
-    }
-
-    /// A state no longer uses it; an instance nobody uses goes.
-    pub(crate) fn conn_unref(&mut self, conn: ConnId) {
-        let Some(c) = self.conns.get_mut(conn) else { return };
-        c.refs = c.refs.saturating_sub(1);
-        if c.refs > 0 {
-            return;
-        }
-        if !matches!(c.kind, ConnKind::Instance(_)) {
-            return self.release_lease(conn);
-        }
-        if let Some(peer) = c.peer {
-            let text = format!(
-                "deleting connection \"{}\" instance with peer {peer} {{isakmp=#0/ipsec=#0}}",
-                c.spec.name
-            );
-            self.log_conn(conn, None, rc::LOG, &text);
-        }
-        self.release_lease(conn);
-        self.conns.remove(conn);
     }
 }

@@ -22,10 +22,28 @@ pub trait EntropySource {
     fn fill(&mut self, out: &mut [u8]);
 }
 
+/// A record of `ipsec.secrets` for the list: whose, never what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretLine {
+    /// The file it stands in.
+    pub file: String,
+    /// Its line there, from 1.
+    pub line: u32,
+    /// `PSK`, `RSA` and the like.
+    pub kind: String,
+    /// Its indices; [`Id::None`] is `%any`.
+    pub ids: Vec<Id>,
+}
+
 /// Finds pre-shared keys.
 pub trait PskLookup {
     /// All secrets that serve this pair of identities equally well, best first, without duplicates.
     fn lookup(&self, me: &Id, him: &Id) -> Vec<SecretBytes>;
+
+    /// What there is, in order.
+    fn list(&self) -> Vec<SecretLine> {
+        Vec::new()
+    }
 
     /// The password of `user`, to answer XAUTH with.
     fn xauth(&self, _user: &str) -> Option<SecretBytes> {

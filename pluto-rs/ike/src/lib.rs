@@ -11,16 +11,21 @@
 
 #![forbid(unsafe_code)]
 
+mod algorithms;
 mod child;
+mod child_sa;
 mod claim;
 mod conn;
+mod conn_table;
 mod endpoint;
+mod given;
 mod groups;
 mod guard;
 mod install;
 mod io;
 mod keyring;
 mod later;
+mod life;
 mod limits;
 mod lists;
 mod log;
@@ -30,6 +35,7 @@ mod pools;
 mod reload;
 mod route;
 mod sa;
+mod scripts;
 mod show;
 mod spd;
 mod state_name;
@@ -45,8 +51,8 @@ pub use claim::{Claim, Proved, SentCert, Verdict};
 pub use endpoint::{Endpoint, EndpointConfig};
 pub use io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, KeyExchange, Output,
-    PasswordCheck, PasswordToken, PasswordVerdict, Protected, PskLookup, Record, Updown, UpdownEnd,
-    UpdownResult, UpdownToken, run_crypto,
+    PasswordCheck, PasswordToken, PasswordVerdict, Protected, PskLookup, Record, SecretLine, Updown,
+    UpdownEnd, UpdownResult, UpdownToken, run_crypto,
 };
 pub use ipsec_types::Limits;
 pub use keyring::{Keyring, OwnKey};

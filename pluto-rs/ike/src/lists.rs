@@ -9,7 +9,7 @@ use ipsec_types::{Id, dn};
 
 use crate::Endpoint;
 use crate::conn::Connection;
-use crate::io::ClientId;
+use crate::io::{ClientId, SecretLine};
 use crate::v1::signature::written_keys;
 
 /// A peer that has proved itself with a certificate.
@@ -49,6 +49,16 @@ pub(crate) fn cert_words(c: &Connection) -> String {
         name.as_ref().map_or_else(String::new, |n| format!(" {who}cert={n};"))
     };
     word("my", &c.this().cert) + &word("his", &c.that().cert)
+}
+
+/// `12: PSK @me %any`, of more than two indices the first two.
+fn secret_line(s: &SecretLine) -> String {
+    let name = |n: usize| match s.ids.get(n) {
+        None | Some(Id::None) => "%any".to_string(),
+        Some(id) => id.to_string(),
+    };
+    let more = if s.ids.len() > 2 { "more" } else { "" };
+    format!("    {}: {} {} {}{more}", s.line, s.kind, name(0), name(1))
 }
 
 impl Endpoint {
@@ -118,7 +128,7 @@ impl Endpoint {
             List::Ocsp => ("List of OCSP responses:", self.ocsp_answers()),
             List::ACerts => ("List of X.509 Attribute Certificates:", Vec::new()),
             List::Groups => ("List of User Groups:", Vec::new()),
-            List::Psks => ("List of Pre-shared secrets (from /etc/ipsec.secrets)", Vec::new()),
+            List::Psks => return self.list_secrets(client),
             List::Pairs => ("List of host pairs:", Vec::new()),
         };
         if what == List::CheckPublicKeys {
@@ -127,6 +137,27 @@ impl Endpoint {
             return self.reply_lines(client, &bad);
         }
         self.reply_lines(client, &[" ".into(), heading.into(), " ".into()]);
+        self.reply_lines(client, &lines);
+    }
+
+    /// `--listpsks`: whom each record of `ipsec.secrets` serves, file by file.
+    fn list_secrets(&mut self, client: ClientId) {
+        let all = self.secrets.list();
+        let mut files: Vec<&str> = Vec::new();
+        for s in &all {
+            if !files.contains(&s.file.as_str()) {
+                files.push(&s.file);
+            }
+        }
+        if files.is_empty() {
+            files.push("/etc/ipsec.secrets");
+        }
+        let mut lines = Vec::new();
+        for file in files {
+            let heading = format!("List of Pre-shared secrets (from {file})");
+            lines.extend([" ".to_string(), heading, " ".into()]);
+            lines.extend(all.iter().filter(|s| s.file == file).map(secret_line));
+        }
         self.reply_lines(client, &lines);
     }
 
@@ -155,6 +186,7 @@ impl Endpoint {
                 add(&l.id, key, l.at, Some(&l.cert));
             }
         }
+        self.given.iter().for_each(|g| add(&g.id, &g.key, g.at, None));
         for (_, c) in self.conns.iter() {
             for (end, id) in [(c.this(), c.our_id()), (c.that(), c.wanted_id())] {
                 let raw = end.public_keys.iter().any(|k| matches!(k, PublicKeySpec::Rsa(_)));

@@ -1,7 +1,6 @@
 //! `ipsec auto --status`, in the layout of Openswan 2.6.
 
 use ipsec_types::Id;
-use ipsec_types::algo::{DhGroup, HashAlg};
 use ipsec_types::conn::{
     ClientSpec, ConnSpec, ConnType, DpdAction, EndSpec, FailureShunt, HostSpec, Phase2, Port, ProtoPort,
 };
@@ -9,6 +8,7 @@ use ipsec_types::kernel::{Mode, SaId, SaProto};
 use ipsec_types::whack::rc;
 
 use crate::Endpoint;
+use crate::algorithms::algorithm_lines;
 use crate::conn::{ConnId, ConnKind, Connection};
 use crate::io::{ClientId, Output};
 use crate::lists::cert_words;
@@ -23,7 +23,7 @@ fn debug_words(words: &[String]) -> String {
     if words.is_empty() { "none".into() } else { words.join("+") }
 }
 
-/// `PSK+ENCRYPT+TUNNEL+PFS+…`.
+/// `PSK+ENCRYPT+TUNNEL+PFS+…`. Openswan's `IKEv2ALLOW` is not among the words: no conn is served with IKEv2.
 pub(crate) fn policy_words(spec: &ConnSpec, up: bool) -> String {
     let mut words = Vec::new();
     let mut add = |on: bool, word: &'static str| {
@@ -52,7 +52,6 @@ pub(crate) fn policy_words(spec: &ConnSpec, up: bool) -> String {
     add(spec.modecfg.pull, "MODECFGPULL");
     add(spec.aggressive, "AGGRESSIVE");
     add(spec.overlap_ip, "OVERLAPIP");
-    add(true, "IKEv2ALLOW");
     add(true, "SAREFTRACK");
     let failure = match spec.failure_shunt {
         FailureShunt::None => "",
@@ -358,65 +357,4 @@ pub(crate) fn topology(c: &Connection) -> String {
         end(c.this(), c.our_addr(), &c.this().id, c.this().protoport, true),
         end(that, c.peer, peer_id, protoport, false)
     )
-}
-
-fn algorithm_lines(lines: &mut Vec<String>) {
-    for (id, name, iv, min, max) in [
-        (2, "ESP_DES", 64, 64, 64),
-        (3, "ESP_3DES", 64, 192, 192),
-        (11, "ESP_NULL", 0, 0, 0),
-        (12, "ESP_AES", 128, 128, 256),
-        (13, "ESP_AES_CTR", 64, 160, 288),
-        (14, "ESP_AES_CCM_A", 64, 152, 280),
-        (15, "ESP_AES_CCM_B", 64, 152, 280),
-        (16, "ESP_AES_CCM_C", 64, 152, 280),
-        (18, "ESP_AES_GCM_A", 64, 160, 288),
-        (19, "ESP_AES_GCM_B", 64, 160, 288),
-        (20, "ESP_AES_GCM_C", 64, 160, 288),
-        (22, "ESP_CAMELLIA", 128, 128, 256),
-        (28, "ESP_CHACHA20_POLY1305", 64, 288, 288),
-    ] {
-        lines.push(format!(
-            "algorithm ESP encrypt: id={id}, name={name}, ivlen={iv}, keysizemin={min}, keysizemax={max}"
-        ));
-    }
-    for (id, name, bits) in [
-        (1, "HMAC_MD5", 128),
-        (2, "HMAC_SHA1", 160),
-        (5, "HMAC_SHA2_256", 256),
-        (6, "HMAC_SHA2_384", 384),
-        (7, "HMAC_SHA2_512", 512),
-        (9, "AES_CBC", 128),
-    ] {
-        lines.push(format!(
-            "algorithm ESP auth attr: id={id}, name=AUTH_ALGORITHM_{name}, keysizemin={bits}, keysizemax={bits}"
-        ));
-    }
-    lines.push(String::new());
-    lines.push("algorithm IKE encrypt: id=1, name=OAKLEY_DES_CBC, blocksize=8, keydeflen=64".into());
-    lines.push("algorithm IKE encrypt: id=5, name=OAKLEY_3DES_CBC, blocksize=8, keydeflen=192".into());
-    lines.push("algorithm IKE encrypt: id=7, name=OAKLEY_AES_CBC, blocksize=16, keydeflen=128".into());
-    lines.push("algorithm IKE encrypt: id=8, name=OAKLEY_CAMELLIA_CBC, blocksize=16, keydeflen=128".into());
-    let hashes = [
-        (HashAlg::Md5, "MD5"),
-        (HashAlg::Sha1, "SHA1"),
-        (HashAlg::Sha256, "SHA2_256"),
-        (HashAlg::Sha384, "SHA2_384"),
-        (HashAlg::Sha512, "SHA2_512"),
-    ];
-    for (h, name) in hashes {
-        lines.push(format!(
-            "algorithm IKE hash: id={}, name=OAKLEY_{name}, hashsize={}",
-            h.number(),
-            h.len()
-        ));
-    }
-    for g in DhGroup::ALL {
-        let name = g.name().to_uppercase();
-        lines.push(format!(
-            "algorithm IKE dh group: id={}, name=OAKLEY_GROUP_{name}, bits={}",
-            g.number(),
-            g.bits()
-        ));
-    }
 }

@@ -13,7 +13,7 @@ use ipsec_types::whack::rc;
 
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind, Connection};
-use crate::io::{Output, Updown, UpdownEnd, UpdownResult, UpdownToken};
+use crate::io::{Updown, UpdownEnd, UpdownResult, UpdownToken};
 use crate::route::REVIVE;
 use crate::sa::Serial;
 use crate::spd::Flow;
@@ -59,8 +59,8 @@ impl Endpoint {
         })
     }
 
-    /// A Child SA that was up is gone.
-    pub(crate) fn child_went_down(&mut self, conn: ConnId, flow: &Flow) {
+    /// A Child SA that was up is gone; `counted` if the kernel was asked for its counters.
+    pub(crate) fn child_went_down(&mut self, conn: ConnId, flow: &Flow, counted: Option<Serial>) {
         let Some(c) = self.conns.get_mut(conn) else { return };
         c.up_children = c.up_children.saturating_sub(1);
         if c.up_children > 0 {
@@ -70,7 +70,7 @@ impl Endpoint {
         if keep {
             self.revive_later(conn, REVIVE);
         }
-        self.run_updown(conn, flow, "down", None);
+        self.run_counted(conn, flow, "down", None, counted);
         if self.has_resolver(conn) {
             self.run_updown(conn, flow, "restoreresolvconf", None);
         }
@@ -97,7 +97,24 @@ impl Endpoint {
         }
     }
 
+    /// Whether a script would be told that the last Child SA of the conn has gone.
+    pub(crate) fn has_last_word(&self, conn: ConnId) -> bool {
+        self.conns.get(conn).is_some_and(|c| c.up_children == 1 && command(c, self.updown_always).is_some())
+    }
+
     fn run_updown(&mut self, conn: ConnId, flow: &Flow, verb: &str, child: Option<Serial>) {
+        self.run_counted(conn, flow, verb, child, None);
+    }
+
+    /// The script is told the counters of `counted`, see `scripts`.
+    fn run_counted(
+        &mut self,
+        conn: ConnId,
+        flow: &Flow,
+        verb: &str,
+        child: Option<Serial>,
+        counted: Option<Serial>,
+    ) {
         let Some(c) = self.conns.get(conn) else { return };
         let Some(command) = command(c, self.updown_always) else { return };
         let Some(me) = c.our_addr() else { return };
@@ -116,13 +133,13 @@ impl Endpoint {
             None => self.conn_label(conn, 0),
         };
         let token = UpdownToken(self.token());
-        self.scripts.insert(token, Script { label, verb, child });
-        self.out.push_back(Output::Updown(token, Updown { queue: conn.0, command, env }));
+        self.scripts.running.insert(token, Script { label, verb, child });
+        self.submit_script(conn, token, Updown { queue: conn.0, command, env }, counted);
     }
 
     /// A script has ended. One that fails to set the route, or to come up, takes its Child SA along.
     pub(crate) fn on_updown(&mut self, token: UpdownToken, result: UpdownResult) {
-        let Some(script) = self.scripts.remove(&token) else { return };
+        let Some(script) = self.scripts.running.remove(&token) else { return };
         let (label, verb) = (&script.label, &script.verb);
         for line in result.lines {
             let end = (0..=LINE.min(line.len())).rev().find(|n| line.is_char_boundary(*n)).unwrap_or(0);

@@ -44,9 +44,7 @@ impl Endpoint {
             }
             Request::Answer { serial, text } => self.on_answer(Serial(serial), text),
             Request::Reread(what) => return self.out.push_back(Output::Reread(client, what)),
-            Request::PublicKey { .. } => {
-                self.reply(client, rc::NOKEY, "public keys are not used by this daemon; key not loaded");
-            }
+            Request::PublicKey { id, add, rsa } => self.whack_key(client, id, add, rsa.as_deref()),
             Request::Terminate { name } => self.whack_terminate(client, &name),
             Request::Route { name } => self.whack_route(client, &name),
             Request::Unroute { name } => self.whack_unroute(client, &name),

@@ -44,8 +44,10 @@ fn read_body(body: &[u8]) {
 
 fn read_cfg(body: &[u8]) {
     if let Ok(c) = CfgPayload::parse(body) {
-        for kind in [cfg::IP4_ADDRESS, cfg::UNITY_SPLIT_INCLUDE, cfg::UNITY_BANNER, cfg::XAUTH_USER_NAME] {
-            let _ = (c.addresses(kind), c.networks(kind), c.has(kind));
+        let v6 = [cfg::IP6_ADDRESS, cfg::IP6_SUBNET, cfg::IP4_SUBNET];
+        let others = [cfg::IP4_ADDRESS, cfg::UNITY_SPLIT_INCLUDE, cfg::UNITY_BANNER, cfg::XAUTH_USER_NAME];
+        for kind in v6.into_iter().chain(others) {
+            let _ = (c.addresses(kind), c.networks(kind), c.subnets(kind), c.has(kind));
             assert!(c.text(kind).is_none_or(|t| !t.contains(char::is_control)));
         }
     }
@@ -125,6 +127,7 @@ proptest! {
         identifier in any::<u16>(),
         values in prop::collection::vec((0u16..0x8000, prop::collection::vec(any::<u8>(), 0..40)), 0..10),
         address in any::<[u8; 4]>(),
+        six in any::<[u8; 16]>(),
         nets in prop::collection::vec(network(), 0..5),
         cut in any::<u16>(),
     ) {
@@ -132,6 +135,10 @@ proptest! {
         values.iter().for_each(|(k, v)| { w.value(*k, v); });
         w.address(cfg::IP4_DNS, std::net::IpAddr::from(address)).short(cfg::XAUTH_STATUS, 1);
         w.networks(cfg::UNITY_SPLIT_INCLUDE, &nets);
+        w.address(cfg::IP6_DNS, std::net::IpAddr::from(six)).address(cfg::IP6_DNS, std::net::IpAddr::from(address));
+        for kind in [cfg::IP4_SUBNET, cfg::IP6_SUBNET] {
+            nets.iter().for_each(|n| { w.subnet(kind, *n); });
+        }
         let body = w.finish();
         let back = CfgPayload::parse(&body).unwrap();
         prop_assert_eq!((back.kind, back.identifier), (kind, identifier));
@@ -139,6 +146,12 @@ proptest! {
             prop_assert_eq!((a.kind, a.value), (*k, v.as_slice()));
         }
         prop_assert_eq!(back.addresses(cfg::IP4_DNS).last().copied(), Some(address.into()));
+        prop_assert_eq!(back.addresses(cfg::IP6_DNS).last().copied(), Some(six.into()));
+        if values.iter().all(|(k, _)| ![cfg::IP4_SUBNET, cfg::IP6_SUBNET].contains(k)) {
+            let both = [back.subnets(cfg::IP4_SUBNET), back.subnets(cfg::IP6_SUBNET)].concat();
+            let (v4, v6): (Vec<IpNet>, Vec<IpNet>) = nets.iter().partition(|n| n.addr().is_ipv4());
+            prop_assert_eq!(both, [v4, v6].concat());
+        }
         if values.iter().all(|(k, _)| *k != cfg::UNITY_SPLIT_INCLUDE) {
             let v4: Vec<IpNet> = nets.into_iter().filter(|n| n.addr().is_ipv4()).collect();
             prop_assert_eq!(back.networks(cfg::UNITY_SPLIT_INCLUDE), v4);
@@ -284,4 +297,20 @@ proptest! {
             }
         }
     }
+}
+
+/// IPv6 in Mode Config: sixteen octets, or seventeen of strongSwan's old releases; a network has its prefix behind it.
+#[test]
+fn addresses_of_version_6_are_read_in_both_forms() {
+    let address: std::net::Ipv6Addr = "2001:db8::7".parse().unwrap();
+    let long = [&address.octets()[..], &[64]].concat();
+    let mut w = CfgWriter::new(CfgType::Reply, 1);
+    w.value(cfg::IP6_ADDRESS, &long).address(cfg::IP6_ADDRESS, address.into());
+    w.value(cfg::IP6_ADDRESS, &long[1..14]).value(cfg::IP4_ADDRESS, &long).value(cfg::IP6_SUBNET, &long);
+    w.value(cfg::IP6_SUBNET, &[&address.octets()[..], &[129]].concat());
+    let body = w.finish();
+    let c = CfgPayload::parse(&body).unwrap();
+    assert_eq!(c.addresses(cfg::IP6_ADDRESS), [std::net::IpAddr::from(address); 2]);
+    assert!(c.addresses(cfg::IP4_ADDRESS).is_empty());
+    assert_eq!(c.subnets(cfg::IP6_SUBNET), ["2001:db8::/64".parse::<IpNet>().unwrap()]);
 }

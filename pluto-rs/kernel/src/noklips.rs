@@ -27,6 +27,8 @@ pub struct NoKernel {
     spis: u32,
     submitted: u64,
     failures: BTreeMap<u64, i32>,
+    /// Octets that each SA has carried, inbound and outbound.
+    carried: (u64, u64),
     larval: Vec<SaId>,
     sas: Vec<SaSpec>,
     policies: Vec<PolicySpec>,
@@ -54,6 +56,11 @@ impl NoKernel {
     /// Makes a request to come fail with `errno`: 0 is the next one.
     pub fn fail_request(&mut self, after: u64, errno: i32) {
         self.failures.insert(self.submitted.saturating_add(after), errno);
+    }
+
+    /// Every SA has carried so many octets.
+    pub fn carry(&mut self, inbound: u64, outbound: u64) {
+        self.carried = (inbound, outbound);
     }
 
     /// Lets the kernel tell something by itself.
@@ -108,10 +115,11 @@ impl NoKernel {
                 }
                 Ok(KernelReply::Done)
             }
-            KernelRequest::QuerySa(id) => match self.sas.iter().any(|sa| same_sa(&sa.id, &id)) {
-                true => Ok(KernelReply::Usage(SaUsage::default())),
-                false => Err(libc::ESRCH),
-            },
+            KernelRequest::QuerySa(id) => {
+                let sa = self.sas.iter().find(|sa| same_sa(&sa.id, &id)).ok_or(libc::ESRCH)?;
+                let bytes = if sa.inbound { self.carried.0 } else { self.carried.1 };
+                Ok(KernelReply::Usage(SaUsage { bytes, ..SaUsage::default() }))
+            }
             KernelRequest::AddPolicy(spec) => {
                 self.remove_policy(&spec.id);
                 self.policy_names.insert(spec.id);

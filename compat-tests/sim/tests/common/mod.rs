@@ -2,7 +2,11 @@
 
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
+pub(crate) mod tunnel;
+pub(crate) mod xauth;
+
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ike::wire::attr;
 use ike::wire::ident;
@@ -64,6 +68,16 @@ pub(crate) fn limit(pair: &mut Pair, keyword: &str) -> (u64, Option<u64>, u64) {
     let all: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
     let row = &all["daemon"]["limits"][keyword];
     (row["limit"].as_u64().unwrap(), row["held"].as_u64(), row["refused"].as_u64().unwrap())
+}
+
+/// What the control socket of a host answers.
+pub(crate) fn replies(pair: &mut Pair, host: usize, request: Request) -> Vec<String> {
+    pair.run_for(Duration::from_millis(1));
+    let now = pair.now;
+    pair.hosts[host].replies.clear();
+    pair.hosts[host].whack(now, request);
+    pair.run_for(Duration::from_millis(1));
+    pair.hosts[host].replies.iter().flat_map(|r| r.lines()).map(str::to_string).collect()
 }
 
 /// What the server has sent to an address so far.
@@ -203,9 +217,13 @@ impl Script {
 
     /// The payloads of an encrypted message that begins an exchange.
     pub(crate) fn read(&self, message: &[u8]) -> Vec<(Kind, Vec<u8>)> {
+        self.read_with_iv(message, &self.phase2_iv(Header::parse(message).unwrap().0.msgid))
+    }
+
+    /// The same later in an exchange.
+    pub(crate) fn read_with_iv(&self, message: &[u8], iv: &[u8]) -> Vec<(Kind, Vec<u8>)> {
         let (h, body) = Header::parse(message).unwrap();
-        let plain =
-            cipher::decrypt(CIPHER, self.cipher_key.expose(), &self.phase2_iv(h.msgid), body).unwrap();
+        let plain = cipher::decrypt(CIPHER, self.cipher_key.expose(), iv, body).unwrap();
         let chain = Chain::parse(h.next, &plain).unwrap();
         chain.payloads.iter().map(|p| (p.kind, p.body.to_vec())).collect()
     }

@@ -9,7 +9,7 @@ use ipsec_types::{Id, SecretBytes};
 use super::auth_method::{Proof, methods};
 use super::main_responder::key_and_nonce;
 use super::message::{NONCE_LEN, header, seal};
-use super::{Continuation, Fail, authenticate, certs, natt, phase1};
+use super::{Continuation, Fail, authenticate, certs, first, natt, phase1};
 use crate::Endpoint;
 use crate::claim::Verdict;
 use crate::conn::ConnId;
@@ -160,15 +160,7 @@ impl Endpoint {
         let sa_r = SaPayload::parse(sa_r)?;
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         let Some(c) = self.conns.get(sa.conn) else { return Ok(()) };
-        if sa_r.proposals.len() != 1 || sa_r.proposals.iter().any(|p| p.transforms.len() != 1) {
-            return Err(Fail::ignore(
-                "Proposal must be alone in Oakley SA: the responder did not choose one transform",
-            ));
-        }
-        let (_, _, chosen) = phase1::choose(&sa_r, &phase1::one_group(&c.spec), &methods(c, Role::Initiator))
-            .map_err(|why| {
-                Fail::ignore(format!("the responder chose what we did not offer: {}", why.join("; ")))
-            })?;
+        let chosen = first::chosen_of(&sa_r, &phase1::one_group(&c.spec), &methods(c, Role::Initiator))?;
         let group = chosen.suite.group;
         let (g_xr, nr) = key_and_nonce(&chain, group.public_len())?;
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };

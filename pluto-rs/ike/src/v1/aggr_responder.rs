@@ -7,7 +7,9 @@
 //!  <-- HDR, SA, KE, Nr, IDir, HASH_R, VIDs [, NAT-D, NAT-D]     AR1
 //!  --> HDR*, HASH_I [, NAT-D, NAT-D] [, N]                      AI2
 //! ```
-//! With signatures (§5.1) HASH is `CERT*, SIG`, and CERTREQ may stand in AI1 and AR1.
+//! With signatures (§5.1) HASH is `CERT*, SIG`, and CERTREQ may stand in AI1 and AR1. AI2 may come in clear (§5.1 and §5.4
+//! draw it so, a CERT with it): then anybody on the way may have sent it. What the proof does not cover, a notification, is
+//! not believed in it; a proof that is wrong changes nothing, and the right one may still come.
 //!
 //! The group is settled by the first message: its KE payload must be of the group of the chosen transform.
 
@@ -19,18 +21,22 @@ use ipsec_types::whack::rc;
 use ipsec_types::{Id, SecretBytes};
 
 use super::auth_method::{Proof, methods};
+use super::first::{First, Taken};
 use super::main_responder::{key_and_nonce, says_initial_contact};
 use super::message::{NONCE_LEN, NONCE_RANGE, header, open};
-use super::{Continuation, Fail, authenticate, certs, natt, phase1, refusal, signature};
+use super::{Continuation, Fail, authenticate, certs, natt};
 use crate::Endpoint;
 use crate::claim::Verdict;
 use crate::io::{CryptoJob, CryptoResult, KeyExchange};
-use crate::sa::{AggrR1, Digest, Exchanged, IkeSa, Phase1, Role, Serial, StateName, origin};
+use crate::sa::{AggrR1, Digest, Exchanged, Phase1, Role, Serial, StateName};
 use crate::timer::TimerKind;
 use crate::wire::ident::{self, IdPayload};
 use crate::wire::notify::NotifyType;
 use crate::wire::payload::{Chain, Kind};
 use crate::wire::{Exchange, Header, MessageWriter, SaPayload};
+
+/// Signatures in AI2s in clear that are looked at for one SA: each costs as much as a public key does.
+const CLEAR_SIGNATURES: u8 = 3;
 
 #[derive(Debug)]
 pub(crate) struct AfterAi1 {
@@ -64,6 +70,8 @@ pub(crate) struct GotI2 {
     remote: SocketAddr,
     local: SocketAddr,
     initial_contact: bool,
+    /// If it came in clear, the digest of what was acted upon before.
+    in_clear: Option<Option<Digest>>,
 }
 
 /// What is read of AI1 before anything is kept of it.
@@ -113,37 +121,13 @@ impl Endpoint {
             Err(e) => return self.log_packet(remote, &e),
         };
         let Some(template) = self.conn_for_aggressive(local, remote, &first.id, &first.sa) else { return };
-        if !self.admit_half_open(remote.ip()) {
-            return self.log_packet(
-                remote,
-                "too many half-open ISAKMP SAs; initial Aggressive Mode message dropped",
-            );
-        }
-        let Some((conn, known)) = self.conn_for_first_message(template, remote) else {
-            return self.leave_half_open(remote.ip());
-        };
-        let serial = self.new_serial();
-        let rcookie = self.random();
         let state = Phase1::Suspended(StateName::AggrR0);
-        let mut sa = IkeSa::new(conn, Role::Responder, (h.icookie, rcookie), local, remote, state);
-        sa.aggressive = true;
-        sa.natt.floated = local.port() != 500;
-        sa.half_open = Some(remote.ip());
-        sa.last_received = Some(digest);
-        sa.first_from = Some(origin(remote));
-        self.by_cookies.insert((sa.icookie, sa.rcookie), serial);
-        self.by_first.insert((sa.icookie, origin(remote)), serial);
-        self.ikes.insert(serial, sa);
-        self.half_open.came(serial);
-        self.conn_ref(conn);
+        let ai1 = First { local, remote, icookie: h.icookie, digest };
+        let Some((serial, known)) = self.respond_to(ai1, template, true, state) else { return };
         self.note_vendor_ids(serial, &chain);
         self.note_cert_requests(serial, &chain);
         self.log_peer_id(serial, &first.id);
-        let text = match known {
-            true => "responding to Aggressive Mode".to_string(),
-            false => format!("responding to Aggressive Mode from unknown peer {remote}"),
-        };
-        self.log_sa(serial, rc::LOG, &text);
+        self.log_responding(serial, known);
         let until = self.after(self.setup.limits.half_open_life);
         self.timers.set(serial, TimerKind::Discard, until);
         if let Err(fail) = self.aggr_choose(serial, &chain, first) {
@@ -155,42 +139,21 @@ impl Endpoint {
     fn aggr_choose(&mut self, serial: Serial, chain: &Chain<'_>, first: Ai1<'_>) -> Result<(), Fail> {
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         let Some(c) = self.conns.get(sa.conn) else { return Ok(()) };
-        let refuse =
-            |text: Vec<String>| Fail { text, notify: Some(NotifyType::NoProposalChosen), fatal: true };
         // The identity is known: the key may be one of its own.
         let mut keys = self.secrets.lookup(&c.our_id(), &first.id);
         if keys.is_empty() {
             keys = self.psk_candidates(sa, c);
         }
         let psk = keys.into_iter().next();
-        let allowed = methods(c, Role::Responder);
-        let mut usable = allowed.clone();
+        let mut usable = methods(c, Role::Responder);
         usable.retain(|m| match m.proof(Role::Responder) {
             Proof::Psk => psk.is_some(),
             Proof::Signature => self.our_key(c, *m).is_some(),
             Proof::Later => true,
         });
         let group = |s: IkeSuite| s.group.public_len() == first.ke_len;
-        let choice = phase1::choose_where(&first.sa, &c.spec, &usable, group);
-        let (proposal, transform, offered) = choice.map_err(|why| {
-            // What a key of ours is missing for comes first.
-            let lacks = phase1::choose_where(&first.sa, &c.spec, &allowed, group).ok();
-            match lacks.map(|found| found.2.auth.proof(Role::Responder)) {
-                Some(Proof::Psk) => {
-                    refuse(vec![authenticate::no_psk(c, &first.id), "no acceptable Oakley Transform".into()])
-                }
-                Some(_) => {
-                    refuse(vec![signature::no_private_key(c), "no acceptable Oakley Transform".into()])
-                }
-                None => {
-                    let why = refusal::of_phase1(&first.sa, &c.spec, &allowed, sa.looks_like, &why);
-                    refuse(vec![format!("no acceptable Oakley Transform: {why}")])
-                }
-            }
-        })?;
-        let own = if c.spec.rekey { c.spec.ike_lifetime } else { phase1::MAX_LIFE as u32 };
-        let lifetime = offered.life.map_or(c.spec.ike_lifetime, |l| l.min(own));
-        let answer = proposal.emit_choice(transform, &[]);
+        let Taken { offered, lifetime, answer } =
+            self.take_offer(sa, c, &first.sa, &usable, &first.id, group)?;
         let group = offered.suite.group;
         let (g_xi, ni) = key_and_nonce(chain, group.public_len())?;
         if let Some(sa) = self.ikes.get_mut(&serial) {
@@ -222,7 +185,7 @@ impl Endpoint {
         let our_id = ident::emit(&c.our_id(), 0, 0);
         let hash_r = authenticate::auth_hash(sa, sa.role, &x, &keys.skeyid, &our_id)?;
         let by_signature = sa.auth.proof(sa.role) == Proof::Signature;
-        let was = BeforeR1 { r1: AggrR1 { x, keys, id_b, id }, answer, our_id };
+        let was = BeforeR1 { r1: AggrR1 { x, keys, id_b, id, wrong_in_clear: 0 }, answer, our_id };
         match by_signature {
             true => self.sign(serial, hash_r, Continuation::AggrR1Signed(Box::new(was))),
             false => self.aggr_finish_r1(serial, was, (Kind::Hash, hash_r)),
@@ -261,8 +224,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// `--> HDR*, HASH_I or SIG_I [, NAT-D, NAT-D] [, N]`. Some peers send HASH_I in clear; a signature is looked at
-    /// only if who sends it has the keys, as it decides over the SA.
+    /// `--> HDR*, HASH_I or SIG_I [, NAT-D, NAT-D] [, N]`, or all of it in clear.
     pub(crate) fn aggr_in_i2(
         &mut self,
         serial: Serial,
@@ -277,7 +239,7 @@ impl Endpoint {
         let mut iv = r1.keys.iv.clone();
         let plain = match h.encrypted() {
             true => open(body, suite, &r1.keys.cipher_key, &mut iv)?,
-            false if by_signature => {
+            false if by_signature && r1.wrong_in_clear >= CLEAR_SIGNATURES => {
                 return Err(Fail::ignore("packet rejected: should have been encrypted"));
             }
             false => body.to_vec(),
@@ -297,7 +259,8 @@ impl Endpoint {
         }
         let hash_i = authenticate::auth_hash(sa, Role::Initiator, &r1.x, &r1.keys.skeyid, &r1.id_b)?;
         let wish = self.conns.get(sa.conn).map(|c| natt::Wish::from(&*c.spec)).unwrap_or_default();
-        let initial_contact = says_initial_contact(&chain);
+        let initial_contact = h.encrypted() && says_initial_contact(&chain);
+        let in_clear = (!h.encrypted()).then_some(sa.last_received);
         let (natt, text) = natt::detect_moved(sa, suite.hash, &chain, wish, (local, remote))?;
         let id = r1.id.clone();
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
@@ -305,7 +268,7 @@ impl Endpoint {
         else {
             return Ok(());
         };
-        let got = GotI2 { r1, iv, natt, text, remote, local, initial_contact };
+        let got = GotI2 { r1, iv, natt, text, remote, local, initial_contact, in_clear };
         match signature {
             Some(signature) => {
                 let then = Continuation::AggrI2Verified(Box::new(got));
@@ -323,19 +286,26 @@ impl Endpoint {
         got: GotI2,
         verdict: Verdict,
     ) -> Result<(), Fail> {
-        self.take_verdict(serial, &got.r1.id, verdict)?;
-        self.aggr_accept_i2(serial, got)
+        match (self.take_verdict(serial, &got.r1.id, verdict), got.in_clear) {
+            (Ok(()), _) => self.aggr_accept_i2(serial, got),
+            (Err(fail), None) => Err(fail),
+            (Err(fail), Some(before)) => {
+                let mut r1 = got.r1;
+                r1.wrong_in_clear += 1;
+                if let Some(sa) = self.ikes.get_mut(&serial) {
+                    (sa.state, sa.last_received) = (Phase1::AggrR1(r1), before);
+                }
+                Err(Fail { notify: None, fatal: false, ..fail })
+            }
+        }
     }
 
     /// The peer has proved that it is who it says.
     fn aggr_accept_i2(&mut self, serial: Serial, got: GotI2) -> Result<(), Fail> {
-        let GotI2 { r1, iv, natt, text, remote, local, initial_contact } = got;
+        let GotI2 { r1, iv, natt, text, remote, local, initial_contact, .. } = got;
         self.accept_identity(serial, &r1.id)?;
+        let moved = self.follow_initiator(serial, local, remote, natt);
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
-        let moved = (sa.remote != remote)
-            .then(|| format!("new NAT mapping for {serial}, was {}, now {remote}", sa.remote));
-        (sa.remote, sa.local, sa.natt) = (remote, local, natt);
-        sa.natt.floated = local.port() != 500;
         let mut keys = r1.keys;
         keys.iv = iv;
         sa.state = keys.up(Vec::new());

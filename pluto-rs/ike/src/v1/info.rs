@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 
 use ipsec_crypto::hmac;
+use ipsec_types::Id;
 use ipsec_types::kernel::SaProto;
 use ipsec_types::whack::rc;
 
@@ -15,7 +16,7 @@ use super::message::{Phase2Message, first_iv, header, open};
 use super::phase2;
 use super::quick::check_hash;
 use crate::Endpoint;
-use crate::conn::ConnId;
+use crate::conn::{ConnId, Connection};
 use crate::route::REVIVE;
 use crate::sa::{IkeSa, Role, Serial, StateName};
 use crate::wire::notify::{Delete, Notification, NotifyType, emit_delete, emit_notification};
@@ -212,12 +213,23 @@ impl Endpoint {
         }
     }
 
-    /// The peer has forgotten all it had with us (RFC 2407 §4.6.3.3): so do we.
+    /// The peer has forgotten all it had with us (RFC 2407 §4.6.3.3): so do we, on every conn between the same identities and
+    /// addresses. Where clients of a group share those, only what is this client's goes.
     pub(crate) fn on_initial_contact(&mut self, ike: Serial) {
-        let Some(conn) = self.ikes.get(&ike).map(|s| s.conn) else { return };
-        let mut old_ikes = self.ikes.of_conn(conn);
+        let Some((sa, c)) = self.ikes.get(&ike).and_then(|s| Some((s, self.conns.get(s.conn)?))) else {
+            return;
+        };
+        let (conn, him, us) = (sa.conn, c.name_of_peer(), c.our_id());
+        let same = |o: &Connection| o.name_of_peer() == him && o.our_id() == us;
+        let mut conns = match c.per_client() || him == Id::None {
+            true => Vec::new(),
+            false => self.conns.with_peer(sa.remote.ip()),
+        };
+        conns.retain(|id| *id != conn && self.conns.get(*id).is_some_and(same));
+        conns.push(conn);
+        let mut old_ikes: Vec<Serial> = conns.iter().flat_map(|c| self.ikes.of_conn(*c)).collect();
         old_ikes.retain(|s| *s < ike && self.ikes.get(s).is_some_and(|s| s.up().is_some()));
-        let mut old = self.children.of_conn(conn);
+        let mut old: Vec<Serial> = conns.iter().flat_map(|c| self.children.of_conn(*c)).collect();
         old.retain(|c| self.children.get(c).is_some_and(|c| c.ike != ike && c.is_up()));
         for s in old {
             self.log_sa(ike, rc::LOG, &format!("peer says INITIAL_CONTACT: deleting IPSEC State {s}"));

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 
 use ipsec_crypto::dh;
+use ipsec_types::conn::ConnSpec;
 use ipsec_types::whack::rc;
 use ipsec_types::{Id, SecretBytes};
 
 use super::auth_method::{Proof, methods};
 use super::main_responder::{key_and_nonce, says_initial_contact};
 use super::message::{NONCE_LEN, header, open, seal};
-use super::{Continuation, Fail, authenticate, certs, natt, phase1};
+use super::{Continuation, Fail, authenticate, certs, first, natt, phase1};
 use crate::Endpoint;
 use crate::claim::Verdict;
 use crate::conn::ConnId;
@@ -100,17 +101,8 @@ impl Endpoint {
         let sa_r = SaPayload::parse(sa_r)?;
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         let Some(c) = self.conns.get(sa.conn) else { return Ok(()) };
-        let (proposals, spec) = (&sa_r.proposals, c.spec.clone());
-        if proposals.len() != 1 || proposals.iter().any(|p| p.transforms.len() != 1) {
-            return Err(Fail::ignore(
-                "Proposal must be alone in Oakley SA: the responder did not choose one transform",
-            ));
-        }
-        let mut ours = (*spec).clone();
-        ours.ike = phase1::offered(&spec);
-        let (_, _, chosen) = phase1::choose(&sa_r, &ours, &methods(c, sa.role)).map_err(|why| {
-            Fail::ignore(format!("the responder chose what we did not offer: {}", why.join("; ")))
-        })?;
+        let ours = ConnSpec { ike: phase1::offered(&c.spec), ..(*c.spec).clone() };
+        let chosen = first::chosen_of(&sa_r, &ours, &methods(c, sa.role))?;
         let secret = SecretBytes::new(self.random_vec(dh::secret_len(chosen.suite.group)));
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let Phase1::MainI1 { sa_i } = std::mem::replace(&mut sa.state, Phase1::Suspended(StateName::MainI1))

@@ -16,13 +16,14 @@ use ipsec_types::algo::HashAlg;
 use ipsec_types::whack::rc;
 use ipsec_types::{Id, SecretBytes};
 
-use super::auth_method::{Proof, methods};
+use super::auth_method::Proof;
+use super::first::{First, Taken};
 use super::message::{NONCE_LEN, NONCE_RANGE, header, open, seal};
-use super::{Continuation, Fail, authenticate, certs, natt, phase1, refusal, signature};
+use super::{Continuation, Fail, authenticate, certs, natt};
 use crate::Endpoint;
 use crate::claim::{SentCert, Verdict};
 use crate::io::{CryptoJob, CryptoResult, KeyExchange};
-use crate::sa::{Digest, Exchanged, IkeSa, Phase1, Phase1Keys, Role, Serial, StateName, origin};
+use crate::sa::{Digest, Exchanged, IkeSa, Phase1, Phase1Keys, Role, Serial, StateName};
 use crate::timer::TimerKind;
 use crate::wire::ident::{self, IdPayload};
 use crate::wire::notify::{Notification, NotifyType};
@@ -77,33 +78,11 @@ impl Endpoint {
         };
         let Some(template) = self.conn_for_stranger(local, remote, &sa) else { return };
         let template = self.conn_for_offer(template, local, remote, &sa);
-        if !self.admit_half_open(remote.ip()) {
-            return self
-                .log_packet(remote, "too many half-open ISAKMP SAs; initial Main Mode message dropped");
-        }
-        let Some((conn, known)) = self.conn_for_first_message(template, remote) else {
-            return self.leave_half_open(remote.ip());
-        };
-        let serial = self.new_serial();
-        let rcookie = self.random();
-        let first = Phase1::MainR1 { sa_i: sa_body.to_vec() };
-        let mut state = IkeSa::new(conn, Role::Responder, (h.icookie, rcookie), local, remote, first);
-        state.natt.floated = local.port() != 500;
-        state.half_open = Some(remote.ip());
-        state.last_received = Some(digest);
-        state.first_from = Some(origin(remote));
-        self.by_cookies.insert((state.icookie, state.rcookie), serial);
-        self.by_first.insert((state.icookie, origin(remote)), serial);
-        self.ikes.insert(serial, state);
-        self.half_open.came(serial);
-        self.conn_ref(conn);
+        let state = Phase1::MainR1 { sa_i: sa_body.to_vec() };
+        let first = First { local, remote, icookie: h.icookie, digest };
+        let Some((serial, known)) = self.respond_to(first, template, false, state) else { return };
         self.note_vendor_ids(serial, &chain);
-        let text = if known {
-            "responding to Main Mode".into()
-        } else {
-            format!("responding to Main Mode from unknown peer {remote}")
-        };
-        self.log_sa(serial, rc::LOG, &text);
+        self.log_responding(serial, known);
         if let Err(fail) = self.main_send_r1(serial, &sa) {
             self.failed(serial, fail);
         }
@@ -114,32 +93,11 @@ impl Endpoint {
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         let Some(c) = self.conns.get(sa.conn) else { return Ok(()) };
         let usable = self.usable_methods(c, sa.role, sa.remote.ip());
-        let (proposal, transform, offered) = phase1::choose(offer, &c.spec, &usable).map_err(|why| {
-            let allowed = methods(c, sa.role);
-            // What a key of ours is missing for comes first.
-            let lacks = phase1::choose(offer, &c.spec, &allowed).ok().map(|found| {
-                let him = match c.wanted_id() {
-                    Id::None => Id::Addr(sa.remote.ip()),
-                    id => id,
-                };
-                match found.2.auth.proof(sa.role) {
-                    Proof::Psk => authenticate::no_psk(c, &him),
-                    Proof::Signature | Proof::Later => signature::no_private_key(c),
-                }
-            });
-            let text = match lacks {
-                Some(lacks) => vec![lacks, "no acceptable Oakley Transform".into()],
-                None => vec![format!(
-                    "no acceptable Oakley Transform: {}",
-                    refusal::of_phase1(offer, &c.spec, &allowed, sa.looks_like, &why)
-                )],
-            };
-            Fail { text, notify: Some(NotifyType::NoProposalChosen), fatal: true }
-        })?;
-        // With rekey=no the peer's lifetime is taken as it is.
-        let own = if c.spec.rekey { c.spec.ike_lifetime } else { phase1::MAX_LIFE as u32 };
-        let lifetime = offered.life.map_or(c.spec.ike_lifetime, |l| l.min(own));
-        let answer = proposal.emit_choice(transform, &[]);
+        let him = match c.wanted_id() {
+            Id::None => Id::Addr(sa.remote.ip()),
+            id => id,
+        };
+        let Taken { offered, lifetime, answer } = self.take_offer(sa, c, offer, &usable, &him, |_| true)?;
         let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
         w.payload(Kind::Sa, &answer);
         self.answer_vendor_ids(&mut w, sa, c);
@@ -310,12 +268,11 @@ impl Endpoint {
         (kind, proof): (Kind, Vec<u8>),
     ) -> Result<(), Fail> {
         let GotI3 { i3, remote, local, id_b, .. } = got;
-        let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
-        let moved = (sa.remote != remote)
-            .then(|| format!("new NAT mapping for {serial}, was {}, now {remote}", sa.remote));
-        (sa.remote, sa.local) = (remote, local);
-        sa.natt.floated = local.port() != 500;
-        let Some(suite) = sa.suite else { return Ok(()) };
+        let Some(natt) = self.ikes.get(&serial).map(|s| s.natt) else { return Ok(()) };
+        let moved = self.follow_initiator(serial, local, remote, natt);
+        let Some((sa, suite)) = self.ikes.get(&serial).and_then(|s| Some((s, s.suite?))) else {
+            return Ok(());
+        };
         let mut w = MessageWriter::new(header(sa, Exchange::Main, 0));
         w.payload(Kind::Id, &id_b);
         self.add_certs(&mut w, serial);

@@ -8,6 +8,7 @@ mod certs;
 mod client_conn;
 mod dispatch;
 mod dpd;
+mod first;
 pub(crate) mod fragment;
 mod host_conn;
 mod info;

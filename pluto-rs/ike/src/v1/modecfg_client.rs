@@ -3,12 +3,14 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+use ipsec_types::conn::ClientSpec;
 use ipsec_types::whack::rc;
 
 use super::Fail;
 use super::transaction::{Incoming, Stage, Then};
 use crate::Endpoint;
-use crate::conn::Given;
+use crate::conn::{Connection, Given};
 use crate::sa::Serial;
 use crate::timer::TimerKind;
 use crate::wire::cfg::{self, CfgPayload, CfgType, CfgWriter};
@@ -17,6 +19,14 @@ use crate::wire::cfg::{self, CfgPayload, CfgType, CfgWriter};
 const PATIENCE: u32 = 60;
 /// Name servers and networks that are taken.
 const MOST: usize = 16;
+
+/// Whether our address in the tunnel is an IPv6 one: as the networks behind the server are, else as the server.
+fn wants_v6(c: &Connection) -> bool {
+    match &c.that().client {
+        ClientSpec::Net(n) => n.addr().is_ipv6(),
+        ClientSpec::Host | ClientSpec::Virtual { .. } => c.peer.is_some_and(|a| a.is_ipv6()),
+    }
+}
 
 impl Endpoint {
     /// Asks for an address, or waits to be told one.
@@ -30,10 +40,14 @@ impl Endpoint {
             self.wait_for_server(serial);
             return Ok(());
         }
+        let ours = match wants_v6(c) {
+            true => [cfg::IP6_ADDRESS, cfg::IP6_NETMASK, cfg::IP6_DNS, cfg::IP6_SUBNET],
+            false => [cfg::IP4_ADDRESS, cfg::IP4_NETMASK, cfg::IP4_DNS, cfg::IP4_NBNS],
+        };
         self.log_sa(serial, rc::LOG, "modecfg: Sending IP request (MODECFG_I1)");
         self.transaction_ask(serial, CfgType::Reply, |id| {
             let mut w = CfgWriter::new(CfgType::Request, id);
-            for kind in [cfg::IP4_ADDRESS, cfg::IP4_NETMASK, cfg::IP4_DNS, cfg::IP4_NBNS] {
+            for kind in ours {
                 w.value(kind, &[]);
             }
             if unity {
@@ -98,19 +112,26 @@ impl Endpoint {
     }
 
     fn take_configuration(&mut self, serial: Serial, payload: &CfgPayload<'_>) {
+        let Some(conn) = self.ikes.get(&serial).map(|s| s.conn) else { return };
+        let six = self.conns.get(conn).is_some_and(wants_v6);
+        let [address, mask] =
+            if six { [cfg::IP6_ADDRESS, cfg::IP6_NETMASK] } else { [cfg::IP4_ADDRESS, cfg::IP4_NETMASK] };
         let mut dns = payload.addresses(cfg::IP4_DNS);
+        dns.extend(payload.addresses(cfg::IP6_DNS));
         let mut split = payload.networks(cfg::UNITY_SPLIT_INCLUDE);
+        split.extend([cfg::IP4_SUBNET, cfg::IP6_SUBNET].into_iter().flat_map(|k| payload.subnets(k)));
         dns.truncate(MOST);
         split.truncate(MOST);
         let domain = payload.text(cfg::UNITY_DEF_DOMAIN).filter(|d| !d.is_empty());
         let banner = payload.text(cfg::UNITY_BANNER).filter(|b| !b.is_empty());
-        let address = payload.addresses(cfg::IP4_ADDRESS).first().copied().filter(|a| !a.is_unspecified());
+        let address = payload.addresses(address).first().copied().filter(|a| !a.is_unspecified());
         let mut said = Vec::new();
         if let Some(a) = address {
-            said.push(format!("setting client address to {a}/32"));
-            said.push(format!("setting ip source address to {a}/32"));
+            said.push(format!("setting client address to {}", IpNet::from(a)));
+            said.push(format!("setting ip source address to {}", IpNet::from(a)));
         }
-        said.extend(payload.addresses(cfg::IP4_NETMASK).first().map(|m| format!("Received IP4 NETMASK {m}")));
+        let family = if six { 6 } else { 4 };
+        said.extend(payload.addresses(mask).first().map(|m| format!("Received IP{family} NETMASK {m}")));
         said.extend(dns.iter().map(|a| format!("Received DNS {a}")));
         said.extend(domain.iter().map(|d| format!("Received Domain: {d}")));
         said.extend(split.iter().map(|n| format!("Received subnet {n}")));
@@ -118,7 +139,6 @@ impl Endpoint {
         for text in said {
             self.log_sa(serial, rc::LOG, &text);
         }
-        let Some(conn) = self.ikes.get(&serial).map(|s| s.conn) else { return };
         let Some(c) = self.conns.get_mut(conn) else { return };
         c.rare.given = Some(Box::new(Given { dns, domain, banner, split }));
         let before: Option<IpAddr> = c.rare.our_lease;

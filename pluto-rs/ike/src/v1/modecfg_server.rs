@@ -6,11 +6,12 @@
 //!  <-- REPLY(ADDRESS DNS …)                 --> ACK(ADDRESS DNS …)
 //! ```
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use ipsec_types::Id;
 use ipsec_types::conn::ClientSpec;
+use ipsec_types::modecfg::AddressPool;
 use ipsec_types::whack::rc;
 
 use super::Fail;
@@ -20,12 +21,16 @@ use crate::conn::{ConnId, Connection};
 use crate::sa::Serial;
 use crate::wire::cfg::{self, CfgPayload, CfgType, CfgWriter};
 
-/// What a push tells.
-const PUSHED: [u16; 7] = [
+/// What a push tells, of both families what there is.
+const PUSHED: [u16; 11] = [
     cfg::IP4_ADDRESS,
     cfg::IP4_NETMASK,
     cfg::IP4_DNS,
     cfg::IP4_NBNS,
+    cfg::IP6_ADDRESS,
+    cfg::IP6_NETMASK,
+    cfg::IP6_DNS,
+    cfg::IP6_NBNS,
     cfg::UNITY_BANNER,
     cfg::UNITY_DEF_DOMAIN,
     cfg::UNITY_SPLIT_INCLUDE,
@@ -39,17 +44,20 @@ fn give(w: &mut CfgWriter, c: &Connection, wanted: &[u16], unity: bool) {
             continue;
         }
         match *kind {
-            cfg::IP4_ADDRESS => c.rare.their_lease.into_iter().for_each(|a| {
+            cfg::IP4_ADDRESS | cfg::IP6_ADDRESS => c.rare.their_lease.into_iter().for_each(|a| {
                 w.address(*kind, a);
             }),
-            cfg::IP4_NETMASK => c.rare.their_lease.into_iter().for_each(|_| {
-                w.address(*kind, Ipv4Addr::BROADCAST.into());
+            cfg::IP4_NETMASK | cfg::IP6_NETMASK => c.rare.their_lease.into_iter().for_each(|a| {
+                w.address(*kind, IpNet::from(a).netmask());
             }),
-            cfg::IP4_DNS => spec.dns.iter().for_each(|a| {
+            cfg::IP4_DNS | cfg::IP6_DNS => spec.dns.iter().for_each(|a| {
                 w.address(*kind, *a);
             }),
-            cfg::IP4_NBNS => spec.wins.iter().for_each(|a| {
+            cfg::IP4_NBNS | cfg::IP6_NBNS => spec.wins.iter().for_each(|a| {
                 w.address(*kind, *a);
+            }),
+            cfg::IP4_SUBNET | cfg::IP6_SUBNET => split_networks(c).into_iter().for_each(|n| {
+                w.subnet(*kind, n);
             }),
             cfg::APPLICATION_VERSION => {
                 w.value(*kind, b"Cygnet");
@@ -77,6 +85,19 @@ fn split_networks(c: &Connection) -> Vec<IpNet> {
         (list, ClientSpec::Net(n)) if list.is_empty() && n.prefix_len() > 0 => vec![n.trunc()],
         (list, _) => list.clone(),
     }
+}
+
+/// Where the peer's address is from.
+fn pool(c: &Connection) -> Option<AddressPool> {
+    c.that().address_pool.or(c.this().address_pool)
+}
+
+/// The peer's address, if it is always the same.
+fn fixed(c: &Connection) -> Option<IpAddr> {
+    c.that().source_ip.or(match &c.that().client {
+        ClientSpec::Net(n) if n.prefix_len() == n.max_prefix_len() => Some(n.addr()),
+        _ => None,
+    })
 }
 
 impl Endpoint {
@@ -139,7 +160,9 @@ impl Endpoint {
             self.transaction_forget(serial);
             self.set_stage(serial, Stage::Done);
         }
-        if payload.has(cfg::IP4_ADDRESS) {
+        // Who cannot use an address of our family takes none away.
+        let ours = self.conns.get(conn).and_then(|c| pool(c).map(|p| p.first).or_else(|| fixed(c)));
+        if payload.has(if ours.is_some_and(|a| a.is_ipv6()) { cfg::IP6_ADDRESS } else { cfg::IP4_ADDRESS }) {
             self.lease(serial, conn);
         }
         let Some(c) = self.conns.get(conn) else { return Ok(None) };
@@ -156,12 +179,8 @@ impl Endpoint {
     fn lease(&mut self, serial: Serial, conn: ConnId) {
         let user = self.ikes.get(&serial).and_then(|s| s.later.cfg.user.clone());
         let Some(c) = self.conns.get(conn).filter(|c| c.rare.their_lease.is_none()) else { return };
-        let that = c.that();
-        let fixed = that.source_ip.or(match &that.client {
-            ClientSpec::Net(n) if n.prefix_len() == n.max_prefix_len() => Some(n.addr()),
-            _ => None,
-        });
-        let Some(range) = that.address_pool.or(c.this().address_pool) else {
+        let fixed = fixed(c);
+        let Some(range) = pool(c) else {
             if let Some(c) = self.conns.get_mut(conn) {
                 c.rare.their_lease = fixed;
             }

@@ -110,8 +110,9 @@ impl Endpoint {
         );
         let replace = replaces.map_or_else(String::new, |r| format!(" to replace {r}"));
         let text = format!(
-            "initiating Quick Mode {}{replace} {{using isakmp{ike} msgid:{msgid:08x} proposal=defaults pfsgroup={group}}}",
-            crate::status::policy_words(&spec, true)
+            "initiating Quick Mode {}{replace} {{using isakmp{ike} msgid:{msgid:08x} proposal={} pfsgroup={group}}}",
+            crate::status::policy_words(&spec, true),
+            phase2::words(&spec)
         );
         self.log_sa(child, rc::LOG, &text);
         self.request_spi(child);

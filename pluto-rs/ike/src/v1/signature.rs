@@ -65,7 +65,8 @@ impl Endpoint {
         list
     }
 
-    /// Keys of the peer `id`: those of conns between these hosts that name it, and of the conn that was found by address.
+    /// Keys of the peer `id`: those of conns between these hosts that name it, and of the conn that was found by address; and
+    /// those that whack gave.
     fn keys_of_peer(&self, serial: Serial, id: &Id) -> Vec<PublicKey> {
         let Some(sa) = self.ikes.get(&serial) else { return Vec::new() };
         let conns = self.conns.for_peer(sa.local.ip(), sa.remote.ip());
@@ -77,6 +78,11 @@ impl Endpoint {
                         keys.push(key);
                     }
                 }
+            }
+        }
+        for key in self.given.of(id) {
+            if sa.auth.takes(key) && !keys.contains(key) {
+                keys.push(key.clone());
             }
         }
         keys
@@ -136,7 +142,9 @@ impl Endpoint {
         let Some(sa) = self.ikes.get(&serial) else { return false };
         let method = methods(c, sa.role).contains(&sa.auth);
         let proof = match (sa.auth.proof(super::authenticate::other(sa.role)), &sa.later.proved) {
-            (Proof::Signature, Some(proved)) => self.trusts(c, proved),
+            (Proof::Signature, Some(proved)) => {
+                self.given.of(id).any(|key| *key == proved.key) || self.trusts(c, proved)
+            }
             (Proof::Signature, None) => false,
             (Proof::Psk | Proof::Later, _) => true,
         };

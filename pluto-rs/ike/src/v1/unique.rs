@@ -3,7 +3,8 @@
 use ipsec_types::whack::rc;
 
 use crate::Endpoint;
-use crate::conn::{Connection, is_name};
+use crate::conn::Connection;
+use crate::conn_table::is_name;
 use crate::sa::Serial;
 
 impl Endpoint {

@@ -11,13 +11,18 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::attr::Attr;
 use super::{DecodeError, reader::Reader};
 
 /// Octets of a text attribute that are taken: longer ones are cut (CVE-2010-3302).
 pub const MAX_TEXT: usize = 500;
+
+/// Whether an attribute is about IPv6.
+fn is_v6(kind: u16) -> bool {
+    matches!(kind, IP6_ADDRESS..=IP6_NBNS | IP6_SUBNET)
+}
 
 /// What a payload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +60,18 @@ pub const IP4_NBNS: u16 = 4;
 pub const ADDRESS_EXPIRY: u16 = 5;
 /// `APPLICATION_VERSION`.
 pub const APPLICATION_VERSION: u16 = 7;
+/// `INTERNAL_IP6_ADDRESS`.
+pub const IP6_ADDRESS: u16 = 8;
+/// `INTERNAL_IP6_NETMASK`.
+pub const IP6_NETMASK: u16 = 9;
+/// `INTERNAL_IP6_DNS`.
+pub const IP6_DNS: u16 = 10;
+/// `INTERNAL_IP6_NBNS`.
+pub const IP6_NBNS: u16 = 11;
 /// `INTERNAL_IP4_SUBNET`.
 pub const IP4_SUBNET: u16 = 13;
+/// `INTERNAL_IP6_SUBNET`.
+pub const IP6_SUBNET: u16 = 15;
 /// `XAUTH_TYPE`, 0 is a name and a password.
 pub const XAUTH_TYPE: u16 = 16520;
 /// `XAUTH_USER_NAME`.
@@ -131,11 +146,32 @@ impl<'a> CfgPayload<'a> {
         self.attrs.iter().find(|a| a.kind == kind).map(|a| a.value)
     }
 
-    /// Every IPv4 address in the attributes of a type; those of another length are passed over.
+    /// Every address in the attributes of a type; those of another length than its family's are passed over. Old releases
+    /// of strongSwan put the length of a prefix behind an IPv6 address, as IKEv2 does.
     pub fn addresses(&self, kind: u16) -> Vec<IpAddr> {
         let of = |a: &&Attr<'a>| a.kind == kind;
-        let address = |a: &Attr<'a>| <[u8; 4]>::try_from(a.value).ok().map(|b| IpAddr::V4(b.into()));
+        let v4 = |b: &[u8]| <[u8; 4]>::try_from(b).ok().map(|b| IpAddr::V4(b.into()));
+        let v6 = |b: &[u8]| {
+            let octets = if b.len() == 17 { b.get(..16)? } else { b };
+            <[u8; 16]>::try_from(octets).ok().map(|b| IpAddr::V6(b.into()))
+        };
+        let address = |a: &Attr<'a>| if is_v6(kind) { v6(a.value) } else { v4(a.value) };
         self.attrs.iter().filter(of).filter_map(address).collect()
+    }
+
+    /// The networks in the attributes of a type: address and mask for IPv4, address and length of the prefix for IPv6.
+    pub fn subnets(&self, kind: u16) -> Vec<IpNet> {
+        let v4 = |b: &[u8]| {
+            let (addr, mask) =
+                (<[u8; 4]>::try_from(b.get(..4)?).ok()?, <[u8; 4]>::try_from(b.get(4..)?).ok()?);
+            Ipv4Net::with_netmask(addr.into(), mask.into()).ok().map(IpNet::V4)
+        };
+        let v6 = |b: &[u8]| {
+            let (bits, addr) = b.split_last()?;
+            Ipv6Net::new(<[u8; 16]>::try_from(addr).ok()?.into(), *bits).ok().map(IpNet::V6)
+        };
+        let net = |a: &Attr<'a>| if is_v6(kind) { v6(a.value) } else { v4(a.value) };
+        self.attrs.iter().filter(|a| a.kind == kind).filter_map(net).map(|n| n.trunc()).collect()
     }
 
     /// The first text of a type, for people: without control characters, cut at [`MAX_TEXT`] octets.
@@ -186,12 +222,26 @@ impl CfgWriter {
         self
     }
 
-    /// Adds an IPv4 address; there is none for IPv6 here.
+    /// Adds an address, if it is of the family of the attribute.
     pub fn address(&mut self, kind: u16, addr: IpAddr) -> &mut Self {
-        if let IpAddr::V4(a) = addr {
-            self.value(kind, &a.octets());
+        match addr {
+            IpAddr::V4(a) if !is_v6(kind) => self.value(kind, &a.octets()),
+            IpAddr::V6(a) if is_v6(kind) => self.value(kind, &a.octets()),
+            _ => self,
         }
-        self
+    }
+
+    /// Adds a network as [`CfgPayload::subnets`] reads it, if it is of the family of the attribute.
+    pub fn subnet(&mut self, kind: u16, net: IpNet) -> &mut Self {
+        match net {
+            IpNet::V4(n) if !is_v6(kind) => {
+                self.value(kind, &[n.network().octets(), n.netmask().octets()].concat())
+            }
+            IpNet::V6(n) if is_v6(kind) => {
+                self.value(kind, &[&n.network().octets()[..], &[n.prefix_len()]].concat())
+            }
+            _ => self,
+        }
     }
 
     /// Adds one attribute with IPv4 networks, as [`CfgPayload::networks`] reads them.

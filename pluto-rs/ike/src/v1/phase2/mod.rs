@@ -84,6 +84,24 @@ pub(crate) fn offered(spec: &ConnSpec) -> Vec<EspSuite> {
     }
 }
 
+/// `proposal=` of Openswan's lines: `defaults`, or the suites of `esp=` with their numbers and key bits, as
+/// `AES(12)_128-SHA1(2)_160, 3DES(3)_192-MD5(1)_128`. AH has no cipher.
+pub(crate) fn words(spec: &ConnSpec) -> String {
+    let ah = layers(spec).proto == SaProto::Ah;
+    let one = |s: &EspSuite| {
+        let (cipher, integ) = (s.cipher.name(), s.integ.name());
+        let cipher = cipher.rsplit_once('_').map_or(&*cipher, |(name, _)| name);
+        let integ = integ.strip_prefix("HMAC_").unwrap_or(integ);
+        let bits = s.cipher.key_len_attribute().map_or(8 * s.cipher.key_len(), usize::from);
+        let integ = format!("{integ}({})_{:03}", s.integ.number(), 8 * s.integ.key_len());
+        if ah { integ } else { format!("{cipher}({})_{bits:03}-{integ}", s.cipher.number()) }
+    };
+    match spec.esp.is_empty() {
+        true => "defaults".into(),
+        false => spec.esp.iter().map(one).collect::<Vec<_>>().join(", "),
+    }
+}
+
 /// A list in the conn is exclusive; without one the named policy decides.
 fn allowed(spec: &ConnSpec, proto: SaProto, suite: EspSuite) -> bool {
     // Cut tags are not negotiated: on the wire they are plain SHA2-256.

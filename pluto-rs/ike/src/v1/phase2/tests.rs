@@ -37,6 +37,20 @@ fn every_cipher_is_offered_and_taken_when_it_is_named() {
 }
 
 #[test]
+fn the_log_says_what_is_proposed() {
+    let say = |phase2, list: &[(EspCipher, EspInteg)]| {
+        let esp = list.iter().map(|(cipher, integ)| EspSuite { cipher: *cipher, integ: *integ }).collect();
+        words(&ConnSpec { esp, phase2, ..ConnSpec::default() })
+    };
+    assert_eq!(say(Phase2::Esp, &[]), "defaults");
+    let list = [(EspCipher::Aes(128), EspInteg::Sha1), (EspCipher::TripleDes, EspInteg::Md5)];
+    assert_eq!(say(Phase2::Esp, &list), "AES(12)_128-SHA1(2)_160, 3DES(3)_192-MD5(1)_128");
+    let list = [(EspCipher::AesGcm(256, 16), EspInteg::None), (EspCipher::Des, EspInteg::AesXcbc)];
+    assert_eq!(say(Phase2::Esp, &list), "AES_GCM_C(20)_256-NONE(0)_000, DES(2)_064-AES_XCBC(9)_128");
+    assert_eq!(say(Phase2::Ah, &[(EspCipher::Null, EspInteg::Sha256)]), "SHA2_256(5)_256");
+}
+
+#[test]
 fn cut_tags_are_negotiated_as_sha2() {
     let suite = |integ| EspSuite { cipher: EspCipher::Aes(128), integ };
     let spec = ConnSpec { esp: vec![suite(EspInteg::Sha256Trunc96)], ..ConnSpec::default() };
