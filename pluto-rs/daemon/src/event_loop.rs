@@ -278,6 +278,7 @@ impl Shell {
                 for (id, replies, request) in list {
                     if self.clients.add(id, replies) {
                         self.read_certs_of(&request);
+                        self.read_sections_of(id, &request);
                         self.handle(Input::Whack { client: id, request });
                     }
                 }
@@ -386,6 +387,16 @@ impl Shell {
             }
         }
         if read {
+            self.hand_keys();
+        }
+    }
+
+    /// The files that `ca` sections name in `cacert=`.
+    fn read_sections_of(&mut self, client: ClientId, request: &Request) {
+        let Request::Setup(setup) = request else { return };
+        let mut remarks = Vec::new();
+        if self.keys.set_sections(&setup.authorities, &mut remarks) {
+            self.tell_all(Some(client), remarks);
             self.hand_keys();
         }
     }

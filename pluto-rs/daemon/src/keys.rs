@@ -11,10 +11,10 @@ use ipsec_crypto::crl::{Crl, MAX_CRL};
 use ipsec_crypto::key::{Container, MAX_FILE, open_pkcs12};
 use ipsec_crypto::ocsp::Answer;
 use ipsec_crypto::rsa_key::RsaPrivate;
-use ipsec_crypto::trust::{Trust, Wanted};
+use ipsec_crypto::trust::{Points, Trust, Wanted};
 use ipsec_crypto::{Certificate, CryptoError, PrivateKey};
 use ipsec_types::SecretBytes;
-use ipsec_types::auth::{KeyFileKind, Passphrase, Secret, SecretRecord};
+use ipsec_types::auth::{Authority, KeyFileKind, Passphrase, Secret, SecretRecord};
 use ipsec_types::whack::Reread;
 
 /// What is told while reading: a line for the log, and whether it is about a fault.
@@ -32,6 +32,11 @@ pub(crate) struct Keys {
     /// Behind our own certificates, in containers and in files of `leftcert=`.
     intermediates: Vec<Certificate>,
     authorities: Vec<Certificate>,
+    /// The `ca` sections.
+    sections: Vec<Authority>,
+    /// The certificates of those, where they lie outside of `cacerts`, and their addresses.
+    section_certs: Vec<Certificate>,
+    points: Vec<Points>,
     attribute_authorities: Vec<Certificate>,
     ocsp_signers: Vec<Certificate>,
     crls: Vec<(Crl, String)>,
@@ -59,6 +64,9 @@ impl Keys {
             own: Vec::new(),
             intermediates: Vec::new(),
             authorities: Vec::new(),
+            sections: Vec::new(),
+            section_certs: Vec::new(),
+            points: Vec::new(),
             attribute_authorities: Vec::new(),
             ocsp_signers: Vec::new(),
             crls: Vec::new(),
@@ -81,7 +89,7 @@ impl Keys {
     /// Whom we trust.
     pub(crate) fn trust(&self) -> Trust {
         Trust {
-            authorities: self.authorities.clone(),
+            authorities: self.authorities.iter().chain(&self.section_certs).cloned().collect(),
             ocsp_signers: self.ocsp_signers.clone(),
             crls: self
                 .crls
@@ -90,6 +98,7 @@ impl Keys {
                 .chain(self.fetched.iter().map(|f| (f.0.clone(), f.1.clone())))
                 .collect(),
             ocsp: self.answers.clone(),
+            points: self.points.clone(),
         }
     }
 
@@ -98,6 +107,7 @@ impl Keys {
         let all = what == Reread::All;
         if all || what == Reread::CaCerts {
             self.authorities = self.certificates("cacerts", "CA", remarks);
+            self.read_sections(remarks);
         }
         if all || what == Reread::AaCerts {
             self.attribute_authorities = self.certificates("aacerts", "AA", remarks);
@@ -120,6 +130,51 @@ impl Keys {
         }
         if what == Reread::PurgeOcsp {
             self.answers.clear();
+        }
+    }
+
+    /// The `ca` sections are these from now on. True if that changes something.
+    pub(crate) fn set_sections(&mut self, sections: &[Authority], remarks: &mut Vec<Remark>) -> bool {
+        let (used, more) = sections.split_at(sections.len().min(MAX_FILES));
+        if self.sections == used {
+            return false;
+        }
+        self.sections = used.to_vec();
+        if !more.is_empty() {
+            remarks.push((true, format!("more than {MAX_FILES} ca sections: the others are left out")));
+        }
+        self.read_sections(remarks);
+        true
+    }
+
+    /// Reads the certificates of the `ca` sections. One that is not in `cacerts` is trusted like those that are.
+    fn read_sections(&mut self, remarks: &mut Vec<Remark>) {
+        (self.section_certs, self.points) = (Vec::new(), Vec::new());
+        for section in &self.sections {
+            let path = self.ipsecdir.join("cacerts").join(&section.cert);
+            let read = read_bounded(&path, MAX_FILE)
+                .and_then(|data| Certificate::from_file(&data).map_err(|e| e.to_string()));
+            let ca = match read {
+                Ok(mut certs) => certs.remove(0),
+                Err(e) => {
+                    let text = format!(
+                        "  could not load CA cert file '{}' of ca {}: {e}",
+                        path.display(),
+                        section.name
+                    );
+                    remarks.push((true, text));
+                    continue;
+                }
+            };
+            if !self.authorities.contains(&ca) && !self.section_certs.contains(&ca) {
+                remarks.push((
+                    false,
+                    format!("  loaded CA cert file '{}' of ca {}", path.display(), section.name),
+                ));
+                self.section_certs.push(ca.clone());
+            }
+            let (crl_uris, ocsp_uris) = (section.crl_uris.clone(), section.ocsp_uris.clone());
+            self.points.push(Points { ca, crl_uris, ocsp_uris });
         }
     }
 
@@ -284,5 +339,74 @@ impl Keys {
         remarks
             .push((false, format!("  loaded private key file '{}' ({} bytes)", path.display(), data.len())));
         Ok(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn pki(name: &str) -> Vec<u8> {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../compat-tests/sim/tests/pki");
+        fs::read(Path::new(dir).join(name)).unwrap()
+    }
+
+    fn folder() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        ["cacerts", "private"].iter().for_each(|d| fs::create_dir(dir.path().join(d)).unwrap());
+        dir
+    }
+
+    #[test]
+    fn ca_sections_name_certificates_and_addresses() {
+        let dir = folder();
+        fs::write(dir.path().join("cacerts/ca.pem"), pki("ca.pem")).unwrap();
+        let elsewhere = dir.path().join("elsewhere.pem").display().to_string();
+        fs::write(&elsewhere, pki("ecca.pem")).unwrap();
+        let mut keys = Keys::new(dir.path().to_path_buf());
+        let mut remarks = Vec::new();
+        keys.reread(Reread::All, &mut remarks);
+        assert_eq!(keys.trust().authorities.len(), 1);
+        let section = |name: &str, cert: &str| Authority {
+            name: name.into(),
+            cert: cert.into(),
+            crl_uris: vec![format!("http://{name}/")],
+            ocsp_uris: Vec::new(),
+        };
+        let sections = [section("a", "ca.pem"), section("b", &elsewhere), section("c", "missing.pem")];
+        remarks.clear();
+        assert!(keys.set_sections(&sections, &mut remarks));
+        let missing = dir.path().join("cacerts/missing.pem");
+        let said = format!("  could not load CA cert file '{}' of ca c: No such file", missing.display());
+        assert!(remarks.len() == 2 && remarks[1].0 && remarks[1].1.starts_with(&said), "{remarks:?}");
+        let trust = keys.trust();
+        assert_eq!(trust.authorities.len(), 2, "the one that lies elsewhere is trusted too");
+        let points: Vec<_> = trust.points.iter().map(|p| (p.ca.clone(), p.crl_uris[0].as_str())).collect();
+        assert_eq!(points[0], (trust.authorities[0].clone(), "http://a/"));
+        assert_eq!(points[1], (trust.authorities[1].clone(), "http://b/"));
+        assert_eq!(points.len(), 2);
+        // The same again changes nothing; the file comes, and is read with the others.
+        assert!(!keys.set_sections(&sections, &mut remarks));
+        fs::write(missing, pki("other.pem")).unwrap();
+        keys.reread(Reread::CaCerts, &mut remarks);
+        assert_eq!(keys.trust().points.len(), 3);
+        assert!(keys.set_sections(&[], &mut remarks));
+        assert_eq!((keys.trust().points.len(), keys.trust().authorities.len()), (0, 2));
+    }
+
+    #[test]
+    fn a_thousand_ca_sections_at_most() {
+        let dir = folder();
+        for n in [MAX_FILES - 1, MAX_FILES, MAX_FILES + 1] {
+            let mut keys = Keys::new(dir.path().to_path_buf());
+            let mut remarks = Vec::new();
+            let sections = vec![Authority::default(); n];
+            keys.set_sections(&sections, &mut remarks);
+            assert_eq!(keys.sections.len(), n.min(MAX_FILES));
+            let told = remarks.iter().any(|r| r.1.starts_with("more than 1000 ca sections"));
+            assert_eq!(told, n > MAX_FILES);
+        }
     }
 }

@@ -312,6 +312,9 @@ pub struct SetupSpec {
     /// `max-halfopen-ike=` and its like.
     #[serde(default)]
     pub limits: crate::Limits,
+    /// The `ca` sections that are used.
+    #[serde(default)]
+    pub authorities: Vec<crate::auth::Authority>,
 }
 
 /// The exit status that reply lines ask for: the code of the last line that is neither 000 nor 002; 004 and 006
