@@ -213,6 +213,9 @@ mod tests {
         let get = |answer: Vec<u8>| fetch(&server(vec![answer]), Ask::Get, 10);
         assert_eq!(get(ok("\r\nhello")).unwrap(), b"hello");
         assert_eq!(get(ok("Content-Length: 3\r\n\r\nhello")).unwrap(), b"hel");
+        assert_eq!(get(ok("\r\nhello wor")).unwrap(), b"hello wor");
+        assert_eq!(get(ok("\r\nhello worl")).unwrap(), b"hello worl");
+        assert_eq!(get(ok("Content-Length: 10\r\n\r\nhello worl")).unwrap(), b"hello worl");
         for (answer, why) in [
             (ok("Content-Length: 9\r\n\r\nhello"), "cut off"),
             (ok("\r\nhello world"), "longer than 10"),
