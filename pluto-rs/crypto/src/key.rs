@@ -126,15 +126,12 @@ impl PrivateKey {
         }
         // An empty one, so that the library does not ask on a terminal.
         let pass = passphrase.map_or(&[][..], SecretBytes::expose);
-        let opened = |e: openssl::error::ErrorStack, encrypted: bool| {
-            CryptoError::Unusable(match (encrypted, passphrase) {
-                (true, None) => "private key is encrypted and has no passphrase".into(),
-                (true, Some(_)) => {
-                    "private key cannot be decrypted: wrong passphrase, or a cipher that is not offered"
-                        .into()
-                }
-                (false, _) => format!("no private key: {e}"),
-            })
+        let opened = |e: openssl::error::ErrorStack, encrypted: bool| match (encrypted, passphrase) {
+            (true, None) => CryptoError::Passphrase("private key is encrypted and has no passphrase"),
+            (true, Some(_)) => CryptoError::Passphrase(
+                "private key cannot be decrypted: wrong passphrase, or a cipher that is not offered",
+            ),
+            (false, _) => CryptoError::Unusable(format!("no private key: {e}")),
         };
         let key = if pem::is_pem(data) {
             let encrypted = data.windows(9).any(|w| w == b"ENCRYPTED");
@@ -207,7 +204,7 @@ pub fn open_pkcs12(data: &[u8], passphrase: Option<&SecretBytes>) -> Result<Cont
     let pass = std::str::from_utf8(pass).ok().filter(|p| !p.contains('\0'));
     let pass = pass.ok_or_else(|| CryptoError::unusable("a PKCS#12 passphrase is text"))?;
     let parsed = p12.parse2(pass).map_err(|_| {
-        CryptoError::unusable(
+        CryptoError::Passphrase(
             "PKCS#12 container cannot be opened: wrong passphrase, or a cipher that is not offered",
         )
     })?;

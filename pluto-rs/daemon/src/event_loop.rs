@@ -17,11 +17,12 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel, unbounded_
 
 use crate::ctl::{self, Clients, CtlEvent};
 use crate::fetch::{Fetcher, News};
-use crate::keys::Keys;
+use crate::keys::{Keys, Locked};
 use crate::listen::{Datagram, Listeners};
 use crate::logging::{Log, PAUSE};
 use crate::options::{Options, VERSION};
 use crate::passwords::Passwords;
+use crate::prompt::{Prompts, Step, refusal};
 use crate::signals::{Signal, Signals};
 use crate::updown::Scripts;
 use crate::workers::{Done, Workers};
@@ -55,6 +56,7 @@ struct Shell {
     clients: Clients,
     scripts: Scripts,
     keys: Keys,
+    prompts: Prompts,
     fetcher: Fetcher,
     crls_checked: tokio::time::Instant,
     passwords: Passwords,
@@ -157,6 +159,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         clients: Clients::default(),
         scripts,
         keys: Keys::new(options.ipsecdir.clone()),
+        prompts: Prompts::default(),
         fetcher,
         crls_checked: tokio::time::Instant::now(),
         passwords,
@@ -285,6 +288,8 @@ impl Shell {
             }
             CtlEvent::Gone(id) => {
                 self.clients.gone(id);
+                let step = self.prompts.end(Some(id));
+                self.follow(step);
                 self.handle(Input::WhackGone(id));
             }
         }
@@ -322,12 +327,17 @@ impl Shell {
                 Output::Listen(client) => self.listen(client),
                 Output::Unlisten => self.listeners.close(),
                 Output::RereadSecrets(client) => {
-                    self.read_secrets(Some(client));
+                    let locked = self.read_secrets(Some(client));
+                    self.ask_or_end(client, locked);
+                }
+                Output::Passphrase { client, file, text } => {
+                    let step = self.prompts.answer(&mut self.keys, &file, &text);
                     self.clients.done(client);
+                    self.follow(step);
                 }
                 Output::Reread(client, what) => {
-                    self.reread(client, what);
-                    self.clients.done(client);
+                    let locked = self.reread(client, what);
+                    self.ask_or_end(client, locked);
                 }
                 Output::Fetch(list) => {
                     let (trust, now) = (self.keys.trust(), clock::now().wall);
@@ -347,10 +357,11 @@ impl Shell {
     }
 
     /// Certificates and CRLs, and for `--rereadall` the secrets too, are read again.
-    fn reread(&mut self, client: ClientId, what: Reread) {
-        if what == Reread::All {
-            self.read_secrets(Some(client));
-        }
+    fn reread(&mut self, client: ClientId, what: Reread) -> Vec<Locked> {
+        let locked = match what {
+            Reread::All => self.read_secrets(Some(client)),
+            _ => Vec::new(),
+        };
         let mut remarks = Vec::new();
         self.keys.reread(what, &mut remarks);
         if matches!(what, Reread::All | Reread::CaCerts) {
@@ -367,6 +378,35 @@ impl Shell {
         // `ipsec fetchcrls`: those that came from a network once are fetched anew.
         if matches!(what, Reread::All | Reread::Crls) {
             self.refetch(u64::MAX);
+        }
+        locked
+    }
+
+    /// The client is asked for the passphrases of key files, if there are any, or has heard all.
+    fn ask_or_end(&mut self, client: ClientId, locked: Vec<Locked>) {
+        match locked.is_empty() {
+            true => self.clients.done(client),
+            false => {
+                let step = self.prompts.start(client, locked);
+                self.follow(Some(step));
+            }
+        }
+    }
+
+    /// Tells what has come of a question, or of its end.
+    fn follow(&mut self, step: Option<Step>) {
+        let Some(Step { client, lines, ended, opened }) = step else { return };
+        for (code, text) in lines {
+            match code {
+                rc::ENTERSECRET => self.clients.reply(client, &format!("{code:03} {text}")),
+                _ => self.tell(Some(client), code, &text),
+            }
+        }
+        if opened {
+            self.hand_keys();
+        }
+        if ended {
+            self.clients.done(client);
         }
     }
 
@@ -455,7 +495,11 @@ impl Shell {
         for e in errors {
             self.tell(Some(client), rc::LOG_SERIOUS, &e);
         }
-        self.read_secrets(Some(client));
+        // Nobody can be asked here: this is what happens at the start.
+        for locked in self.read_secrets(Some(client)) {
+            let (code, text) = refusal(&locked, "enter a passphrase using ipsec auto --rereadsecrets");
+            self.tell(Some(client), code, &text);
+        }
         let groups = self.read_groups(client);
         self.engine.handle(clock::now(), Input::Listening { interfaces, client: Some(client) });
         self.engine.handle(clock::now(), Input::Groups(groups));
@@ -482,7 +526,10 @@ impl Shell {
         groups
     }
 
-    fn read_secrets(&mut self, client: Option<ClientId>) {
+    /// Reads the secrets anew; who was asked for a passphrase is not any more. Returns the keys that want one.
+    fn read_secrets(&mut self, client: Option<ClientId>) -> Vec<Locked> {
+        let step = self.prompts.end(None);
+        self.follow(step);
         let path = self.options.secrets.clone();
         let (fresh, remarks) = secrets::load(&path);
         for r in &remarks {
@@ -491,16 +538,18 @@ impl Shell {
         }
         // A file that cannot be read at all costs nothing that worked before.
         if fresh.is_empty() && remarks.iter().any(|r| r.severity == Severity::Error) {
-            return self.tell(
+            self.tell(
                 client,
                 rc::LOG_SERIOUS,
                 "no secret could be read; the secrets loaded before stay in force",
             );
+            return Vec::new();
         }
         let mut remarks = Vec::new();
-        self.keys.take_secrets(&fresh, &mut remarks);
+        let locked = self.keys.take_secrets(&fresh, &mut remarks);
         self.tell_all(client, remarks);
         self.engine.set_secrets(Box::new(secrets::Secrets::from(fresh)));
         self.hand_keys();
+        locked
     }
 }

@@ -15,6 +15,7 @@ mod listen;
 mod logging;
 mod options;
 mod passwords;
+mod prompt;
 mod protect;
 mod readiness;
 mod reload;

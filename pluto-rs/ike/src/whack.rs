@@ -43,6 +43,9 @@ impl Endpoint {
                 return self.on_whack(client, Request::Initiate { name, asynchronous });
             }
             Request::Answer { serial, text } => self.on_answer(Serial(serial), text),
+            Request::Passphrase { file, text } => {
+                return self.out.push_back(Output::Passphrase { client, file, text });
+            }
             Request::Reread(what) => return self.out.push_back(Output::Reread(client, what)),
             Request::PublicKey { .. } => {
                 self.reply(client, rc::NOKEY, "public keys are not used by this daemon; key not loaded");

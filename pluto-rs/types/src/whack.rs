@@ -13,6 +13,7 @@
 //! ```
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -182,6 +183,13 @@ pub enum Request {
         /// The N.
         serial: u32,
         /// Without the newline.
+        text: SecretBytes,
+    },
+    /// What a person typed after a line `040 … 'FILE'…` on another connection: the passphrase of a key file.
+    Passphrase {
+        /// The file.
+        file: PathBuf,
+        /// Without the newline; empty if nobody is there who could type.
         text: SecretBytes,
     },
     /// `--rereadcacerts` and the like.

@@ -8,14 +8,17 @@ use std::sync::Arc;
 
 use ike::{Keyring, OwnKey};
 use ipsec_crypto::crl::{Crl, MAX_CRL};
-use ipsec_crypto::key::{Container, MAX_FILE, open_pkcs12};
+use ipsec_crypto::key::MAX_FILE;
 use ipsec_crypto::ocsp::Answer;
-use ipsec_crypto::rsa_key::RsaPrivate;
 use ipsec_crypto::trust::{Points, Trust, Wanted};
-use ipsec_crypto::{Certificate, CryptoError, PrivateKey};
-use ipsec_types::SecretBytes;
-use ipsec_types::auth::{Authority, KeyFileKind, Passphrase, Secret, SecretRecord};
+use ipsec_crypto::{Certificate, CryptoError};
+use ipsec_types::auth::Authority;
 use ipsec_types::whack::Reread;
+
+mod private;
+
+use private::Opened;
+pub(crate) use private::{Locked, Refused};
 
 /// What is told while reading: a line for the log, and whether it is about a fault.
 pub(crate) type Remark = (bool, String);
@@ -28,7 +31,10 @@ const MAX_FETCHED: usize = 1000;
 /// All that is read, by where it comes from.
 pub(crate) struct Keys {
     ipsecdir: PathBuf,
-    own: Vec<OwnKey>,
+    /// Private keys, each with the number of its record, in the order of the file.
+    own: Vec<(usize, OwnKey)>,
+    /// Those that a person has given the passphrase for.
+    opened: Vec<Opened>,
     /// Behind our own certificates, in containers and in files of `leftcert=`.
     intermediates: Vec<Certificate>,
     authorities: Vec<Certificate>,
@@ -62,6 +68,7 @@ impl Keys {
         Keys {
             ipsecdir,
             own: Vec::new(),
+            opened: Vec::new(),
             intermediates: Vec::new(),
             authorities: Vec::new(),
             sections: Vec::new(),
@@ -78,7 +85,7 @@ impl Keys {
     /// A snapshot for the engine, made at second `now`.
     pub(crate) fn ring(&self, now: u64) -> Keyring {
         Keyring {
-            own: self.own.clone(),
+            own: self.own.iter().map(|(_, key)| key.clone()).collect(),
             intermediates: self.intermediates.clone(),
             trust: Arc::new(self.trust()),
             attribute_authorities: self.attribute_authorities.clone(),
@@ -265,80 +272,6 @@ impl Keys {
             self.answers.remove(0);
         }
         self.answers.push(Arc::new(answer));
-    }
-
-    /// Takes the private keys of `records`. Relative file names are below `private/`.
-    pub(crate) fn take_secrets(&mut self, records: &[SecretRecord], remarks: &mut Vec<Remark>) {
-        self.own = Vec::new();
-        for record in records {
-            let mut cert = None;
-            let key = match &record.secret {
-                Secret::Rsa(numbers) => {
-                    RsaPrivate::from_numbers(numbers).map(PrivateKey::Rsa).map_err(|e| e.to_string())
-                }
-                Secret::KeyFile { file, kind, passphrase } => {
-                    let path = self.ipsecdir.join("private").join(file);
-                    self.key_file(&path, *kind, passphrase, &mut cert, remarks)
-                }
-                _ => continue,
-            };
-            match key {
-                Ok(key) => {
-                    let public = key.public();
-                    self.own.push(OwnKey { ids: record.ids.clone(), key: Arc::new(key), public, cert });
-                }
-                Err(why) => {
-                    let place = format!("\"{}\" line {}", record.file.display(), record.line);
-                    let what = match &record.secret {
-                        Secret::KeyFile { .. } => "error loading RSA private key file",
-                        _ => "error in RSA private key",
-                    };
-                    remarks.push((true, format!("{place}: {what}: {why}")));
-                }
-            }
-        }
-    }
-
-    fn key_file(
-        &mut self,
-        path: &Path,
-        kind: KeyFileKind,
-        passphrase: &Passphrase,
-        cert: &mut Option<Certificate>,
-        remarks: &mut Vec<Remark>,
-    ) -> Result<PrivateKey, String> {
-        let data = read_bounded(path, MAX_FILE).map(SecretBytes::new).inspect_err(|_| {
-            remarks.push((true, format!("  could not open private key file '{}'", path.display())));
-        })?;
-        let pass = match passphrase {
-            Passphrase::None => None,
-            Passphrase::Text(text) => Some(text),
-            Passphrase::Prompt => {
-                return Err(
-                    "the passphrase cannot be asked for: write it into the record instead of %prompt".into(),
-                );
-            }
-        };
-        let text = |e: CryptoError| format!("'{}': {e}", path.display());
-        let key = match kind {
-            KeyFileKind::Pkcs12 => {
-                let Container { key, cert: own, others } = open_pkcs12(data.expose(), pass).map_err(text)?;
-                *cert = own.as_deref().map(Certificate::from_der).transpose().map_err(text)?;
-                for der in &others {
-                    let other = Certificate::from_der(der).map_err(text)?;
-                    if !self.intermediates.contains(&other) {
-                        self.intermediates.push(other);
-                    }
-                }
-                key
-            }
-            KeyFileKind::Rsa | KeyFileKind::Ecdsa | KeyFileKind::Any => {
-                PrivateKey::from_file(data.expose(), pass).map_err(text)?
-            }
-        };
-        remarks
-            .push((false, format!("  loaded private key file '{}' ({} bytes)", path.display(), data.len())));
-        Ok(key)
     }
 }
 
