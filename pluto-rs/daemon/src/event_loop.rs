@@ -375,6 +375,9 @@ impl Shell {
         }
         self.tell_all(Some(client), remarks);
         self.hand_keys();
+        if what == Reread::PurgeOcsp {
+            self.fetcher.forget();
+        }
         // `ipsec fetchcrls`: those that came from a network once are fetched anew.
         if matches!(what, Reread::All | Reread::Crls) {
             self.refetch(u64::MAX);
