@@ -194,7 +194,13 @@ pub fn ipsec_conf(data: &[u8]) {
 
 /// `ipsec.secrets`, with a resolver that knows nobody.
 pub fn ipsec_secrets(data: &[u8]) {
-    let _ = ipsec_conf::secrets::parse(Path::new("ipsec.secrets"), data, &|_| None);
+    use ipsec_types::auth::Secret;
+    let (records, _) = ipsec_conf::secrets::parse_all(Path::new("ipsec.secrets"), data, &|_| None);
+    for record in records {
+        if let Secret::Pin { token, .. } = record.secret {
+            let _ = token.parse::<ipsec_conf::secrets::TokenName>();
+        }
+    }
 }
 
 /// A request of the control socket, carried out by an engine.

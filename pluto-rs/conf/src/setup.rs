@@ -195,6 +195,9 @@ fn set(setup: &mut SetupSection, p: &Param, notes: &mut Vec<Diagnostic>) -> Resu
         "crlcheckinterval" => {
             setup.engine.crl_check_interval = values::time(&p.value).map_err(|why| bad(&why))?;
         }
+        "pkcs11module" => {
+            setup.engine.pkcs11_module = Some(p.value.clone()).filter(|v| !v.is_empty());
+        }
         "nocrsend" => setup.engine.no_cr_send = yes()?,
         "prepluto" => setup.prepluto = path(),
         "postpluto" => setup.postpluto = path(),

@@ -437,6 +437,7 @@ impl Shell {
     /// The files that `ca` sections name in `cacert=`.
     fn read_sections_of(&mut self, client: ClientId, request: &Request) {
         let Request::Setup(setup) = request else { return };
+        self.keys.set_token_module(setup.pkcs11_module.as_deref());
         let mut remarks = Vec::new();
         if self.keys.set_sections(&setup.authorities, &mut remarks) {
             self.tell_all(Some(client), remarks);

@@ -21,6 +21,7 @@ mod readiness;
 mod reload;
 mod secrets;
 mod signals;
+mod tokens;
 mod updown;
 mod workers;
 

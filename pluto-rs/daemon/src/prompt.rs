@@ -52,9 +52,7 @@ impl Step {
 
 /// The line about a key that stays closed.
 pub(crate) fn refusal(locked: &Locked, why: &str) -> (u8, String) {
-    let text =
-        format!("{}: error loading RSA private key file: '{}': {why}", locked.place, locked.path.display());
-    (rc::LOG_SERIOUS, text)
+    (rc::LOG_SERIOUS, format!("{}: '{}': {why}", locked.failing, locked.path.display()))
 }
 
 impl Prompts {
@@ -99,7 +97,7 @@ impl Prompts {
                 step.lines.push((rc::ENTERSECRET, text));
                 return Some(step);
             }
-            Err(Refused::Passphrase(why)) => format!("{why}; invalid passphrase, too many trials"),
+            Err(Refused::Passphrase(why)) => format!("{why}; too many trials"),
             Err(Refused::Other(why)) => why,
         };
         if !step.opened {

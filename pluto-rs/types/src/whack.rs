@@ -320,6 +320,9 @@ pub struct SetupSpec {
     /// `max-halfopen-ike=` and its like.
     #[serde(default)]
     pub limits: crate::Limits,
+    /// `pkcs11module=`: a library.
+    #[serde(default)]
+    pub pkcs11_module: Option<String>,
     /// The `ca` sections that are used.
     #[serde(default)]
     pub authorities: Vec<crate::auth::Authority>,

@@ -15,6 +15,8 @@ use ipsec_crypto::{Certificate, CryptoError};
 use ipsec_types::auth::Authority;
 use ipsec_types::whack::Reread;
 
+use crate::tokens::{TokenName, Tokens};
+
 mod private;
 
 use private::Opened;
@@ -35,6 +37,7 @@ pub(crate) struct Keys {
     own: Vec<(usize, OwnKey)>,
     /// Those that a person has given the passphrase for.
     opened: Vec<Opened>,
+    tokens: Tokens,
     /// Behind our own certificates, in containers and in files of `leftcert=`.
     intermediates: Vec<Certificate>,
     authorities: Vec<Certificate>,
@@ -69,6 +72,7 @@ impl Keys {
             ipsecdir,
             own: Vec::new(),
             opened: Vec::new(),
+            tokens: Tokens::new(),
             intermediates: Vec::new(),
             authorities: Vec::new(),
             sections: Vec::new(),
@@ -138,6 +142,11 @@ impl Keys {
         if what == Reread::PurgeOcsp {
             self.answers.clear();
         }
+    }
+
+    /// `pkcs11module=`.
+    pub(crate) fn set_token_module(&mut self, path: Option<&str>) {
+        self.tokens.set_module(path);
     }
 
     /// The `ca` sections are these from now on. True if that changes something.
@@ -238,6 +247,10 @@ impl Keys {
 
     /// The certificate that `leftcert=name` means. What stands behind it in the file are the CAs above it.
     pub(crate) fn read_cert(&mut self, name: &str) -> Result<Certificate, CryptoError> {
+        if TokenName::is_one(name) {
+            let cert = name.parse().and_then(|name| self.tokens.certificate(&name));
+            return cert.map_err(CryptoError::Unusable);
+        }
         let path = self.ipsecdir.join("certs").join(name);
         let data = read_bounded(&path, MAX_FILE).map_err(CryptoError::Unusable)?;
         let mut certs = Certificate::from_file(&data)?;
@@ -327,6 +340,24 @@ mod tests {
         assert_eq!(keys.trust().points.len(), 3);
         assert!(keys.set_sections(&[], &mut remarks));
         assert_eq!((keys.trust().points.len(), keys.trust().authorities.len()), (0, 2));
+    }
+
+    /// Without the feature a token costs its record, not the file.
+    #[cfg(not(feature = "pkcs11"))]
+    #[test]
+    fn tokens_are_refused_with_the_reason() {
+        let dir = folder();
+        fs::write(dir.path().join("private/server.key"), pki("server.key")).unwrap();
+        let mut keys = Keys::new(dir.path().to_path_buf());
+        let mut remarks = Vec::new();
+        let text = b": PIN %smartcard:45 %prompt\n: RSA server.key\n";
+        let (records, _) = ipsec_conf::secrets::parse_all(Path::new("s"), text, &|_| None);
+        assert_eq!(keys.take_secrets(&records, &mut remarks).len(), 0);
+        let why = "keys on tokens need a pluto that was built with the feature pkcs11";
+        let line = "\"s\" line 1: error loading private key of token";
+        assert_eq!(remarks[0], (true, format!("{line}: '%smartcard:45': {why}")));
+        assert_eq!(keys.ring(0).own.len(), 1);
+        assert_eq!(keys.read_cert("%smartcard"), Err(CryptoError::Unusable(why.into())));
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! The private keys of `ipsec.secrets`: its `RSA { … }` blocks, and the key files its records name, below `private/`.
+//! The private keys of `ipsec.secrets`: its `RSA { … }` blocks, the key files its records name, below `private/`, and the
+//! tokens.
 //!
 //! A file with `%prompt` that is encrypted stays closed until somebody gives its passphrase. The passphrase is not kept; the
-//! key is, as long as a record names the file and the file is the same.
+//! key is, as long as a record names the file and the file is the same. A token stays open by itself.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,19 +15,28 @@ use ipsec_types::auth::{KeyFileKind, Passphrase, Secret, SecretRecord};
 use ipsec_types::{Id, SecretBytes};
 
 use super::{Keys, Remark, read_bounded};
+use crate::tokens::{NoKeys, TokenKey, TokenName};
 
-/// A key file with `%prompt` whose passphrase is not known.
+/// A key with `%prompt` whose passphrase or PIN is not known.
 #[derive(Debug)]
 pub(crate) struct Locked {
     /// Number of its record.
     record: usize,
     ids: Vec<Id>,
-    kind: KeyFileKind,
-    data: SecretBytes,
-    /// `"/etc/ipsec.secrets" line 7`.
-    pub(crate) place: String,
-    /// The file.
+    behind: Behind,
+    /// `"/etc/ipsec.secrets" line 7: error …`, without the reason.
+    pub(crate) failing: String,
+    /// The file, or the name of the token.
     pub(crate) path: PathBuf,
+}
+
+/// What wants a passphrase.
+#[derive(Debug)]
+enum Behind {
+    /// A file with these octets.
+    File(KeyFileKind, SecretBytes),
+    /// A token.
+    Token(TokenName),
 }
 
 /// One that has been opened.
@@ -62,12 +72,11 @@ pub(crate) enum Refused {
     Other(String),
 }
 
-impl Refused {
-    fn of(path: &Path, e: &CryptoError) -> Self {
-        let text = format!("'{}': {e}", path.display());
+impl From<CryptoError> for Refused {
+    fn from(e: CryptoError) -> Self {
         match e {
-            CryptoError::Passphrase(_) => Refused::Passphrase(text),
-            _ => Refused::Other(text),
+            CryptoError::Passphrase(why) => Refused::Passphrase(why.into()),
+            e => Refused::Other(e.to_string()),
         }
     }
 }
@@ -83,6 +92,18 @@ fn open(data: &SecretBytes, kind: KeyFileKind, pass: Option<&SecretBytes>) -> Re
         cert: cert.as_deref().map(Certificate::from_der).transpose()?,
         others: others.iter().map(|der| Certificate::from_der(der)).collect::<Result<_, _>>()?,
     })
+}
+
+/// The token that a record is about, as written, and its PIN: `PIN %smartcard…`, `RSA %smartcard…`.
+fn token_of(secret: &Secret) -> Option<(String, &Passphrase)> {
+    match secret {
+        Secret::Pin { token, pin } => Some((token.clone(), pin)),
+        Secret::KeyFile { file, passphrase, .. } => {
+            let token = file.to_str().filter(|f| TokenName::is_one(f))?;
+            Some((token.to_string(), passphrase))
+        }
+        _ => None,
+    }
 }
 
 fn loaded(path: &Path, data: &SecretBytes) -> String {
@@ -102,6 +123,23 @@ impl Keys {
         let mut locked = Vec::new();
         for (number, record) in records.iter().enumerate() {
             let place = format!("\"{}\" line {}", record.file.display(), record.line);
+            if let Some((token, pin)) = token_of(&record.secret) {
+                let failing = format!("{place}: error loading private key of token");
+                match self.token(number, &record.ids, &token, pin) {
+                    Ok(many) => {
+                        let s = if many == 1 { "" } else { "s" };
+                        remarks.push((false, format!("  found {many} private key{s} on token '{token}'")));
+                    }
+                    Err(None) => {
+                        // A name that is none is refused before a PIN matters.
+                        let behind = Behind::Token(token.parse().unwrap_or_default());
+                        let (ids, path) = (record.ids.clone(), PathBuf::from(token));
+                        locked.push(Locked { record: number, ids, behind, failing, path });
+                    }
+                    Err(Some(why)) => remarks.push((true, format!("{failing}: '{token}': {why}"))),
+                }
+                continue;
+            }
             match &record.secret {
                 Secret::Rsa(numbers) => match RsaPrivate::from_numbers(numbers).map(PrivateKey::Rsa) {
                     Ok(key) => {
@@ -115,8 +153,9 @@ impl Keys {
                     match self.key_file(&path, *kind, passphrase, &opened, remarks) {
                         Ok(contents) => self.add(number, &record.ids, contents),
                         Err(Closed::Locked(data)) => {
-                            let (ids, kind) = (record.ids.clone(), *kind);
-                            locked.push(Locked { record: number, ids, kind, data, place, path });
+                            let (ids, behind) = (record.ids.clone(), Behind::File(*kind, data));
+                            let failing = format!("{place}: error loading RSA private key file");
+                            locked.push(Locked { record: number, ids, behind, failing, path });
                         }
                         Err(Closed::Refused(why)) => {
                             let text = format!("{place}: error loading RSA private key file: {why}");
@@ -168,11 +207,55 @@ impl Keys {
     /// # Errors
     /// Why it stays closed.
     pub(crate) fn unlock(&mut self, locked: &Locked, passphrase: &SecretBytes) -> Result<String, Refused> {
-        let Locked { record, ids, kind, data, path, .. } = locked;
-        let contents = open(data, *kind, Some(passphrase)).map_err(|e| Refused::of(path, &e))?;
-        self.add(*record, ids, contents.clone());
-        self.opened.push(Opened { path: path.clone(), data: data.clone(), contents });
-        Ok(loaded(path, data))
+        let Locked { record, ids, behind, path, .. } = locked;
+        match behind {
+            Behind::File(kind, data) => {
+                let contents = open(data, *kind, Some(passphrase))?;
+                self.add(*record, ids, contents.clone());
+                self.opened.push(Opened { path: path.clone(), data: data.clone(), contents });
+                Ok(loaded(path, data))
+            }
+            // A card counts wrong PINs: there is no second trial.
+            Behind::Token(name) => match self.tokens.keys(name, Some(passphrase)) {
+                Ok(keys) => {
+                    self.add_token(*record, ids, keys);
+                    Ok(format!("  opened token '{}'", path.display()))
+                }
+                Err(NoKeys::Pin) => Err(Refused::Other("it takes no PIN".into())),
+                Err(NoKeys::Other(why)) => Err(Refused::Other(why)),
+            },
+        }
+    }
+
+    /// Takes the keys of a token and returns how many. The error is the reason, or nothing if a PIN must be asked for.
+    fn token(
+        &mut self,
+        record: usize,
+        ids: &[Id],
+        token: &str,
+        pin: &Passphrase,
+    ) -> Result<usize, Option<String>> {
+        let name: TokenName = token.parse().map_err(Some)?;
+        let given = match pin {
+            Passphrase::Text(text) => Some(text),
+            Passphrase::None | Passphrase::Prompt => None,
+        };
+        match self.tokens.keys(&name, given) {
+            Ok(keys) => {
+                let many = keys.len();
+                self.add_token(record, ids, keys);
+                Ok(many)
+            }
+            Err(NoKeys::Pin) if *pin == Passphrase::Prompt => Err(None),
+            Err(NoKeys::Pin) => Err(Some("its PIN stands in no record".into())),
+            Err(NoKeys::Other(why)) => Err(Some(why)),
+        }
+    }
+
+    fn add_token(&mut self, record: usize, ids: &[Id], keys: Vec<TokenKey>) {
+        for TokenKey { key, cert } in keys {
+            self.add(record, ids, Contents { key: Arc::new(key), cert, others: Vec::new() });
+        }
     }
 
     /// Takes a key, and the CAs that came with it.
