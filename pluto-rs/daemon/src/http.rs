@@ -169,6 +169,8 @@ fn read(all: &[u8], limit: usize, ended: bool) -> Result<Option<Answer>, String>
 mod tests {
     use std::net::TcpListener;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -190,6 +192,30 @@ mod tests {
             assert!(split(bad).is_err(), "{bad}");
         }
         assert_eq!(split("ldap://a/b").unwrap_err(), "ldap is not spoken, only http is");
+    }
+
+    proptest! {
+        /// Whatever comes, in whatever pieces: no body is longer than its limit, and the end brings a verdict.
+        #[test]
+        fn any_answer_is_read_within_its_limit(
+            head in "(HTTP/1\\.[01] (200|302|404) .{0,10}\r\n)?((content-length|location|transfer-encoding|.{0,9}): ?[0-9a-z]{0,20}\r\n){0,4}(\r\n)?",
+            body in proptest::collection::vec(any::<u8>(), 0..64),
+            limit in 0_usize..64,
+        ) {
+            let all = [head.as_bytes(), &body].concat();
+            for cut in 0..=all.len() {
+                if let Ok(Some(Answer::Body(body))) = read(&all[..cut], limit, cut == all.len()) {
+                    prop_assert!(body.len() <= limit);
+                }
+            }
+        }
+
+        #[test]
+        fn any_address_is_split_or_refused(url in "(http://)?[a-z0-9:/@\\[\\]. \\\\]{0,40}|.{0,40}") {
+            if let Ok(u) = split(&url) {
+                prop_assert!(!u.host.is_empty() && u.path.starts_with('/') && !u.host.contains(['@', ' ', '\n']));
+            }
+        }
     }
 
     /// Answers one request with each of `answers`.
