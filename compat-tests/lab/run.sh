@@ -18,6 +18,7 @@ LANE2=(wire wire-clear ike-scan garbage bad-config reload teardown-hangup teardo
   teardown-sigterm-pluto teardown-kill9-pluto teardown-pool
   suites-libreswan suites-strongswan layers-libreswan layers-strongswan renewal-libreswan renewal-strongswan dead-peer policy-groups updown)
 # what libreswan's own HOWTO files of the lab have no conns for
+[ "$SERVER" != cygnet ] || LANE1+=(ocsp-strongswan)
 [ "$SERVER" != cygnet ] || LANE2+=(aggressive-libreswan aggressive-strongswan xauth-libreswan xauth-strongswan vpnc)
 # `make check` names the program with the kernel backend's tests
 [ -z "${KERNEL_TEST:-}" ] || LANE2+=(kernel)
