@@ -235,7 +235,9 @@ sc_crl_fetched() {
   mark server
   revocation_setup distant && let_in && crl_fetched
   sig gw2 TERM python3
-  sig_end publ
+  sig_end publ || return
+  # what was fetched is kept, and nobody after this is to have it
+  server_reset || fail "server: $REPLY"
 }
 crl_fetched() {
   wait_for 10 logged server 'fetching crl from "http://203.0.113.30:8080/crl.der" failed: Connection refused' || { fail "no word of the web server"; return; }
