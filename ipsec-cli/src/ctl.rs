@@ -173,7 +173,9 @@ pub(crate) fn whack(base: &Path, request: &Request, asynchronous: bool) -> i32 {
     let mut out = BufWriter::with_capacity(BUFFER, std::io::stdout().lock());
     // A closed pipe (`ipsec status | head`) is no reason to give up before the daemon answered.
     let each = |line: &str, more: bool| {
-        let _ = writeln!(out, "{line}");
+        if !prompt::is_idle(line) {
+            let _ = writeln!(out, "{line}");
+        }
         if !more {
             let _ = out.flush();
         }

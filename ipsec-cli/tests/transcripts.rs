@@ -12,10 +12,11 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -82,14 +83,21 @@ impl Daemon {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    fn ipsec(&self, line: &str) -> (String, i32) {
-        let out = Command::new(env!("CARGO_BIN_EXE_ipsec"))
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ipsec"));
+        command
             .args(line.split_whitespace().map(|w| w.replace("DIR", &self.dir.path().display().to_string())))
             .env("IPSEC_CONFS", self.dir.path())
             .env("IPSEC_LIBDIR", self.dir.path().join("lib"))
-            .env("IPSEC_CTLBASE", self.dir.path().join("pluto"))
-            .output()
-            .unwrap();
+            .env("IPSEC_CTLBASE", self.dir.path().join("pluto"));
+        command
+    }
+
+    fn ipsec(&self, line: &str) -> (String, i32) {
+        self.shown(self.command(line).stdin(Stdio::null()).output().unwrap())
+    }
+
+    fn shown(&self, out: Output) -> (String, i32) {
         let mut text = String::from_utf8(out.stdout).unwrap();
         text += &String::from_utf8(out.stderr).unwrap();
         let text = text.replace(&self.dir.path().display().to_string(), "DIR");
@@ -97,6 +105,31 @@ impl Daemon {
         let pid = self.child.id();
         let text = text.replace(&format!("pid: {pid}"), "pid: PID").replace(&format!("pid {pid}"), "pid PID");
         (text, out.status.code().unwrap())
+    }
+
+    /// The same with somebody at a terminal, who answers each `Enter passphrase: ` with the next of `typed`.
+    fn on_terminal(&self, line: &str, typed: &[&str]) -> (String, i32) {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let mut terminal = fs::File::from(pty.master);
+        let mut child = self
+            .command(line)
+            .stdin(pty.slave)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut errors = child.stderr.take().unwrap();
+        for answer in typed {
+            let mut prompt = Vec::new();
+            while !prompt.ends_with(b"Enter passphrase: ") {
+                let mut octet = [0];
+                errors.read_exact(&mut octet).unwrap();
+                prompt.extend(octet);
+            }
+            terminal.write_all(format!("{answer}\n").as_bytes()).unwrap();
+        }
+        child.stderr = Some(errors);
+        self.shown(child.wait_with_output().unwrap())
     }
 }
 
@@ -207,4 +240,41 @@ fn ten_thousand_conns_load_in_one_connection() {
     );
     let brief = daemon.ipsec("globalstatus");
     assert!(brief.0.contains("current.connections=10000"), "{}", brief.0);
+}
+
+/// `%prompt`: one line without a terminal, a question on one; what was opened stays open.
+#[test]
+fn passphrases_are_asked_for_on_a_terminal() {
+    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pluto-rs/daemon/tests/keys");
+    let daemon = Daemon::start(&keys);
+    let record = |passphrase: &str| {
+        let text = format!(": RSA {}/one.key {passphrase}\n", daemon.dir.path().display());
+        fs::write(daemon.dir.path().join("ipsec.secrets"), text).unwrap();
+    };
+    record("%prompt");
+    let loading = "002 loading secrets from \"DIR/ipsec.secrets\"\n";
+    let refused = "003 \"DIR/ipsec.secrets\" line 1: error loading RSA private key file: 'DIR/one.key': ";
+    let nobody = "no passphrase was entered: use ipsec auto --rereadsecrets on a terminal\n";
+    for line in ["secrets", "auto --rereadsecrets"] {
+        assert_eq!(daemon.ipsec(line), (format!("{loading}{refused}{nobody}"), 3), "{line}");
+    }
+    // At the start nobody can be asked.
+    let (text, status) = daemon.ipsec("auto --ready");
+    let enter = "enter a passphrase using ipsec auto --rereadsecrets\n";
+    assert!(status == 3 && text.contains(&format!("{refused}{enter}")), "{text}");
+    let asked = "040 need passphrase for 'DIR/one.key'\n";
+    let again = "040 invalid passphrase for 'DIR/one.key', please try again\n";
+    let loaded = "002   loaded private key file 'DIR/one.key' (1766 bytes)\n";
+    let (text, status) = daemon.on_terminal("auto --rereadsecrets", &["wrong", "one"]);
+    assert_eq!((text.trim_end(), status), (format!("{loading}{asked}{again}{loaded}").trim_end(), 0));
+    assert!(!daemon.log().contains("wrong") && daemon.log().contains("  loaded private key file '"));
+    // Neither cron nor a restart of the network loses it while the file is the same.
+    assert_eq!(daemon.ipsec("secrets"), (format!("{loading}{loaded}"), 0));
+    assert!(daemon.ipsec("auto --ready").0.contains(loaded));
+    // All that --rereadall reads comes before the question.
+    record("\"one\"");
+    assert!(daemon.ipsec("secrets").0.contains(loaded));
+    record("%prompt");
+    let (text, status) = daemon.on_terminal("auto --rereadall", &["one"]);
+    assert!(text.contains(&format!("{asked}{loaded}")) && status == 0, "{text}");
 }

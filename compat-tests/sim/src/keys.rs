@@ -37,7 +37,7 @@ pub fn own(key: &Arc<PrivateKey>) -> OwnKey {
 pub fn written(key: &PrivateKey) -> PublicKeySpec {
     match key {
         PrivateKey::Rsa(key) => PublicKeySpec::Rsa(key.public().to_rfc3110()),
-        PrivateKey::Ec(_) => PublicKeySpec::Cert,
+        PrivateKey::Ec(_) | PrivateKey::Remote(_) => PublicKeySpec::Cert,
     }
 }
 

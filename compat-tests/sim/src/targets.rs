@@ -23,7 +23,7 @@ use crate::pair::{Pair, PairConfig};
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders and programs.
-pub const ALL: [(&str, Target); 24] = [
+pub const ALL: [(&str, Target); 25] = [
     ("certificate", certificate),
     ("cfg_payload", cfg_payload),
     ("crl", crl),
@@ -37,6 +37,7 @@ pub const ALL: [(&str, Target); 24] = [
     ("l2tp_feed_endpoint", l2tp_feed_endpoint),
     ("l2tp_message", l2tp_message),
     ("l2tp_secrets", l2tp_secrets),
+    ("ocsp_answer", ocsp_answer),
     ("pkcs7", pkcs7),
     ("policy_group", policy_group),
     ("ppp_database", ppp_database),
@@ -75,6 +76,22 @@ pub fn pkcs7(data: &[u8]) {
 pub fn crl(data: &[u8]) {
     if let Ok(crl) = ipsec_crypto::crl::Crl::from_file(data) {
         let _ = (crl.this_update(), crl.next_update(), crl.revoked(), ipsec_types::dn::text(crl.issuer()));
+    }
+}
+
+/// An answer about a certificate whose issuer we trust. One that is believed tells of its date.
+pub fn ocsp_answer(data: &[u8]) {
+    use ipsec_crypto::{Certificate, ocsp::Answer, trust::Trust};
+    let read = |der: &[u8]| Certificate::from_der(der);
+    let files = (
+        read(include_bytes!("../../../pluto-rs/crypto/tests/ocsp/good.cert.der")),
+        read(include_bytes!("../../../pluto-rs/crypto/tests/ocsp/ca.cert.der")),
+    );
+    let (Ok(cert), Ok(ca)) = files else { return };
+    let trust = Trust { authorities: vec![ca.clone()], ocsp_signers: vec![ca.clone()], ..Trust::default() };
+    let now = u64::try_from(cert.not_before()).unwrap_or(0) + 1000;
+    if let Ok(answer) = Answer::read(data, &cert, &ca, &trust, now) {
+        assert!(answer.is_about(&cert, &ca) && answer.dates().0 <= answer.dates().1);
     }
 }
 
@@ -197,7 +214,13 @@ pub fn ipsec_conf(data: &[u8]) {
 
 /// `ipsec.secrets`, with a resolver that knows nobody.
 pub fn ipsec_secrets(data: &[u8]) {
-    let _ = ipsec_conf::secrets::parse(Path::new("ipsec.secrets"), data, &|_| None);
+    use ipsec_types::auth::Secret;
+    let (records, _) = ipsec_conf::secrets::parse_all(Path::new("ipsec.secrets"), data, &|_| None);
+    for record in records {
+        if let Secret::Pin { token, .. } = record.secret {
+            let _ = token.parse::<ipsec_conf::secrets::TokenName>();
+        }
+    }
 }
 
 /// A request of the control socket, carried out by an engine.

@@ -10,12 +10,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ike::{Keyring, OwnKey};
+use ike::wire::payload::Kind;
+use ike::wire::{Chain, Header};
+use ike::{Claim, CryptoJob, Keyring, OwnKey, SentCert, run_crypto};
 use ipsec_crypto::crl::Crl;
 use ipsec_crypto::trust::Trust;
 use ipsec_crypto::{Certificate, PrivateKey};
 use ipsec_types::algo::DhGroup;
 use ipsec_types::auth::{AuthBy, CaSpec, PublicKeySpec, SendCert, StrictCrl};
+use ipsec_types::conn::Fragmentation;
 use ipsec_types::whack::{List, Request};
 use ipsec_types::{ConnSpec, Id};
 use sim::{CLIENT, Keys, Link, Outcome, Pair, PairConfig, clean, client_conn, outcome, server_conn, setup};
@@ -142,6 +145,54 @@ fn certificates_are_sent_as_leftsendcert_says() {
     config.server_keys.certs.push(("client.pem".into(), cert("client")));
     let mut pair = Pair::new(config);
     assert!(pair.connect(), "{:#?}", pair.hosts[0].log);
+}
+
+/// A CERTREQ for each CA we trust, sixteen at most; one for any CA if there are more.
+#[test]
+fn sixteen_authorities_are_asked_for_at_most() {
+    for n in [15, 16, 17] {
+        let mut config = config("server", "client", "ca");
+        config.server[0].fragmentation = Fragmentation::No;
+        let ring = Arc::make_mut(&mut config.server_keys.ring);
+        Arc::make_mut(&mut ring.trust).authorities = vec![cert("ca"); n];
+        let mut pair = Pair::new(config);
+        assert!(pair.connect(), "{:#?}", pair.hosts[0].log);
+        let mr2 = pair.sent.iter().filter(|d| d.src.ip() == sim::SERVER).find_map(|d| {
+            let (h, body) = Header::parse(&d.data).unwrap();
+            let chain = Chain::parse(h.next, body).ok()?;
+            chain.first(Kind::KeyExchange)?;
+            Some(chain.all(Kind::CertRequest).map(<[u8]>::to_vec).collect::<Vec<_>>())
+        });
+        let named = [&[4], cert("ca").subject()].concat();
+        let want = if n <= 16 { vec![named; n] } else { vec![vec![4]] };
+        assert_eq!(mr2, Some(want), "{n} authorities");
+    }
+}
+
+/// Of the certificates of a message the first 32 are looked at.
+#[test]
+fn thirty_two_certificates_of_a_message_at_most() {
+    let key = PrivateKey::from_file(&file("client.key"), None).unwrap();
+    let trust = Trust { authorities: vec![cert("ca")], ..Trust::default() };
+    let hash = vec![7; 20];
+    for n in [31, 32, 33] {
+        let sent = |c: Certificate| SentCert { encoding: 4, data: c.der().to_vec() };
+        let mut certs = vec![sent(cert("other")); n - 1];
+        certs.push(sent(cert("client")));
+        let claim = Claim {
+            id: Id::Dn(cert("client").subject().to_vec()),
+            signature: key.sign(&hash).unwrap(),
+            hash: hash.clone(),
+            curve: None,
+            keys: Vec::new(),
+            certs,
+            trust: Arc::new(trust.clone()),
+            strict: StrictCrl::No,
+            now: 1_800_000_000,
+        };
+        let verdict = run_crypto(&CryptoJob::Verify(Box::new(claim))).unwrap().verdict;
+        assert_eq!(verdict.proved.is_some(), n <= 32, "{n} certificates: {:?}", verdict.remarks);
+    }
 }
 
 /// CVE-2015-4171: a peer with a certificate of a CA we trust, but not the one we want, gets no SA.

@@ -136,6 +136,7 @@ fn build(sections: &Sections) -> Config {
     let setups = sections.list.iter().filter(|s| s.kind == parse::SectionKind::Setup);
     config.setup_errors = setups.flat_map(|s| s.errors.iter().cloned()).collect();
     config.cas = ca::build(&sections.list, &mut config.warnings);
+    config.setup.engine.authorities = config.cas.iter().filter_map(Ca::authority).collect();
     let conns = merge::Conns::new(&sections.list, config.dialect);
     config.warnings.extend(conns.default_diagnostics());
     for i in 0..conns.len() {

@@ -102,12 +102,13 @@ impl Default for SetupSection {
 /// Builds it from the first `config setup` among `sections`; nothing in it is fatal.
 pub(crate) fn build(sections: &[Section], notes: &mut Vec<Diagnostic>) -> SetupSection {
     let mut setup = SetupSection::default();
+    let mut seen = Vec::new();
     let mut all = sections.iter().filter(|s| s.kind == SectionKind::Setup);
     for param in all.next().into_iter().flat_map(|s| &s.params) {
         if param.value.is_empty() && !param.quoted {
             continue;
         }
-        if let Err(d) = set(&mut setup, param, notes) {
+        if let Err(d) = set(&mut setup, &mut seen, param, notes) {
             tell(notes, *d);
         }
     }
@@ -120,7 +121,13 @@ pub(crate) fn build(sections: &[Section], notes: &mut Vec<Diagnostic>) -> SetupS
     setup
 }
 
-fn set(setup: &mut SetupSection, p: &Param, notes: &mut Vec<Diagnostic>) -> Result<(), Box<Diagnostic>> {
+/// Takes one line. `seen` are the keywords of those before it, whether their values were any good or not.
+fn set(
+    setup: &mut SetupSection,
+    seen: &mut Vec<&'static str>,
+    p: &Param,
+    notes: &mut Vec<Diagnostic>,
+) -> Result<(), Box<Diagnostic>> {
     let warn = |message: String| Box::new(Diagnostic::new(Severity::Warning, p.place(), message));
     let Some(found) = keywords::find(&p.key, true) else {
         if keywords::find(&p.key, false).is_some() {
@@ -134,9 +141,10 @@ fn set(setup: &mut SetupSection, p: &Param, notes: &mut Vec<Diagnostic>) -> Resu
         });
     };
     let keyword = found.keyword;
-    if setup.given.iter().any(|g| g.0 == keyword.name) {
+    if seen.contains(&keyword.name) {
         return Err(warn(format!("duplicate key '{}' in config setup; the first one counts", p.key)));
     }
+    seen.push(keyword.name);
     if let Effect::Ignored(why) | Effect::Differs(why) = keyword.effect {
         if !crate::merge::is_default(keyword, p) {
             let message = format!("{}= has no effect: {why}", p.key);
@@ -194,6 +202,9 @@ fn set(setup: &mut SetupSection, p: &Param, notes: &mut Vec<Diagnostic>) -> Resu
         }
         "crlcheckinterval" => {
             setup.engine.crl_check_interval = values::time(&p.value).map_err(|why| bad(&why))?;
+        }
+        "pkcs11module" => {
+            setup.engine.pkcs11_module = Some(p.value.clone()).filter(|v| !v.is_empty());
         }
         "nocrsend" => setup.engine.no_cr_send = yes()?,
         "prepluto" => setup.prepluto = path(),

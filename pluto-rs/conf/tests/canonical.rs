@@ -105,3 +105,14 @@ fn the_dialect_is_said_where_the_words_would_say_another() {
     let plain = canonical::text(path, "conn a\n left=192.0.2.1\n right=%any\n").unwrap();
     assert!(!plain.contains("x-dialect"));
 }
+
+/// A word with a bad value has its default, whatever stands below it, before and after.
+#[test]
+fn the_first_of_two_words_counts_even_if_it_is_bad() {
+    let path = Path::new("t");
+    let text = "config setup\n\toe=secret|rsasig\n\toe=yes\n";
+    let config = load_str(path, text).unwrap();
+    assert!(!config.setup.oe && config.warnings.len() == 2, "{:?}", config.warnings);
+    let written = canonical::text(path, text).unwrap();
+    assert_eq!(meaning(config), meaning(load_str(path, &written).unwrap()), "{written}");
+}

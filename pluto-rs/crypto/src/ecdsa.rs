@@ -5,7 +5,7 @@
 
 use ipsec_types::algo::HashAlg;
 use openssl::bn::{BigNum, BigNumContext, BigNumRef};
-use openssl::ec::{EcKey, EcKeyRef};
+use openssl::ec::{EcGroup, EcKey, EcKeyRef, EcPoint};
 use openssl::ecdsa::EcdsaSig;
 use openssl::nid::Nid;
 use openssl::pkey::{HasPublic, Private, Public};
@@ -105,6 +105,24 @@ impl EcPublic {
         let form = openssl::ec::PointConversionForm::COMPRESSED;
         let point = key.public_key().to_bytes(key.group(), form, &mut ctx)?;
         Ok(EcPublic { key, curve, point })
+    }
+
+    /// Of a curve's OID, its contents, and an encoded point (SEC 1 §2.3.3).
+    ///
+    /// # Errors
+    /// Another curve, no point of it.
+    pub(crate) fn from_point(oid: &[u8], point: &[u8]) -> Result<Self, CryptoError> {
+        let nid = match oid {
+            [0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7] => Nid::X9_62_PRIME256V1,
+            [0x2b, 0x81, 4, 0, 34] => Nid::SECP384R1,
+            [0x2b, 0x81, 4, 0, 35] => Nid::SECP521R1,
+            _ => return Err(CryptoError::unusable("EC key is not on P-256, P-384 or P-521")),
+        };
+        let group = EcGroup::from_curve_name(nid)?;
+        let mut ctx = BigNumContext::new()?;
+        let bad = |_| CryptoError::unusable("EC public key is not a point of its curve");
+        let point = EcPoint::from_bytes(&group, point, &mut ctx).map_err(bad)?;
+        Self::of(EcKey::from_public_key(&group, &point).map_err(bad)?)
     }
 
     /// Its curve.

@@ -40,6 +40,9 @@ pub enum CryptoError {
     /// A key, a certificate or a list that cannot be used: what is wrong with it.
     #[error("{0}")]
     Unusable(String),
+    /// A key file or container that does not open with the passphrase that was given, or without one.
+    #[error("{0}")]
+    Passphrase(&'static str),
     /// A signature that was not made with the key.
     #[error("signature is wrong")]
     Signature,

@@ -5,7 +5,10 @@
 //! PKCS#12      a key with its certificate and the CAs above it
 //! ```
 
+use std::sync::Arc;
+
 use ipsec_types::SecretBytes;
+use ipsec_types::der::{Reader, tag};
 use openssl::pkcs12::Pkcs12;
 use openssl::pkey::{Id as KeyKind, PKey, PKeyRef, Private, Public};
 
@@ -36,6 +39,26 @@ impl PublicKey {
             KeyKind::EC => EcPublic::of(key.ec_key()?).map(PublicKey::Ec),
             _ => Err(CryptoError::unusable("key is neither RSA nor EC")),
         }
+    }
+
+    /// An RSA key of its modulus and exponent, big-endian.
+    ///
+    /// # Errors
+    /// As [`RsaPublic::new`].
+    pub fn from_rsa(n: &[u8], e: &[u8]) -> Result<Self, CryptoError> {
+        RsaPublic::new(n, e).map(PublicKey::Rsa)
+    }
+
+    /// An EC key as PKCS#11 has it: DER of the curve's name, and of an OCTET STRING with the point.
+    ///
+    /// # Errors
+    /// Another curve, no point of it.
+    pub fn from_ec_point(curve: &[u8], point: &[u8]) -> Result<Self, CryptoError> {
+        let bad = || CryptoError::unusable("no point of a curve");
+        let mut reader = Reader::new(point);
+        let point = reader.expect(tag::OCTET_STRING).filter(|_| reader.is_empty()).ok_or_else(bad)?;
+        let oid = Reader::new(curve).expect(tag::OID).ok_or_else(bad)?;
+        EcPublic::from_point(oid, point).map(PublicKey::Ec)
     }
 
     /// From a SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
@@ -94,6 +117,20 @@ pub enum PrivateKey {
     Rsa(RsaPrivate),
     /// ECDSA.
     Ec(EcPrivate),
+    /// One that does not leave the device it is on.
+    Remote(Arc<dyn RemoteKey>),
+}
+
+/// A private key on a device, of which only its owner knows how to talk to it.
+pub trait RemoteKey: std::fmt::Debug + Send + Sync {
+    /// The public half.
+    fn public(&self) -> &PublicKey;
+
+    /// The signature of `hash`, in the form [`PublicKey::verify`] takes. It may last as long as the device wants.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn sign(&self, hash: &[u8]) -> Result<Vec<u8>, CryptoError>;
 }
 
 impl PrivateKey {
@@ -110,17 +147,24 @@ impl PrivateKey {
         match self {
             PrivateKey::Rsa(k) => PublicKey::Rsa(k.public().clone()),
             PrivateKey::Ec(k) => PublicKey::Ec(k.public().clone()),
+            PrivateKey::Remote(k) => k.public().clone(),
         }
     }
 
     /// Signs a hash in the form IKEv1 has.
     ///
     /// # Errors
-    /// The hash does not fit the key.
+    /// The hash does not fit the key, or a device does not sign, or wrongly.
     pub fn sign(&self, hash: &[u8]) -> Result<Vec<u8>, CryptoError> {
         match self {
             PrivateKey::Rsa(k) => k.sign(hash),
             PrivateKey::Ec(k) => k.sign(hash),
+            PrivateKey::Remote(k) => {
+                let signature = k.sign(hash)?;
+                // A wrong one could tell of the key.
+                k.public().verify(hash, &signature)?;
+                Ok(signature)
+            }
         }
     }
 
@@ -134,15 +178,12 @@ impl PrivateKey {
         }
         // An empty one, so that the library does not ask on a terminal.
         let pass = passphrase.map_or(&[][..], SecretBytes::expose);
-        let opened = |e: openssl::error::ErrorStack, encrypted: bool| {
-            CryptoError::Unusable(match (encrypted, passphrase) {
-                (true, None) => "private key is encrypted and has no passphrase".into(),
-                (true, Some(_)) => {
-                    "private key cannot be decrypted: wrong passphrase, or a cipher that is not offered"
-                        .into()
-                }
-                (false, _) => format!("no private key: {e}"),
-            })
+        let opened = |e: openssl::error::ErrorStack, encrypted: bool| match (encrypted, passphrase) {
+            (true, None) => CryptoError::Passphrase("private key is encrypted and has no passphrase"),
+            (true, Some(_)) => CryptoError::Passphrase(
+                "private key cannot be decrypted: wrong passphrase, or a cipher that is not offered",
+            ),
+            (false, _) => CryptoError::Unusable(format!("no private key: {e}")),
         };
         let key = if pem::is_pem(data) {
             let encrypted = data.windows(9).any(|w| w == b"ENCRYPTED");
@@ -165,11 +206,12 @@ impl PrivateKey {
     /// The key as PKCS#8 PEM, without a passphrase.
     ///
     /// # Errors
-    /// The library has no memory.
+    /// The library has no memory, or the key is on a device.
     pub fn to_pem(&self) -> Result<SecretBytes, CryptoError> {
         let key = match self {
             PrivateKey::Rsa(k) => PKey::from_rsa(k.inner().clone())?,
             PrivateKey::Ec(k) => PKey::from_ec_key(k.inner().clone())?,
+            PrivateKey::Remote(_) => return Err(CryptoError::unusable("the key does not leave its device")),
         };
         Ok(SecretBytes::new(key.private_key_to_pem_pkcs8()?))
     }
@@ -177,7 +219,6 @@ impl PrivateKey {
 
 /// `SEQUENCE { SEQUENCE { OID … } OCTET STRING }`: EncryptedPrivateKeyInfo (RFC 5208 §6).
 fn is_encrypted_pkcs8(data: &[u8]) -> bool {
-    use ipsec_types::der::{Reader, tag};
     let inside = |data| {
         let mut outer = Reader::new(data).inside(tag::SEQUENCE)?;
         outer.expect(tag::SEQUENCE)?;
@@ -215,7 +256,7 @@ pub fn open_pkcs12(data: &[u8], passphrase: Option<&SecretBytes>) -> Result<Cont
     let pass = std::str::from_utf8(pass).ok().filter(|p| !p.contains('\0'));
     let pass = pass.ok_or_else(|| CryptoError::unusable("a PKCS#12 passphrase is text"))?;
     let parsed = p12.parse2(pass).map_err(|_| {
-        CryptoError::unusable(
+        CryptoError::Passphrase(
             "PKCS#12 container cannot be opened: wrong passphrase, or a cipher that is not offered",
         )
     })?;

@@ -37,6 +37,26 @@ pub struct Trust {
     pub crls: Vec<(Crl, String)>,
     /// Answers of OCSP responders that are still good.
     pub ocsp: Vec<Arc<Answer>>,
+    /// `ca` sections: where to ask about certificates that do not say so themselves, or besides.
+    pub points: Vec<Points>,
+}
+
+/// Addresses where a CA's certificates are asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Points {
+    /// The CA; a later certificate of it with the same name and key is the same CA.
+    pub ca: Certificate,
+    /// Of CRLs.
+    pub crl_uris: Vec<String>,
+    /// Of OCSP responders.
+    pub ocsp_uris: Vec<String>,
+}
+
+impl Points {
+    fn are_of(&self, issuer: &Certificate) -> bool {
+        let same_key = || matches!((self.ca.key(), issuer.key()), (Ok(a), Ok(b)) if a == b);
+        self.ca == *issuer || dn::matches(self.ca.subject(), issuer.subject()) && same_key()
+    }
 }
 
 /// A certificate that is believed.
@@ -150,6 +170,24 @@ impl Trust {
         Ok(store.build())
     }
 
+    /// Where to ask about a certificate: addresses of CRLs and of OCSP responders, those of `ca` sections first, as
+    /// strongSwan has them.
+    fn addresses(&self, cert: &Certificate, issuer: &Certificate) -> (Vec<String>, Vec<String>) {
+        let sections = || self.points.iter().filter(|p| p.are_of(issuer));
+        let each_once = |uris: Vec<String>| {
+            uris.into_iter().fold(Vec::new(), |mut all, uri| {
+                if !all.contains(&uri) {
+                    all.push(uri);
+                }
+                all
+            })
+        };
+        (
+            each_once(sections().flat_map(|p| p.crl_uris.clone()).chain(cert.crl_uris()).collect()),
+            each_once(sections().flat_map(|p| p.ocsp_uris.clone()).chain(cert.ocsp_uris()).collect()),
+        )
+    }
+
     /// Whether a certificate has been revoked by its issuer.
     fn revocation(
         &self,
@@ -180,7 +218,7 @@ impl Trust {
         if fresh {
             return Ok(());
         }
-        let (crl_uris, ocsp_uris) = (cert.crl_uris(), cert.ocsp_uris());
+        let (crl_uris, ocsp_uris) = self.addresses(cert, issuer);
         let strict = match strict {
             StrictCrl::No => false,
             StrictCrl::Yes => true,

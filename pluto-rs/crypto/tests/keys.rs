@@ -25,7 +25,7 @@ fn rsa() -> RsaPrivate {
     let made = Rsa::generate(1024).unwrap();
     match PrivateKey::from_file(&made.private_key_to_der().unwrap(), None).unwrap() {
         PrivateKey::Rsa(key) => key,
-        PrivateKey::Ec(_) => unreachable!(),
+        PrivateKey::Ec(_) | PrivateKey::Remote(_) => unreachable!(),
     }
 }
 

@@ -7,96 +7,23 @@
     reason = "tests say what they expect by panicking"
 )]
 
+#[path = "common/certs.rs"]
+mod certs;
+
+use certs::{DAY, FROM, Made, NOW, Plan, crl, ext, judge, make, plan, time, trust};
 use ipsec_crypto::Certificate;
 use ipsec_crypto::cert::from_pkcs7;
 use ipsec_crypto::crl::Crl;
 use ipsec_crypto::ocsp::{self, Answer, Status};
-use ipsec_crypto::trust::{Trust, date, path_to_send};
+use ipsec_crypto::trust::{Points, Trust, date, path_to_send};
 use ipsec_types::auth::StrictCrl;
 use ipsec_types::{Id, dn};
-use openssl::asn1::{Asn1Integer, Asn1Time};
-use openssl::bn::BigNum;
-use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
-use openssl::pkey::{PKey, Private};
+use openssl::pkey::PKey;
 use openssl::stack::Stack;
-use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName};
-use openssl::x509::{
-    X509, X509Builder, X509Crl, X509CrlBuilder, X509Extension, X509NameBuilder, X509RevokedBuilder,
-};
-
-/// Everything is valid from here for ten days, and looked at after five.
-const FROM: i64 = 1_700_000_000;
-const DAY: i64 = 86_400;
-const NOW: u64 = (FROM + 5 * DAY) as u64;
-
-struct Made {
-    x509: X509,
-    key: PKey<Private>,
-}
-
-impl Made {
-    fn cert(&self) -> Certificate {
-        Certificate::from_der(&self.x509.to_der().unwrap()).unwrap()
-    }
-}
-
-struct Plan<'a> {
-    ca: Option<bool>,
-    days: (i64, i64),
-    alt: &'a [&'a str],
-    extra: Vec<X509Extension>,
-    serial: u32,
-}
-
-fn plan(ca: bool) -> Plan<'static> {
-    Plan { ca: Some(ca), days: (0, 10), alt: &[], extra: Vec::new(), serial: 7 }
-}
-
-fn time(day: i64) -> Asn1Time {
-    Asn1Time::from_unix(FROM + day * DAY).unwrap()
-}
-
-fn make(name: &str, by: Option<&Made>, p: &Plan<'_>) -> Made {
-    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
-    let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
-    let mut subject = X509NameBuilder::new().unwrap();
-    subject.append_entry_by_text("O", "Test").unwrap();
-    subject.append_entry_by_text("CN", name).unwrap();
-    let subject = subject.build();
-    let mut b = X509Builder::new().unwrap();
-    b.set_version(2).unwrap();
-    b.set_subject_name(&subject).unwrap();
-    b.set_issuer_name(by.map_or(&subject, |m| m.x509.subject_name())).unwrap();
-    b.set_pubkey(&key).unwrap();
-    b.set_not_before(&time(p.days.0)).unwrap();
-    b.set_not_after(&time(p.days.1)).unwrap();
-    let serial = Asn1Integer::from_bn(&BigNum::from_u32(p.serial).unwrap()).unwrap();
-    b.set_serial_number(&serial).unwrap();
-    match p.ca {
-        Some(true) => b.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap(),
-        Some(false) => b.append_extension(BasicConstraints::new().build().unwrap()).unwrap(),
-        None => {}
-    }
-    if !p.alt.is_empty() {
-        let mut alt = SubjectAlternativeName::new();
-        for name in p.alt {
-            match name.split_once(':').unwrap() {
-                ("dns", n) => alt.dns(n),
-                ("email", n) => alt.email(n),
-                (_, n) => alt.ip(n),
-            };
-        }
-        let alt = alt.build(&b.x509v3_context(None, None)).unwrap();
-        b.append_extension(alt).unwrap();
-    }
-    for e in &p.extra {
-        b.append_extension2(e).unwrap();
-    }
-    b.sign(by.map_or(&key, |m| &m.key), MessageDigest::sha256()).unwrap();
-    Made { x509: b.build(), key }
-}
+use openssl::x509::extension::{ExtendedKeyUsage, KeyUsage};
+use openssl::x509::{X509Builder, X509Crl, X509Extension};
 
 /// root -- inter -- leaf, root -- near.
 struct World {
@@ -112,16 +39,6 @@ fn world() -> World {
     let leaf = make("leaf", Some(&inter), &plan(false));
     let near = make("near", Some(&root), &plan(false));
     World { root, inter, leaf, near }
-}
-
-fn trust(authorities: &[&Made]) -> Trust {
-    Trust { authorities: authorities.iter().map(|m| m.cert()).collect(), ..Trust::default() }
-}
-
-fn judge(trust: &Trust, leaf: &Made, others: &[&Made], now: u64) -> Result<usize, String> {
-    let others: Vec<_> = others.iter().map(|m| m.cert()).collect();
-    let found = trust.judge(&leaf.cert(), &others, now, StrictCrl::No);
-    found.map(|b| b.chain.len()).map_err(|d| d.remarks.join("; "))
 }
 
 #[test]
@@ -341,34 +258,6 @@ fn cve_2026_35329_pkcs7_must_be_signed_data() {
     }
 }
 
-fn ext(oid: &str, critical: bool, value: &[u8]) -> X509Extension {
-    let oid = openssl::asn1::Asn1Object::from_str(oid).unwrap();
-    let octets = openssl::asn1::Asn1OctetString::new_from_bytes(value).unwrap();
-    X509Extension::new_from_der(&oid, critical, &octets).unwrap()
-}
-
-fn crl(by: &Made, days: (i64, i64), serials: &[u32], extra: &[X509Extension]) -> X509Crl {
-    let mut b = X509CrlBuilder::new().unwrap();
-    b.set_issuer_name(by.x509.subject_name()).unwrap();
-    b.set_last_update(&time(days.0)).unwrap();
-    b.set_next_update(&time(days.1)).unwrap();
-    for n in serials {
-        let mut r = X509RevokedBuilder::new().unwrap();
-        r.set_revocation_date(&time(1)).unwrap();
-        r.set_serial_number(&Asn1Integer::from_bn(&BigNum::from_u32(*n).unwrap()).unwrap()).unwrap();
-        b.add_revoked(r.build()).unwrap();
-    }
-    // The library wants an authorityKeyIdentifier and a cRLNumber.
-    for e in [ext("2.5.29.35", false, &[0x30, 4, 0x80, 2, 1, 2]), ext("2.5.29.20", false, &[2, 1, 1])] {
-        b.append_extension2(&e).unwrap();
-    }
-    for e in extra {
-        b.append_extension2(e).unwrap();
-    }
-    b.sign(&by.key, MessageDigest::sha256()).unwrap();
-    b.build().unwrap()
-}
-
 #[test]
 fn revocation_lists_are_obeyed_as_strictcrlpolicy_says() {
     let w = world();
@@ -416,6 +305,53 @@ fn revocation_lists_are_obeyed_as_strictcrlpolicy_says() {
     // The newest list counts.
     let older = crl(&w.root, (-3, 9), &[9], &[]);
     assert!(try_it(&with_uri, &[older, fresh], StrictCrl::Yes).0);
+}
+
+/// `ca` sections: their addresses come first, each once; they are of that CA only, and count for `strictcrlpolicy=ifuri`.
+#[test]
+fn addresses_of_ca_sections_are_asked_too() {
+    let w = world();
+    let uri = |kind: Nid, text: &str| {
+        #[expect(deprecated, reason = "the library has no other way to make one")]
+        X509Extension::new_nid(None, None, kind, text).unwrap()
+    };
+    let extra = vec![
+        uri(Nid::CRL_DISTRIBUTION_POINTS, "URI:http://own/,URI:http://two/"),
+        uri(Nid::INFO_ACCESS, "OCSP;URI:http://ocsp.own/"),
+    ];
+    let own = make("own", Some(&w.root), &Plan { extra, ..plan(false) });
+    let points = |ca: &Made, crl: &[&str], ocsp: &[&str]| {
+        let text = |uris: &[&str]| uris.iter().map(|u| u.to_string()).collect();
+        Points { ca: ca.cert(), crl_uris: text(crl), ocsp_uris: text(ocsp) }
+    };
+    let wanted = |leaf: &Made, points: Vec<Points>, strict| {
+        let t = Trust { points, ..trust(&[&w.root, &w.inter]) };
+        let (good, wanted) = match t.judge(&leaf.cert(), &[], NOW, strict) {
+            Ok(b) => (true, b.wanted),
+            Err(d) => (false, d.wanted),
+        };
+        let uris = wanted.first().map(|x| [&x.crl_uris[..], &x.ocsp_uris[..]].concat().join(" "));
+        (good, uris.unwrap_or_default())
+    };
+    let section = || points(&w.root, &["http://section/", "http://two/"], &["http://ocsp/"]);
+    assert_eq!(wanted(&w.near, vec![], StrictCrl::IfUri), (true, String::new()));
+    let all = "http://section/ http://two/ http://ocsp/";
+    assert_eq!(wanted(&w.near, vec![section()], StrictCrl::No), (true, all.into()));
+    assert_eq!(wanted(&w.near, vec![section()], StrictCrl::IfUri), (false, all.into()));
+    let all = "http://section/ http://two/ http://own/ http://ocsp/ http://ocsp.own/";
+    assert_eq!(wanted(&own, vec![section()], StrictCrl::No), (true, all.into()));
+    // One of another CA, and one with the same name and another key, say nothing.
+    let same_name = make("root", None, &plan(true));
+    for other in [&w.inter, &same_name] {
+        assert_eq!(
+            wanted(&w.near, vec![points(other, &["http://x/"], &[])], StrictCrl::IfUri),
+            (true, String::new())
+        );
+    }
+    // The CA's certificate has been made anew for the same key.
+    let anew = certs::make_with(w.root.key.clone(), "root", None, &Plan { serial: 77, ..plan(true) });
+    let found = wanted(&w.near, vec![points(&anew, &["http://x/"], &[])], StrictCrl::No);
+    assert_eq!(found, (true, "http://x/".into()));
 }
 
 #[test]

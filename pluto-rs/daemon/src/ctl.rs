@@ -193,6 +193,12 @@ async fn send_replies(mut replies: UnboundedReceiver<Option<String>>, write: &mu
     }
 }
 
+/// `040 …`, `041 …`.
+fn is_question(line: &str) -> bool {
+    let code = line.get(..3).and_then(|c| c.parse().ok());
+    matches!(code, Some(rc::ENTERSECRET | rc::XAUTHPROMPT))
+}
+
 /// Answers requests until the client says that there are no more.
 async fn batch(mut reader: Reader, mut write: OwnedWriteHalf, numbers: &Numbers, events: &Sender<CtlEvent>) {
     let mut line = Vec::new();
@@ -221,10 +227,12 @@ async fn batch(mut reader: Reader, mut write: OwnedWriteHalf, numbers: &Numbers,
                 Ok((id, mut replies)) => {
                     while let Some(Some(line)) = replies.recv().await {
                         text.push_str(&line);
-                        if text.len() >= CHUNK && write.write_all(text.as_bytes()).await.is_err() {
+                        // A question waits for an answer, not for the lines behind it.
+                        let now = text.len() >= CHUNK || is_question(&line);
+                        if now && write.write_all(text.as_bytes()).await.is_err() {
                             return drop(events.send(CtlEvent::Gone(id)).await);
                         }
-                        if text.len() >= CHUNK {
+                        if now {
                             text.clear();
                         }
                     }

@@ -60,6 +60,11 @@ impl Fetcher {
             self.asked.insert(key, Instant::now());
         }
     }
+
+    /// Whatever is asked for next is asked for at once.
+    pub(crate) fn forget(&mut self) {
+        self.asked.clear();
+    }
 }
 
 fn work(queue: &Receiver<Job>, news: &UnboundedSender<News>) {

@@ -169,6 +169,8 @@ fn read(all: &[u8], limit: usize, ended: bool) -> Result<Option<Answer>, String>
 mod tests {
     use std::net::TcpListener;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -192,6 +194,30 @@ mod tests {
         assert_eq!(split("ldap://a/b").unwrap_err(), "ldap is not spoken, only http is");
     }
 
+    proptest! {
+        /// Whatever comes, in whatever pieces: no body is longer than its limit, and the end brings a verdict.
+        #[test]
+        fn any_answer_is_read_within_its_limit(
+            head in "(HTTP/1\\.[01] (200|302|404) .{0,10}\r\n)?((content-length|location|transfer-encoding|.{0,9}): ?[0-9a-z]{0,20}\r\n){0,4}(\r\n)?",
+            body in proptest::collection::vec(any::<u8>(), 0..64),
+            limit in 0_usize..64,
+        ) {
+            let all = [head.as_bytes(), &body].concat();
+            for cut in 0..=all.len() {
+                if let Ok(Some(Answer::Body(body))) = read(&all[..cut], limit, cut == all.len()) {
+                    prop_assert!(body.len() <= limit);
+                }
+            }
+        }
+
+        #[test]
+        fn any_address_is_split_or_refused(url in "(http://)?[a-z0-9:/@\\[\\]. \\\\]{0,40}|.{0,40}") {
+            if let Ok(u) = split(&url) {
+                prop_assert!(!u.host.is_empty() && u.path.starts_with('/') && !u.host.contains(['@', ' ', '\n']));
+            }
+        }
+    }
+
     /// Answers one request with each of `answers`.
     fn server(answers: Vec<Vec<u8>>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -213,6 +239,9 @@ mod tests {
         let get = |answer: Vec<u8>| fetch(&server(vec![answer]), Ask::Get, 10);
         assert_eq!(get(ok("\r\nhello")).unwrap(), b"hello");
         assert_eq!(get(ok("Content-Length: 3\r\n\r\nhello")).unwrap(), b"hel");
+        assert_eq!(get(ok("\r\nhello wor")).unwrap(), b"hello wor");
+        assert_eq!(get(ok("\r\nhello worl")).unwrap(), b"hello worl");
+        assert_eq!(get(ok("Content-Length: 10\r\n\r\nhello worl")).unwrap(), b"hello worl");
         for (answer, why) in [
             (ok("Content-Length: 9\r\n\r\nhello"), "cut off"),
             (ok("\r\nhello world"), "longer than 10"),

@@ -16,11 +16,13 @@ mod listen;
 mod logging;
 mod options;
 mod passwords;
+mod prompt;
 mod protect;
 mod readiness;
 mod reload;
 mod secrets;
 mod signals;
+mod tokens;
 mod updown;
 mod workers;
 

@@ -21,7 +21,7 @@ use crate::io::{
 };
 use crate::keyring::Keyring;
 use crate::limits::{Counters, HalfOpen};
-use crate::lists::Learned;
+use crate::lists::LearnedPeers;
 use crate::pools::Pools;
 use crate::sa::{ChildSa, Origin, Phase1, Phase2, Serial};
 use crate::scripts::{LastUsage, Scripts};
@@ -71,7 +71,7 @@ pub struct Endpoint {
     /// Certificates of `leftcert=` by its words.
     pub(crate) certs: BTreeMap<String, Result<Certificate, CryptoError>>,
     /// Peers that have proved themselves with certificates, the last last.
-    pub(crate) learned: VecDeque<Learned>,
+    pub(crate) learned: LearnedPeers,
     pub(crate) now: Now,
     pub(crate) out: VecDeque<Output>,
     /// `--myid`, for the status.
@@ -133,7 +133,7 @@ impl Endpoint {
             keyring: Arc::default(),
             given: GivenKeys::default(),
             certs: BTreeMap::new(),
-            learned: VecDeque::new(),
+            learned: LearnedPeers::default(),
             now: Now::default(),
             out: VecDeque::new(),
             my_id: Id::None,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -285,6 +286,15 @@ pub enum Output {
     Unlisten,
     /// Read secrets again, tell the client what is wrong with them, and close the client.
     RereadSecrets(ClientId),
+    /// The passphrase of a key file that somebody was asked for; the shell ends the client.
+    Passphrase {
+        /// Who answers, not who was asked.
+        client: ClientId,
+        /// Which file.
+        file: PathBuf,
+        /// Empty if nobody is there who could type.
+        text: SecretBytes,
+    },
     /// Fetch news about revocation; what comes of it is in a later keyring.
     Fetch(Vec<Wanted>),
     /// Read certificates and CRLs again, tell the client, and close it.

@@ -1,5 +1,7 @@
 //! `ipsec auto --listall` and its parts, in Openswan's form; dates are UTC and say so.
 
+use std::collections::VecDeque;
+
 use ipsec_crypto::trust::date;
 use ipsec_crypto::{Certificate, PublicKey};
 use ipsec_types::auth::{CaSpec, PublicKeySpec};
@@ -23,6 +25,21 @@ pub(crate) struct Learned {
 
 /// Most that are remembered.
 const MAX_LEARNED: usize = 1000;
+
+/// The peers that have proved themselves with a certificate, each identity once, the latest last.
+#[derive(Debug, Default)]
+pub(crate) struct LearnedPeers(VecDeque<Learned>);
+
+impl LearnedPeers {
+    /// Remembers one; the one that was seen longest ago goes when there are too many.
+    fn add(&mut self, learned: Learned) {
+        self.0.retain(|l| l.id != learned.id);
+        if self.0.len() >= MAX_LEARNED {
+            self.0.pop_front();
+        }
+        self.0.push_back(learned);
+    }
+}
 /// Days before the end of a certificate or a list from which on there is a warning.
 const WARN_DAYS: i64 = 30;
 
@@ -77,11 +94,7 @@ impl Endpoint {
 
     /// Remembers a peer's certificate for the list.
     pub(crate) fn learn(&mut self, id: &Id, cert: Certificate) {
-        self.learned.retain(|l| l.id != *id);
-        if self.learned.len() >= MAX_LEARNED {
-            self.learned.pop_front();
-        }
-        self.learned.push_back(Learned { id: id.clone(), cert, at: self.now.wall });
+        self.learned.add(Learned { id: id.clone(), cert, at: self.now.wall });
     }
 
     pub(crate) fn list(&mut self, client: ClientId, what: List) {
@@ -181,7 +194,7 @@ impl Endpoint {
                 out.push(format!("       Issuer '{}'", dn::text(c.issuer())));
             }
         };
-        for l in self.learned.iter().rev() {
+        for l in self.learned.0.iter().rev() {
             if let Ok(key) = l.cert.key() {
                 add(&l.id, key, l.at, Some(&l.cert));
             }
@@ -263,5 +276,27 @@ impl Endpoint {
             out.push(format!("                 next {} {}", date(next), expiry(next, self.now.wall)));
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_peers_are_remembered_at_most() {
+        let pem = include_bytes!("../../../compat-tests/sim/tests/pki/client.pem");
+        let cert = Certificate::from_file(pem).unwrap().remove(0);
+        let peer = |n: u64| Learned { id: Id::Fqdn(format!("p{n}")), cert: cert.clone(), at: n };
+        for n in [999, 1000, 1001] {
+            let mut peers = LearnedPeers::default();
+            // Who comes again does not count twice.
+            (0..n).for_each(|i| peers.add(peer(i)));
+            peers.add(peer(n - 1));
+            assert_eq!(peers.0.len() as u64, n.min(1000));
+            let first = peers.0.front().map(|l| l.at);
+            assert_eq!(first, Some(n.saturating_sub(1000)), "the one seen longest ago goes");
+            assert_eq!(peers.0.back().map(|l| l.at), Some(n - 1));
+        }
     }
 }

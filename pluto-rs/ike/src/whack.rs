@@ -43,6 +43,9 @@ impl Endpoint {
                 return self.on_whack(client, Request::Initiate { name, asynchronous });
             }
             Request::Answer { serial, text } => self.on_answer(Serial(serial), text),
+            Request::Passphrase { file, text } => {
+                return self.out.push_back(Output::Passphrase { client, file, text });
+            }
             Request::Reread(what) => return self.out.push_back(Output::Reread(client, what)),
             Request::PublicKey { id, add, rsa } => self.whack_key(client, id, add, rsa.as_deref()),
             Request::Terminate { name } => self.whack_terminate(client, &name),

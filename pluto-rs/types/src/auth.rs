@@ -116,6 +116,19 @@ pub enum StrictCrl {
     Yes,
 }
 
+/// A `ca` section of `ipsec.conf` that is used: where to ask about the certificates of a CA.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authority {
+    /// Its name.
+    pub name: String,
+    /// `cacert=`: a file, below `cacerts` of `/etc/ipsec.d` unless the path begins with a slash.
+    pub cert: String,
+    /// `crluri=`, `crluri2=`.
+    pub crl_uris: Vec<String>,
+    /// `ocspuri=`, `ocspuri2=`.
+    pub ocsp_uris: Vec<String>,
+}
+
 /// One record of `ipsec.secrets` that is a pre-shared key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PskRecord {

@@ -13,6 +13,7 @@
 //! ```
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -184,6 +185,13 @@ pub enum Request {
         /// Without the newline.
         text: SecretBytes,
     },
+    /// What a person typed after a line `040 … 'FILE'…` on another connection: the passphrase of a key file.
+    Passphrase {
+        /// The file.
+        file: PathBuf,
+        /// Without the newline; empty if nobody is there who could type.
+        text: SecretBytes,
+    },
     /// `--rereadcacerts` and the like.
     Reread(Reread),
     /// `--keyid ID [--addkey] [--pubkeyrsa KEY]`.
@@ -312,6 +320,12 @@ pub struct SetupSpec {
     /// `max-halfopen-ike=` and its like.
     #[serde(default)]
     pub limits: crate::Limits,
+    /// `pkcs11module=`: a library.
+    #[serde(default)]
+    pub pkcs11_module: Option<String>,
+    /// The `ca` sections that are used.
+    #[serde(default)]
+    pub authorities: Vec<crate::auth::Authority>,
 }
 
 /// The exit status that reply lines ask for: the code of the last line that is neither 000 nor 002; 004 and 006

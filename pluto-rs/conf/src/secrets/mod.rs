@@ -17,6 +17,7 @@ pub(crate) mod data;
 mod lex;
 mod lookup;
 mod record;
+mod token;
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::os::unix::fs::PermissionsExt;
@@ -31,6 +32,7 @@ use crate::source::{self, MAX_DEPTH, MAX_FILES, MAX_TOTAL};
 use lex::{Record, Token};
 
 pub use lookup::{lookup, psks, xauth_password};
+pub use token::TokenName;
 
 /// Reads `path` (a pattern, as for `pluto --secretsfile`) and what it includes: every record, in file order. Host names
 /// among the indices are looked up. Notes tell which file is read; errors which record is dropped.

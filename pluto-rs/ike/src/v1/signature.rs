@@ -143,7 +143,7 @@ impl Endpoint {
         let method = methods(c, sa.role).contains(&sa.auth);
         let proof = match (sa.auth.proof(super::authenticate::other(sa.role)), &sa.later.proved) {
             (Proof::Signature, Some(proved)) => {
-                self.given.of(id).any(|key| *key == proved.key) || self.trusts(c, proved)
+                self.given.of(id).any(|key| key.fingerprint() == proved.key) || self.trusts(c, proved)
             }
             (Proof::Signature, None) => false,
             (Proof::Psk | Proof::Later, _) => true,

@@ -15,7 +15,7 @@ const KERNEL: &str = "this kernel option is not set";
 const OBSOLETE: &str = "obsolete keyword ignored on read";
 const CHARON: &str = "there is no charon here";
 const LIBRESWAN: &str = "it is for a part of libreswan that is not here";
-const FETCH: &str = "CRLs and OCSP answers are fetched from the addresses in certificates; put other CRLs into /etc/ipsec.d/crls";
+const FETCH: &str = "CRLs and OCSP answers are fetched over http from the addresses in certificates and ca sections; put other CRLs into /etc/ipsec.d/crls";
 const LABELS: &str = "labeled IPsec is not served";
 const POLICIES: &[(&str, &str)] = &[("compat", "compat"), ("modern", "modern"), ("legacy", "legacy")];
 

@@ -75,10 +75,11 @@ pub(super) const SETUP: &[Keyword] = &[
     setup("crypto-policy", Word(POLICIES), "compat"),
     setup("plutofork_delay", Text, "").ignored(OBSOLETE),
     setup("eroutedebug", Text, "").ignored(KLIPS),
-    setup("pkcs11module", Text, "")
+    setup("pkcs11module", Text, "").of(Strongswan),
+    setup("pkcs11initargs", Text, "")
         .of(Strongswan)
-        .alias(&["pkcs11initargs", "pkcs11keepstate", "pkcs11proxy"])
-        .ignored("smart cards are not used"),
+        .alias(&["pkcs11keepstate", "pkcs11proxy"])
+        .ignored("a PKCS#11 module needs no arguments, and stays loaded"),
     setup("plutoload", Text, "").ignored("auto= of each conn says it"),
     setup("plutobackgroundload", Text, "").ignored("conns are loaded fast enough"),
     setup("plutoroute", Text, "").alias(&["plutoup", "plutostartup"]).ignored("auto= of each conn says it"),

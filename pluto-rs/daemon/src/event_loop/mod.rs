@@ -1,18 +1,16 @@
 //! The loop: takes what is ready in a fixed order, hands it to the engine, does what the engine hands out.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Output};
 use ipnet::IpNet;
-use ipsec_conf::diag::Severity;
 use ipsec_kernel::KernelBackend;
 use ipsec_kernel::noklips::NoKernel;
 use ipsec_kernel::xfrm::Xfrm;
 use ipsec_netio::clock;
 use ipsec_netio::daemon::Ready;
-use ipsec_types::whack::{Request, Reread, rc};
+use ipsec_types::whack::{Reread, rc};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel, unbounded_channel};
 
 use crate::ctl::{self, Clients, CtlEvent};
@@ -22,10 +20,13 @@ use crate::listen::{Datagram, Listeners};
 use crate::logging::{Log, PAUSE};
 use crate::options::{Options, VERSION};
 use crate::passwords::Passwords;
+use crate::prompt::{Prompts, refusal};
 use crate::signals::{Signal, Signals};
 use crate::updown::Scripts;
 use crate::workers::{Done, Workers};
 use crate::{groups, keys, protect, readiness, reload, secrets};
+
+mod material;
 
 /// Datagrams on their way to the engine.
 const DATAGRAMS: usize = 256;
@@ -55,6 +56,7 @@ struct Shell {
     clients: Clients,
     scripts: Scripts,
     keys: Keys,
+    prompts: Prompts,
     fetcher: Fetcher,
     crls_checked: tokio::time::Instant,
     passwords: Passwords,
@@ -171,6 +173,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         clients: Clients::default(),
         scripts,
         keys: Keys::new(options.ipsecdir.clone()),
+        prompts: Prompts::default(),
         fetcher,
         crls_checked: tokio::time::Instant::now(),
         passwords,
@@ -304,12 +307,15 @@ impl Shell {
                 for (id, replies, request) in list {
                     if self.clients.add(id, replies) {
                         self.read_certs_of(&request);
+                        self.read_sections_of(id, &request);
                         self.handle(Input::Whack { client: id, request });
                     }
                 }
             }
             CtlEvent::Gone(id) => {
                 self.clients.gone(id);
+                let step = self.prompts.end(Some(id));
+                self.follow(step);
                 self.handle(Input::WhackGone(id));
             }
         }
@@ -347,12 +353,17 @@ impl Shell {
                 Output::Listen(client) => self.listen(client),
                 Output::Unlisten => self.listeners.close(),
                 Output::RereadSecrets(client) => {
-                    self.read_secrets(Some(client));
+                    let locked = self.read_secrets(Some(client));
+                    self.ask_or_end(client, locked);
+                }
+                Output::Passphrase { client, file, text } => {
+                    let step = self.prompts.answer(&mut self.keys, &file, &text);
                     self.clients.done(client);
+                    self.follow(step);
                 }
                 Output::Reread(client, what) => {
-                    self.reread(client, what);
-                    self.clients.done(client);
+                    let locked = self.reread(client, what);
+                    self.ask_or_end(client, locked);
                 }
                 Output::Fetch(list) => {
                     let (trust, now) = (self.keys.trust(), clock::now().wall);
@@ -369,86 +380,6 @@ impl Shell {
                 Output::Exit => self.exit = true,
             }
         }
-    }
-
-    /// Certificates and CRLs, and for `--rereadall` the secrets too, are read again.
-    fn reread(&mut self, client: ClientId, what: Reread) {
-        if what == Reread::All {
-            self.read_secrets(Some(client));
-        }
-        let mut remarks = Vec::new();
-        self.keys.reread(what, &mut remarks);
-        if matches!(what, Reread::All | Reread::CaCerts) {
-            for name in self.engine.cert_names() {
-                let cert = self.keys.read_cert(&name);
-                if let Err(e) = &cert {
-                    remarks.push((true, format!("  could not open host cert file '{name}': {e}")));
-                }
-                self.engine.set_cert(name, cert);
-            }
-        }
-        self.tell_all(Some(client), remarks);
-        self.hand_keys();
-        // `ipsec fetchcrls`: those that came from a network once are fetched anew.
-        if matches!(what, Reread::All | Reread::Crls) {
-            self.refetch(u64::MAX);
-        }
-    }
-
-    /// The files that a conn names in `leftcert=` are read before the engine sees it.
-    fn read_certs_of(&mut self, request: &Request) {
-        let (Request::Add(spec) | Request::Load { spec, .. }) = request else { return };
-        let known = self.engine.cert_names();
-        let mut read = false;
-        for name in [&spec.left.cert, &spec.right.cert].into_iter().flatten() {
-            // One that could not be read may be there now.
-            if !known.contains(name) || !self.engine.has_cert(name) {
-                let cert = self.keys.read_cert(name);
-                if cert.is_ok() {
-                    self.log.line(&format!("  loaded host cert file '{name}'"));
-                }
-                self.engine.set_cert(name.clone(), cert);
-                read = true;
-            }
-        }
-        if read {
-            self.hand_keys();
-        }
-    }
-
-    /// `crlcheckinterval=`: lists that came from a network and will be old before the next look are fetched anew.
-    fn check_crls(&mut self) {
-        self.crls_checked = tokio::time::Instant::now();
-        let every = self.engine.crl_check_interval().unwrap_or_default().as_secs();
-        self.refetch(clock::now().wall.saturating_add(2 * every));
-    }
-
-    /// Fetches lists anew that will be old at second `then`.
-    fn refetch(&mut self, then: u64) {
-        let (trust, now) = (self.keys.trust(), clock::now().wall);
-        for wanted in self.keys.old_at(then) {
-            self.fetcher.submit(wanted, &trust, now);
-        }
-    }
-
-    fn on_news(&mut self, news: News) {
-        match news {
-            News::Failed(text) => return self.log.record(&ike::Record { text, junk: true }),
-            News::Crl(crl, from, wanted) => {
-                self.log.line(&format!("fetched crl from \"{from}\", revoked certs: {}", crl.revoked()));
-                self.keys.add_crl(*crl, from, *wanted);
-            }
-            News::Ocsp(answer) => {
-                self.log.line(&format!("ocsp responder says of a certificate: {}", answer.word()));
-                self.keys.add_answer(*answer);
-            }
-        }
-        self.hand_keys();
-    }
-
-    /// Gives the engine what has been read.
-    fn hand_keys(&mut self) {
-        self.engine.set_keyring(Arc::new(self.keys.ring(clock::now().wall)));
     }
 
     fn tell_all(&mut self, client: Option<ClientId>, remarks: Vec<keys::Remark>) {
@@ -470,7 +401,11 @@ impl Shell {
         for e in errors {
             self.tell(Some(client), rc::LOG_SERIOUS, &e);
         }
-        self.read_secrets(Some(client));
+        // Nobody can be asked here: this is what happens at the start.
+        for locked in self.read_secrets(Some(client)) {
+            let (code, text) = refusal(&locked, "enter a passphrase using ipsec auto --rereadsecrets");
+            self.tell(Some(client), code, &text);
+        }
         let groups = self.read_groups(client);
         self.engine.handle(clock::now(), Input::Listening { interfaces, client: Some(client) });
         self.engine.handle(clock::now(), Input::Groups(groups));
@@ -495,27 +430,5 @@ impl Shell {
             }
         }
         groups
-    }
-
-    fn read_secrets(&mut self, client: Option<ClientId>) {
-        let path = self.options.secrets.clone();
-        let (fresh, remarks) = secrets::load(&path);
-        for r in &remarks {
-            let code = if r.severity == Severity::Error { rc::LOG_SERIOUS } else { rc::LOG };
-            self.tell(client, code, &r.log_form());
-        }
-        // A file that cannot be read at all costs nothing that worked before.
-        if fresh.is_empty() && remarks.iter().any(|r| r.severity == Severity::Error) {
-            return self.tell(
-                client,
-                rc::LOG_SERIOUS,
-                "no secret could be read; the secrets loaded before stay in force",
-            );
-        }
-        let mut remarks = Vec::new();
-        self.keys.take_secrets(&fresh, &mut remarks);
-        self.tell_all(client, remarks);
-        self.engine.set_secrets(Box::new(secrets::Secrets::from(fresh)));
-        self.hand_keys();
     }
 }

@@ -8,14 +8,19 @@ use std::sync::Arc;
 
 use ike::{Keyring, OwnKey};
 use ipsec_crypto::crl::{Crl, MAX_CRL};
-use ipsec_crypto::key::{Container, MAX_FILE, open_pkcs12};
+use ipsec_crypto::key::MAX_FILE;
 use ipsec_crypto::ocsp::Answer;
-use ipsec_crypto::rsa_key::RsaPrivate;
-use ipsec_crypto::trust::{Trust, Wanted};
-use ipsec_crypto::{Certificate, CryptoError, PrivateKey};
-use ipsec_types::SecretBytes;
-use ipsec_types::auth::{KeyFileKind, Passphrase, Secret, SecretRecord};
+use ipsec_crypto::trust::{Points, Trust, Wanted};
+use ipsec_crypto::{Certificate, CryptoError};
+use ipsec_types::auth::Authority;
 use ipsec_types::whack::Reread;
+
+use crate::tokens::{TokenName, Tokens};
+
+mod private;
+
+use private::Opened;
+pub(crate) use private::{Locked, Refused};
 
 /// What is told while reading: a line for the log, and whether it is about a fault.
 pub(crate) type Remark = (bool, String);
@@ -28,10 +33,19 @@ const MAX_FETCHED: usize = 1000;
 /// All that is read, by where it comes from.
 pub(crate) struct Keys {
     ipsecdir: PathBuf,
-    own: Vec<OwnKey>,
+    /// Private keys, each with the number of its record, in the order of the file.
+    own: Vec<(usize, OwnKey)>,
+    /// Those that a person has given the passphrase for.
+    opened: Vec<Opened>,
+    tokens: Tokens,
     /// Behind our own certificates, in containers and in files of `leftcert=`.
     intermediates: Vec<Certificate>,
     authorities: Vec<Certificate>,
+    /// The `ca` sections.
+    sections: Vec<Authority>,
+    /// The certificates of those, where they lie outside of `cacerts`, and their addresses.
+    section_certs: Vec<Certificate>,
+    points: Vec<Points>,
     attribute_authorities: Vec<Certificate>,
     ocsp_signers: Vec<Certificate>,
     crls: Vec<(Crl, String)>,
@@ -57,8 +71,13 @@ impl Keys {
         Keys {
             ipsecdir,
             own: Vec::new(),
+            opened: Vec::new(),
+            tokens: Tokens::new(),
             intermediates: Vec::new(),
             authorities: Vec::new(),
+            sections: Vec::new(),
+            section_certs: Vec::new(),
+            points: Vec::new(),
             attribute_authorities: Vec::new(),
             ocsp_signers: Vec::new(),
             crls: Vec::new(),
@@ -70,7 +89,7 @@ impl Keys {
     /// A snapshot for the engine, made at second `now`.
     pub(crate) fn ring(&self, now: u64) -> Keyring {
         Keyring {
-            own: self.own.clone(),
+            own: self.own.iter().map(|(_, key)| key.clone()).collect(),
             intermediates: self.intermediates.clone(),
             trust: Arc::new(self.trust()),
             attribute_authorities: self.attribute_authorities.clone(),
@@ -81,7 +100,7 @@ impl Keys {
     /// Whom we trust.
     pub(crate) fn trust(&self) -> Trust {
         Trust {
-            authorities: self.authorities.clone(),
+            authorities: self.authorities.iter().chain(&self.section_certs).cloned().collect(),
             ocsp_signers: self.ocsp_signers.clone(),
             crls: self
                 .crls
@@ -90,6 +109,7 @@ impl Keys {
                 .chain(self.fetched.iter().map(|f| (f.0.clone(), f.1.clone())))
                 .collect(),
             ocsp: self.answers.clone(),
+            points: self.points.clone(),
         }
     }
 
@@ -98,6 +118,7 @@ impl Keys {
         let all = what == Reread::All;
         if all || what == Reread::CaCerts {
             self.authorities = self.certificates("cacerts", "CA", remarks);
+            self.read_sections(remarks);
         }
         if all || what == Reread::AaCerts {
             self.attribute_authorities = self.certificates("aacerts", "AA", remarks);
@@ -120,6 +141,56 @@ impl Keys {
         }
         if what == Reread::PurgeOcsp {
             self.answers.clear();
+        }
+    }
+
+    /// `pkcs11module=`.
+    pub(crate) fn set_token_module(&mut self, path: Option<&str>) {
+        self.tokens.set_module(path);
+    }
+
+    /// The `ca` sections are these from now on. True if that changes something.
+    pub(crate) fn set_sections(&mut self, sections: &[Authority], remarks: &mut Vec<Remark>) -> bool {
+        let (used, more) = sections.split_at(sections.len().min(MAX_FILES));
+        if self.sections == used {
+            return false;
+        }
+        self.sections = used.to_vec();
+        if !more.is_empty() {
+            remarks.push((true, format!("more than {MAX_FILES} ca sections: the others are left out")));
+        }
+        self.read_sections(remarks);
+        true
+    }
+
+    /// Reads the certificates of the `ca` sections. One that is not in `cacerts` is trusted like those that are.
+    fn read_sections(&mut self, remarks: &mut Vec<Remark>) {
+        (self.section_certs, self.points) = (Vec::new(), Vec::new());
+        for section in &self.sections {
+            let path = self.ipsecdir.join("cacerts").join(&section.cert);
+            let read = read_bounded(&path, MAX_FILE)
+                .and_then(|data| Certificate::from_file(&data).map_err(|e| e.to_string()));
+            let ca = match read {
+                Ok(mut certs) => certs.remove(0),
+                Err(e) => {
+                    let text = format!(
+                        "  could not load CA cert file '{}' of ca {}: {e}",
+                        path.display(),
+                        section.name
+                    );
+                    remarks.push((true, text));
+                    continue;
+                }
+            };
+            if !self.authorities.contains(&ca) && !self.section_certs.contains(&ca) {
+                remarks.push((
+                    false,
+                    format!("  loaded CA cert file '{}' of ca {}", path.display(), section.name),
+                ));
+                self.section_certs.push(ca.clone());
+            }
+            let (crl_uris, ocsp_uris) = (section.crl_uris.clone(), section.ocsp_uris.clone());
+            self.points.push(Points { ca, crl_uris, ocsp_uris });
         }
     }
 
@@ -176,6 +247,10 @@ impl Keys {
 
     /// The certificate that `leftcert=name` means. What stands behind it in the file are the CAs above it.
     pub(crate) fn read_cert(&mut self, name: &str) -> Result<Certificate, CryptoError> {
+        if TokenName::is_one(name) {
+            let cert = name.parse().and_then(|name| self.tokens.certificate(&name));
+            return cert.map_err(CryptoError::Unusable);
+        }
         let path = self.ipsecdir.join("certs").join(name);
         let data = read_bounded(&path, MAX_FILE).map_err(CryptoError::Unusable)?;
         let mut certs = Certificate::from_file(&data)?;
@@ -211,78 +286,91 @@ impl Keys {
         }
         self.answers.push(Arc::new(answer));
     }
+}
 
-    /// Takes the private keys of `records`. Relative file names are below `private/`.
-    pub(crate) fn take_secrets(&mut self, records: &[SecretRecord], remarks: &mut Vec<Remark>) {
-        self.own = Vec::new();
-        for record in records {
-            let mut cert = None;
-            let key = match &record.secret {
-                Secret::Rsa(numbers) => {
-                    RsaPrivate::from_numbers(numbers).map(PrivateKey::Rsa).map_err(|e| e.to_string())
-                }
-                Secret::KeyFile { file, kind, passphrase } => {
-                    let path = self.ipsecdir.join("private").join(file);
-                    self.key_file(&path, *kind, passphrase, &mut cert, remarks)
-                }
-                _ => continue,
-            };
-            match key {
-                Ok(key) => {
-                    let public = key.public();
-                    self.own.push(OwnKey { ids: record.ids.clone(), key: Arc::new(key), public, cert });
-                }
-                Err(why) => {
-                    let place = format!("\"{}\" line {}", record.file.display(), record.line);
-                    let what = match &record.secret {
-                        Secret::KeyFile { .. } => "error loading RSA private key file",
-                        _ => "error in RSA private key",
-                    };
-                    remarks.push((true, format!("{place}: {what}: {why}")));
-                }
-            }
-        }
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn pki(name: &str) -> Vec<u8> {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../compat-tests/sim/tests/pki");
+        fs::read(Path::new(dir).join(name)).unwrap()
     }
 
-    fn key_file(
-        &mut self,
-        path: &Path,
-        kind: KeyFileKind,
-        passphrase: &Passphrase,
-        cert: &mut Option<Certificate>,
-        remarks: &mut Vec<Remark>,
-    ) -> Result<PrivateKey, String> {
-        let data = read_bounded(path, MAX_FILE).map(SecretBytes::new).inspect_err(|_| {
-            remarks.push((true, format!("  could not open private key file '{}'", path.display())));
-        })?;
-        let pass = match passphrase {
-            Passphrase::None => None,
-            Passphrase::Text(text) => Some(text),
-            Passphrase::Prompt => {
-                return Err(
-                    "the passphrase cannot be asked for: write it into the record instead of %prompt".into(),
-                );
-            }
+    fn folder() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        ["cacerts", "private"].iter().for_each(|d| fs::create_dir(dir.path().join(d)).unwrap());
+        dir
+    }
+
+    #[test]
+    fn ca_sections_name_certificates_and_addresses() {
+        let dir = folder();
+        fs::write(dir.path().join("cacerts/ca.pem"), pki("ca.pem")).unwrap();
+        let elsewhere = dir.path().join("elsewhere.pem").display().to_string();
+        fs::write(&elsewhere, pki("ecca.pem")).unwrap();
+        let mut keys = Keys::new(dir.path().to_path_buf());
+        let mut remarks = Vec::new();
+        keys.reread(Reread::All, &mut remarks);
+        assert_eq!(keys.trust().authorities.len(), 1);
+        let section = |name: &str, cert: &str| Authority {
+            name: name.into(),
+            cert: cert.into(),
+            crl_uris: vec![format!("http://{name}/")],
+            ocsp_uris: Vec::new(),
         };
-        let text = |e: CryptoError| format!("'{}': {e}", path.display());
-        let key = match kind {
-            KeyFileKind::Pkcs12 => {
-                let Container { key, cert: own, others } = open_pkcs12(data.expose(), pass).map_err(text)?;
-                *cert = own.as_deref().map(Certificate::from_der).transpose().map_err(text)?;
-                for der in &others {
-                    let other = Certificate::from_der(der).map_err(text)?;
-                    if !self.intermediates.contains(&other) {
-                        self.intermediates.push(other);
-                    }
-                }
-                key
-            }
-            KeyFileKind::Rsa | KeyFileKind::Ecdsa | KeyFileKind::Any => {
-                PrivateKey::from_file(data.expose(), pass).map_err(text)?
-            }
-        };
-        remarks
-            .push((false, format!("  loaded private key file '{}' ({} bytes)", path.display(), data.len())));
-        Ok(key)
+        let sections = [section("a", "ca.pem"), section("b", &elsewhere), section("c", "missing.pem")];
+        remarks.clear();
+        assert!(keys.set_sections(&sections, &mut remarks));
+        let missing = dir.path().join("cacerts/missing.pem");
+        let said = format!("  could not load CA cert file '{}' of ca c: No such file", missing.display());
+        assert!(remarks.len() == 2 && remarks[1].0 && remarks[1].1.starts_with(&said), "{remarks:?}");
+        let trust = keys.trust();
+        assert_eq!(trust.authorities.len(), 2, "the one that lies elsewhere is trusted too");
+        let points: Vec<_> = trust.points.iter().map(|p| (p.ca.clone(), p.crl_uris[0].as_str())).collect();
+        assert_eq!(points[0], (trust.authorities[0].clone(), "http://a/"));
+        assert_eq!(points[1], (trust.authorities[1].clone(), "http://b/"));
+        assert_eq!(points.len(), 2);
+        // The same again changes nothing; the file comes, and is read with the others.
+        assert!(!keys.set_sections(&sections, &mut remarks));
+        fs::write(missing, pki("other.pem")).unwrap();
+        keys.reread(Reread::CaCerts, &mut remarks);
+        assert_eq!(keys.trust().points.len(), 3);
+        assert!(keys.set_sections(&[], &mut remarks));
+        assert_eq!((keys.trust().points.len(), keys.trust().authorities.len()), (0, 2));
+    }
+
+    /// Without the feature a token costs its record, not the file.
+    #[cfg(not(feature = "pkcs11"))]
+    #[test]
+    fn tokens_are_refused_with_the_reason() {
+        let dir = folder();
+        fs::write(dir.path().join("private/server.key"), pki("server.key")).unwrap();
+        let mut keys = Keys::new(dir.path().to_path_buf());
+        let mut remarks = Vec::new();
+        let text = b": PIN %smartcard:45 %prompt\n: RSA server.key\n";
+        let (records, _) = ipsec_conf::secrets::parse_all(Path::new("s"), text, &|_| None);
+        assert_eq!(keys.take_secrets(&records, &mut remarks).len(), 0);
+        let why = "keys on tokens need a pluto that was built with the feature pkcs11";
+        let line = "\"s\" line 1: error loading private key of token";
+        assert_eq!(remarks[0], (true, format!("{line}: '%smartcard:45': {why}")));
+        assert_eq!(keys.ring(0).own.len(), 1);
+        assert_eq!(keys.read_cert("%smartcard"), Err(CryptoError::Unusable(why.into())));
+    }
+
+    #[test]
+    fn a_thousand_ca_sections_at_most() {
+        let dir = folder();
+        for n in [MAX_FILES - 1, MAX_FILES, MAX_FILES + 1] {
+            let mut keys = Keys::new(dir.path().to_path_buf());
+            let mut remarks = Vec::new();
+            let sections = vec![Authority::default(); n];
+            keys.set_sections(&sections, &mut remarks);
+            assert_eq!(keys.sections.len(), n.min(MAX_FILES));
+            let told = remarks.iter().any(|r| r.1.starts_with("more than 1000 ca sections"));
+            assert_eq!(told, n > MAX_FILES);
+        }
     }
 }

@@ -1,0 +1,273 @@
+//! The private keys of `ipsec.secrets`: its `RSA { … }` blocks, the key files its records name, below `private/`, and the
+//! tokens.
+//!
+//! A file with `%prompt` that is encrypted stays closed until somebody gives its passphrase. The passphrase is not kept; the
+//! key is, as long as a record names the file and the file is the same. A token stays open by itself.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ike::OwnKey;
+use ipsec_crypto::key::{Container, MAX_FILE, open_pkcs12};
+use ipsec_crypto::rsa_key::RsaPrivate;
+use ipsec_crypto::{Certificate, CryptoError, PrivateKey};
+use ipsec_types::auth::{KeyFileKind, Passphrase, Secret, SecretRecord};
+use ipsec_types::{Id, SecretBytes};
+
+use super::{Keys, Remark, read_bounded};
+use crate::tokens::{NoKeys, TokenKey, TokenName};
+
+/// A key with `%prompt` whose passphrase or PIN is not known.
+#[derive(Debug)]
+pub(crate) struct Locked {
+    /// Number of its record.
+    record: usize,
+    ids: Vec<Id>,
+    behind: Behind,
+    /// `"/etc/ipsec.secrets" line 7: error …`, without the reason.
+    pub(crate) failing: String,
+    /// The file, or the name of the token.
+    pub(crate) path: PathBuf,
+}
+
+/// What wants a passphrase.
+#[derive(Debug)]
+enum Behind {
+    /// A file with these octets.
+    File(KeyFileKind, SecretBytes),
+    /// A token.
+    Token(TokenName),
+}
+
+/// One that has been opened.
+pub(super) struct Opened {
+    path: PathBuf,
+    data: SecretBytes,
+    contents: Contents,
+}
+
+/// What a key file holds.
+#[derive(Clone)]
+struct Contents {
+    key: Arc<PrivateKey>,
+    cert: Option<Certificate>,
+    /// CAs above that.
+    others: Vec<Certificate>,
+}
+
+/// Why a file is not open.
+enum Closed {
+    /// These octets want a passphrase.
+    Locked(SecretBytes),
+    /// Something is wrong.
+    Refused(String),
+}
+
+/// Why a passphrase does not open a file.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// Its passphrase is wrong, or missing.
+    Passphrase(String),
+    /// Something else is wrong.
+    Other(String),
+}
+
+impl From<CryptoError> for Refused {
+    fn from(e: CryptoError) -> Self {
+        match e {
+            CryptoError::Passphrase(why) => Refused::Passphrase(why.into()),
+            e => Refused::Other(e.to_string()),
+        }
+    }
+}
+
+fn open(data: &SecretBytes, kind: KeyFileKind, pass: Option<&SecretBytes>) -> Result<Contents, CryptoError> {
+    if kind != KeyFileKind::Pkcs12 {
+        let key = Arc::new(PrivateKey::from_file(data.expose(), pass)?);
+        return Ok(Contents { key, cert: None, others: Vec::new() });
+    }
+    let Container { key, cert, others } = open_pkcs12(data.expose(), pass)?;
+    Ok(Contents {
+        key: Arc::new(key),
+        cert: cert.as_deref().map(Certificate::from_der).transpose()?,
+        others: others.iter().map(|der| Certificate::from_der(der)).collect::<Result<_, _>>()?,
+    })
+}
+
+/// The token that a record is about, as written, and its PIN: `PIN %smartcard…`, `RSA %smartcard…`.
+fn token_of(secret: &Secret) -> Option<(String, &Passphrase)> {
+    match secret {
+        Secret::Pin { token, pin } => Some((token.clone(), pin)),
+        Secret::KeyFile { file, passphrase, .. } => {
+            let token = file.to_str().filter(|f| TokenName::is_one(f))?;
+            Some((token.to_string(), passphrase))
+        }
+        _ => None,
+    }
+}
+
+fn loaded(path: &Path, data: &SecretBytes) -> String {
+    format!("  loaded private key file '{}' ({} bytes)", path.display(), data.len())
+}
+
+impl Keys {
+    /// Takes the private keys of `records`. Relative file names are below `private/`. Returns those that a passphrase must be
+    /// asked for.
+    pub(crate) fn take_secrets(
+        &mut self,
+        records: &[SecretRecord],
+        remarks: &mut Vec<Remark>,
+    ) -> Vec<Locked> {
+        self.own = Vec::new();
+        let opened = std::mem::take(&mut self.opened);
+        let mut locked = Vec::new();
+        for (number, record) in records.iter().enumerate() {
+            let place = format!("\"{}\" line {}", record.file.display(), record.line);
+            if let Some((token, pin)) = token_of(&record.secret) {
+                let failing = format!("{place}: error loading private key of token");
+                match self.token(number, &record.ids, &token, pin) {
+                    Ok(many) => {
+                        let s = if many == 1 { "" } else { "s" };
+                        remarks.push((false, format!("  found {many} private key{s} on token '{token}'")));
+                    }
+                    Err(None) => {
+                        // A name that is none is refused before a PIN matters.
+                        let behind = Behind::Token(token.parse().unwrap_or_default());
+                        let (ids, path) = (record.ids.clone(), PathBuf::from(token));
+                        locked.push(Locked { record: number, ids, behind, failing, path });
+                    }
+                    Err(Some(why)) => remarks.push((true, format!("{failing}: '{token}': {why}"))),
+                }
+                continue;
+            }
+            match &record.secret {
+                Secret::Rsa(numbers) => match RsaPrivate::from_numbers(numbers).map(PrivateKey::Rsa) {
+                    Ok(key) => {
+                        let contents = Contents { key: Arc::new(key), cert: None, others: Vec::new() };
+                        self.add(number, &record.ids, contents);
+                    }
+                    Err(e) => remarks.push((true, format!("{place}: error in RSA private key: {e}"))),
+                },
+                Secret::KeyFile { file, kind, passphrase } => {
+                    let path = self.ipsecdir.join("private").join(file);
+                    match self.key_file(&path, *kind, passphrase, &opened, remarks) {
+                        Ok(contents) => self.add(number, &record.ids, contents),
+                        Err(Closed::Locked(data)) => {
+                            let (ids, behind) = (record.ids.clone(), Behind::File(*kind, data));
+                            let failing = format!("{place}: error loading RSA private key file");
+                            locked.push(Locked { record: number, ids, behind, failing, path });
+                        }
+                        Err(Closed::Refused(why)) => {
+                            let text = format!("{place}: error loading RSA private key file: {why}");
+                            remarks.push((true, text));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        locked
+    }
+
+    fn key_file(
+        &mut self,
+        path: &Path,
+        kind: KeyFileKind,
+        passphrase: &Passphrase,
+        before: &[Opened],
+        remarks: &mut Vec<Remark>,
+    ) -> Result<Contents, Closed> {
+        let data = read_bounded(path, MAX_FILE).map(SecretBytes::new).map_err(|why| {
+            remarks.push((true, format!("  could not open private key file '{}'", path.display())));
+            Closed::Refused(why)
+        })?;
+        let prompt = *passphrase == Passphrase::Prompt;
+        let given = match passphrase {
+            Passphrase::Text(text) => Some(text),
+            Passphrase::None | Passphrase::Prompt => None,
+        };
+        let contents = match before.iter().find(|o| prompt && o.path == path && o.data == data) {
+            Some(o) => {
+                let (path, contents) = (path.to_path_buf(), o.contents.clone());
+                self.opened.push(Opened { path, data: data.clone(), contents: contents.clone() });
+                contents
+            }
+            None => match open(&data, kind, given) {
+                Ok(contents) => contents,
+                Err(CryptoError::Passphrase(_)) if prompt => return Err(Closed::Locked(data)),
+                Err(e) => return Err(Closed::Refused(format!("'{}': {e}", path.display()))),
+            },
+        };
+        remarks.push((false, loaded(path, &data)));
+        Ok(contents)
+    }
+
+    /// Opens a key file with its passphrase, and takes the key. Returns the line for the log.
+    ///
+    /// # Errors
+    /// Why it stays closed.
+    pub(crate) fn unlock(&mut self, locked: &Locked, passphrase: &SecretBytes) -> Result<String, Refused> {
+        let Locked { record, ids, behind, path, .. } = locked;
+        match behind {
+            Behind::File(kind, data) => {
+                let contents = open(data, *kind, Some(passphrase))?;
+                self.add(*record, ids, contents.clone());
+                self.opened.push(Opened { path: path.clone(), data: data.clone(), contents });
+                Ok(loaded(path, data))
+            }
+            // A card counts wrong PINs: there is no second trial.
+            Behind::Token(name) => match self.tokens.keys(name, Some(passphrase)) {
+                Ok(keys) => {
+                    self.add_token(*record, ids, keys);
+                    Ok(format!("  opened token '{}'", path.display()))
+                }
+                Err(NoKeys::Pin) => Err(Refused::Other("it takes no PIN".into())),
+                Err(NoKeys::Other(why)) => Err(Refused::Other(why)),
+            },
+        }
+    }
+
+    /// Takes the keys of a token and returns how many. The error is the reason, or nothing if a PIN must be asked for.
+    fn token(
+        &mut self,
+        record: usize,
+        ids: &[Id],
+        token: &str,
+        pin: &Passphrase,
+    ) -> Result<usize, Option<String>> {
+        let name: TokenName = token.parse().map_err(Some)?;
+        let given = match pin {
+            Passphrase::Text(text) => Some(text),
+            Passphrase::None | Passphrase::Prompt => None,
+        };
+        match self.tokens.keys(&name, given) {
+            Ok(keys) => {
+                let many = keys.len();
+                self.add_token(record, ids, keys);
+                Ok(many)
+            }
+            Err(NoKeys::Pin) if *pin == Passphrase::Prompt => Err(None),
+            Err(NoKeys::Pin) => Err(Some("its PIN stands in no record".into())),
+            Err(NoKeys::Other(why)) => Err(Some(why)),
+        }
+    }
+
+    fn add_token(&mut self, record: usize, ids: &[Id], keys: Vec<TokenKey>) {
+        for TokenKey { key, cert } in keys {
+            self.add(record, ids, Contents { key: Arc::new(key), cert, others: Vec::new() });
+        }
+    }
+
+    /// Takes a key, and the CAs that came with it.
+    fn add(&mut self, record: usize, ids: &[Id], contents: Contents) {
+        let Contents { key, cert, others } = contents;
+        for other in others {
+            if !self.intermediates.contains(&other) {
+                self.intermediates.push(other);
+            }
+        }
+        let public = key.public();
+        self.own.push((record, OwnKey { ids: ids.to_vec(), key, public, cert }));
+        self.own.sort_by_key(|(record, _)| *record);
+    }
+}
