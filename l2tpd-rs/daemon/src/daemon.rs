@@ -13,7 +13,7 @@ use std::net::SocketAddrV4;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use l2tp_proto::{Endpoint, Event, Input, Instant, Output, Path};
+use l2tp_proto::{Endpoint, Event, Input, Instant, Output};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
@@ -21,6 +21,7 @@ use crate::args::Args;
 use crate::conf::Config;
 use crate::control_pipe::ControlPipe;
 use crate::log::Log;
+use crate::outgoing::Outgoing;
 use crate::protected::{self, Protected};
 use crate::resolver::Resolver;
 use crate::sa_watch::SaWatch;
@@ -77,7 +78,7 @@ pub struct Daemon {
     starts: Starts,
     addresses: Addresses,
     /// Datagrams to send at the end of the wake-up.
-    outgoing: Vec<(Path, Vec<u8>)>,
+    outgoing: Outgoing,
     listen: SocketAddrV4,
     /// Sections that came through the control FIFO: kind, name, options.
     added: Vec<(&'static str, String, String)>,
@@ -173,7 +174,7 @@ impl Daemon {
             calls: Calls::default(),
             starts,
             addresses,
-            outgoing: Vec::new(),
+            outgoing: Outgoing::default(),
             listen,
             added: Vec::new(),
             ending: None,
@@ -240,16 +241,11 @@ impl Daemon {
 
     /// Takes datagrams of the port, or of the socket of a tunnel in the kernel.
     fn receive(&mut self, now: Instant, tunnel: Option<u16>) {
-        if let Some((table, warnings)) = self.secrets.changed() {
-            self.engine.set_secrets(table);
-            for w in warnings {
-                self.log.warning(&w);
-            }
-        }
-        self.addresses.look_at_secrets(now, &mut self.engine);
         let (port, plain) = (self.listen.port(), self.conf.global.listen_plain);
+        let mut looked = false;
         for _ in 0..UDP_BATCHES {
             let (engine, calls, protected) = (&mut self.engine, &mut self.calls, &mut self.protected);
+            let (secrets, addresses, looked) = (&mut self.secrets, &mut self.addresses, &mut looked);
             let udp = match tunnel {
                 None => &mut self.udp,
                 Some(id) => match self.starts.kernel.udp(id) {
@@ -274,6 +270,13 @@ impl Daemon {
                 let mask = protected.mask(now, path.local, port);
                 path.mark &= mask.unwrap_or(u32::MAX);
                 if control {
+                    if !std::mem::replace(looked, true) {
+                        if let Some((table, warnings)) = secrets.changed() {
+                            engine.set_secrets(table);
+                            warnings.iter().for_each(|w| log.warning(w));
+                        }
+                        addresses.look_at_secrets(now, engine);
+                    }
                     let refuse_clear = path.mark == 0 && !plain.unwrap_or(mask.is_none());
                     engine.handle(now, Input::Datagram { path, refuse_clear, data });
                 } else if let Some((call, frame)) = engine.demux(now, &path, data) {
@@ -305,7 +308,7 @@ impl Daemon {
     fn obey(&mut self, now: Instant) {
         while let Some(o) = self.engine.poll_output() {
             match o {
-                Output::Transmit { path, data } => self.outgoing.push((path, data)),
+                Output::Transmit { path, data } => self.outgoing.push(path, &data),
                 Output::Log { level, text } => self.log.line(level, &text),
                 Output::StartCall(start) => self.start_call(now, start),
                 Output::StopCall(call) => self.stop_call(now, call),
@@ -321,12 +324,10 @@ impl Daemon {
         for generation in self.calls.flush(&self.epoll) {
             self.collect(generation);
         }
-        let outgoing = std::mem::take(&mut self.outgoing);
         let mut first = None;
-        self.udp.send(&outgoing, |e| {
+        self.udp.send(&self.outgoing, |e| {
             first.get_or_insert(e);
         });
-        self.outgoing = outgoing;
         self.outgoing.clear();
         if let Some(e) = first
             && self.send_error_told.is_none_or(|at| now.since(at) >= Duration::from_secs(10))

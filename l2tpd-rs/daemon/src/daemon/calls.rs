@@ -16,6 +16,8 @@ use crate::pppd::Words;
 
 /// Octets taken from one pppd a wake-up.
 const BUDGET: usize = 64 * 1024;
+/// How often the tty of a pppd that has ended is looked at for what is left there.
+const LAST_READS: usize = 16;
 /// How long frames are held for a pppd that says nothing first (`silent`).
 pub(super) const GATE: Duration = Duration::from_secs(1);
 /// How long a pppd may take to end by itself when the peer has hung up. The peer may have said so in PPP, too, and a
@@ -254,18 +256,16 @@ impl Daemon {
         }
     }
 
-    /// Takes frames from a pppd to the peer.
-    pub(super) fn collect(&mut self, generation: u64) {
-        let Some(r) = self.calls.running.get_mut(&generation) else { return };
+    /// Takes frames from a pppd to the peer. False when it has closed its tty, and nothing is left there.
+    pub(super) fn collect(&mut self, generation: u64) -> bool {
+        let Some(r) = self.calls.running.get_mut(&generation) else { return false };
         let (engine, outgoing, call) = (&mut self.engine, &mut self.outgoing, r.start.call);
         let alive = r.path.collect(BUDGET, &mut |frame| {
-            let mut datagram = Vec::with_capacity(frame.len() + 12);
-            if let Some(path) = engine.encapsulate(call, frame, &mut datagram) {
-                outgoing.push((path, datagram));
-            }
+            outgoing.append(|datagram| engine.encapsulate(call, frame, datagram));
         });
         if alive {
-            return r.watch(&self.epoll, generation);
+            r.watch(&self.epoll, generation);
+            return true;
         }
         // pppd has closed its tty. It will end soon, and its exit code is worth waiting for.
         if r.watched.take().is_some() {
@@ -276,6 +276,7 @@ impl Daemon {
                 self.calls.end_by(pid, crate::time::now() + PATIENCE, Signal::SIGTERM);
             }
         }
+        false
     }
 
     /// Children that have ended.
@@ -291,7 +292,7 @@ impl Daemon {
             let Some(call) = self.calls.forget_pid(pid) else { continue };
             self.addresses.unwatch(call);
             // Its last frames, an LCP Terminate-Request for one, are still in the pty.
-            self.collect(call.generation);
+            let _ = (0..LAST_READS).all(|_| self.collect(call.generation));
             self.calls.forget_pid(pid);
             let Some(mut r) = self.calls.remove(call.generation) else {
                 self.engine.handle(now, Input::CallEnded { call, end });
