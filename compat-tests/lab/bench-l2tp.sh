@@ -27,6 +27,7 @@ native() { # native NAME PROGRAM GLOBAL PPPD LOAD_OPTION...: the load tool again
   local d=$O/native-$1 name=$1 program=$2 global=$3 pppd=$4
   shift 4
   mkdir -p "$d"
+  rm -f "$d/log"
   printf '[global]\nlisten-addr = 127.0.0.1\nforce userspace = yes\n%b[lns default]\n' "$global" >"$d/conf"
   printf 'ip range = 10.64.0.1-10.64.255.254\nlocal ip = 10.0.0.1\n' >>"$d/conf"
   cp "$BIN/l2tpload" "$d/pppd"
