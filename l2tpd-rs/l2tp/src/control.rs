@@ -38,7 +38,7 @@ impl Endpoint {
             self.retired.remove(&session);
         }
         if t.transport.is_idle() {
-            t.hello_sent = false;
+            t.hello_sent = None;
             if t.state == TunnelState::Closing {
                 return self.remove_tunnel(id);
             }

@@ -260,6 +260,12 @@ impl Transport {
         Expiry::Resend(out)
     }
 
+    /// Starts the transmissions of what is in flight afresh, at this time: the peer is there, it only does not acknowledge.
+    pub fn begin_again(&mut self, at: Instant) {
+        self.sends = 0;
+        self.deadline = Some(at);
+    }
+
     /// Forgets all that was not acknowledged: the peer has closed the tunnel.
     pub fn abandon(&mut self) {
         self.una = self.ns();

@@ -41,6 +41,8 @@ pub(super) struct Running {
     pub(super) gate: Option<Instant>,
     /// Something was delivered in this wake-up.
     pub(super) dirty: bool,
+    /// Frames of the peer when [`Calls::has_heard`] was last asked, of a path that counts them itself.
+    pub(super) heard: u64,
     /// pppd's standard error.
     pub(super) words: Option<Words>,
     pub(super) since: Instant,
@@ -95,6 +97,13 @@ impl Calls {
     /// Name of a call's data path, and what went through it unseen by the engine.
     pub(super) fn path_of(&self, generation: u64) -> Option<(&'static str, Option<Traffic>)> {
         self.running.get(&generation).map(|r| (r.path.kind(), r.path.traffic()))
+    }
+
+    /// Whether frames of the peer have come since this was last asked, which did not come through the engine.
+    pub(super) fn has_heard(&mut self, call: CallId) -> bool {
+        let Some(r) = self.running.get_mut(&call.generation) else { return false };
+        let count = r.path.traffic().map_or(0, |t| t.rx_packets);
+        std::mem::replace(&mut r.heard, count) != count
     }
 
     pub(super) fn deliver(&mut self, call: CallId, frame: &[u8]) {
@@ -311,5 +320,64 @@ impl Daemon {
             }
             self.engine.handle(now, Input::CallEnded { call, end });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::net::{Ipv4Addr, SocketAddrV4};
+    use std::rc::Rc;
+
+    use l2tp_proto::{LnsConfig, Path, Role, Section};
+
+    use super::*;
+
+    struct Counting(Rc<Cell<u64>>);
+
+    impl DataPath for Counting {
+        fn kind(&self) -> &'static str {
+            "kernel"
+        }
+
+        fn traffic(&self) -> Option<Traffic> {
+            Some(Traffic { rx_packets: self.0.get(), ..Traffic::default() })
+        }
+    }
+
+    #[test]
+    fn frames_that_the_path_counts_itself_are_heard_once() {
+        let (frames, mut calls) = (Rc::new(Cell::new(0)), Calls::default());
+        let call = CallId { tunnel: 1, session: 2, generation: 3 };
+        let peer = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1701);
+        let start = CallStart {
+            call,
+            peer_tunnel: 1,
+            peer_session: 1,
+            path: Path { local: Ipv4Addr::LOCALHOST, peer, mark: 0 },
+            role: Role::Lns,
+            section: Section::Lns(LnsConfig::default().into()),
+            number: None,
+            credentials: Default::default(),
+            send_numbers: false,
+            local_ip: None,
+            remote_ip: None,
+            calling_number: None,
+        };
+        assert!(!calls.has_heard(call));
+        calls.insert(Running {
+            start,
+            pid: None,
+            path: Box::new(Counting(frames.clone())),
+            watched: None,
+            gate: None,
+            dirty: false,
+            heard: 0,
+            words: None,
+            since: Instant(0),
+        });
+        assert!(!calls.has_heard(call));
+        frames.set(7);
+        assert!(calls.has_heard(call) && !calls.has_heard(call));
     }
 }
