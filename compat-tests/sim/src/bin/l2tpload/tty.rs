@@ -1,9 +1,9 @@
 //! What stands in pppd's place at the server: it waits, takes frames, or makes them. Which, tells [`VARIABLE`].
 
 use std::io::{Read, Write};
-use std::process::Command;
 
 use l2tp_proto::hdlc;
+use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 
 /// `sink`, or `source:SIZE`; absent: it only waits.
 pub(crate) const VARIABLE: &str = "L2TPLOAD_PPPD";
@@ -22,7 +22,11 @@ pub(crate) fn frame(size: usize) -> Vec<u8> {
 
 fn raw() {
     // pppd does this itself, and an xl2tpd relies on it.
-    let _ = Command::new("stty").args(["raw", "-echo"]).status();
+    let tty = std::io::stdin();
+    if let Ok(mut t) = tcgetattr(&tty) {
+        cfmakeraw(&mut t);
+        let _ = tcsetattr(&tty, SetArg::TCSANOW, &t);
+    }
 }
 
 /// Runs until the line is hung up.
