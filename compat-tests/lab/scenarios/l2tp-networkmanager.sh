@@ -103,7 +103,14 @@ nm_ipsec() { # with strongSwan in front of the server
   count 'udp port 1701 or icmp'; clear=$REPLY
   note "$esp ESP, $clear in clear"
   [ "$esp" -ge 10 ] && [ "$clear" = 0 ] || fail "$esp ESP packets, $clear in clear: ${PACKETS[0]:-}" || return
+  capture l2tp-networkmanager-down brp
   nm_down ipsec || return
+  # time for what should not come
+  sleep 1
+  capture_end
+  # the server's pppd says goodbye when IPsec is gone; ours says nothing in clear
+  count 'src host 203.0.113.30 and udp port 1701'
+  [ "$REPLY" = 0 ] || fail "$REPLY packets of ours in clear at the end: ${PACKETS[0]}" || return
   # the plugin takes its conn away and leaves pluto to the next call, which restarts it
   procs gw2 pluto || fail "pluto is gone" || return
   mapfile -t PACKETS < <(ip -n gw2 xfrm state)
