@@ -336,7 +336,9 @@ impl Endpoint {
 
     /// Sends what a tunnel has to say now, an owed acknowledgement included.
     pub(crate) fn flush(&mut self, now: Instant, id: u16) {
-        if let Some(t) = self.tunnels.get_mut(&id) {
+        // An SCCRP that the peer's octets have not paid for yet waits for its repetition; see `sccrp_again`.
+        let unpaid = |t: &Tunnel| t.state == TunnelState::ExpectScccn && t.transport.ns() == 0;
+        if let Some(t) = self.tunnels.get_mut(&id).filter(|t| !unpaid(t)) {
             let (path, list) = (t.path, t.transport.flush(now));
             self.transmit(path, list);
         }
