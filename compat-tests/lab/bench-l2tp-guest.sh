@@ -138,7 +138,7 @@ setup() {
   for ((r = 1; r <= ROUNDS; r++)); do
     servers "$MANY" || return
     for NAME in cygnet xl2tpd; do
-      load --count 1000 --in-flight 8 --no-connect
+      load --count 2000 --in-flight 64 --no-connect
       figure per_second calls/s; figure cpu_us_per_call call-cpu-us
     done
     end

@@ -56,7 +56,7 @@ case ,$PARTS, in *,native,*)
         native "$n" "${p%% *}" "${p#* }" source:$size --down $size
         figure "$n" mbit_s "frames-down-$size-mbit/s"; figure "$n" cpu_us_per_frame "frames-down-$size-cpu-us"
       done
-      native "$n" "${p%% *}" "${p#* }" '' --count 2000 --no-connect
+      native "$n" "${p%% *}" "${p#* }" '' --count 2000 --in-flight 64 --no-connect
       figure "$n" per_second native-calls/s
       figure "$n" cpu_us_per_call native-call-cpu-us
       figure "$n" rss_bytes_per_call native-octets/call
