@@ -258,6 +258,8 @@ impl Daemon {
         self.run_starts(now);
         // What follows from the starts: frames that have waited for them, a line in the log.
         self.obey(now);
+        // Before anybody is told of an address.
+        self.addresses.flush();
         self.send(now);
     }
 
