@@ -69,7 +69,7 @@ through() { # through PATH GLOBAL
   stop
 }
 pty() { through pty 'force userspace = yes'; }
-kernel() { through kernel ''; }
+kernel() { ROUNDS=$((5 * ROUNDS)) through kernel ''; }
 load() { # load OPTION...: the load tool against the server of $NAME; TEXT = its figures
   local n=${NODE[$NAME]} log=$OUT/$NAME.load pid= p c
   # the process id outside of the node
@@ -101,6 +101,25 @@ end() { # without a farewell
     rm -f "/n/$n/run/xl2tpd.pid"
   done
 }
+frames() { # frames through one call, the load tool in pppd's place
+  local r n w
+  local -A stub=([up]=sink [down]=source:)
+  for n in server gw2; do mount --bind "$L2TPLOAD" "/n/$n/usr/sbin/pppd" || return; done
+  for ((r = 1; r <= ROUNDS; r++)); do
+    for w in up:64 up:576 up:1400 down:64 down:576 down:1400; do
+      export L2TPLOAD_PPPD=${stub[${w%:*}]}
+      [ "${w%:*}" = up ] || L2TPLOAD_PPPD+=${w#*:}
+      servers "$MANY" || return
+      for NAME in cygnet xl2tpd; do
+        load "--${w%:*}" "${w#*:}"
+        figure mbit_s "guest-frames-${w/:/-}-mbit/s"; figure cpu_us_per_frame "guest-frames-${w/:/-}-cpu-us"
+      done
+      end
+    done
+  done
+  unset L2TPLOAD_PPPD
+  for n in server gw2; do umount "/n/$n/usr/sbin/pppd"; done
+}
 MANY=$'force userspace = yes\nmax half open per peer = 30000\nmax half open = 30000\nmax tunnels = 30000\nmax calls = 30000'
 setup() {
   local r n
@@ -119,7 +138,7 @@ setup() {
   for ((r = 1; r <= ROUNDS; r++)); do
     servers "$MANY" || return
     for NAME in cygnet xl2tpd; do
-      load --count 1000 --in-flight 8 --no-connect
+      load --count 2000 --in-flight 64 --no-connect
       figure per_second calls/s; figure cpu_us_per_call call-cpu-us
     done
     end

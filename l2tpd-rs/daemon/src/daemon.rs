@@ -5,6 +5,7 @@
 mod addresses;
 mod calls;
 mod commands;
+mod packets;
 mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,7 @@ use std::net::SocketAddrV4;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use l2tp_proto::{Endpoint, Event, Input, Instant, Output, Path};
+use l2tp_proto::{Endpoint, Event, Input, Instant, Output};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
@@ -21,19 +22,18 @@ use crate::args::Args;
 use crate::conf::Config;
 use crate::control_pipe::ControlPipe;
 use crate::log::Log;
+use crate::outgoing::Outgoing;
 use crate::protected::{self, Protected};
 use crate::resolver::Resolver;
 use crate::sa_watch::SaWatch;
 use crate::secrets::SecretFile;
 use crate::signals::Signals;
 use crate::time::now;
-use crate::udp::{BATCH, Udp};
+use crate::udp::Udp;
 use addresses::Addresses;
 use calls::Calls;
 use start::Starts;
 
-/// Batches of datagrams a wake-up.
-const UDP_BATCHES: usize = 4;
 /// How long peers may take to acknowledge our last words.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How long pppds may take to end after that.
@@ -77,7 +77,7 @@ pub struct Daemon {
     starts: Starts,
     addresses: Addresses,
     /// Datagrams to send at the end of the wake-up.
-    outgoing: Vec<(Path, Vec<u8>)>,
+    outgoing: Outgoing,
     listen: SocketAddrV4,
     /// Sections that came through the control FIFO: kind, name, options.
     added: Vec<(&'static str, String, String)>,
@@ -173,7 +173,7 @@ impl Daemon {
             calls: Calls::default(),
             starts,
             addresses,
-            outgoing: Vec::new(),
+            outgoing: Outgoing::default(),
             listen,
             added: Vec::new(),
             ending: None,
@@ -238,74 +238,21 @@ impl Daemon {
         u16::try_from(ms).unwrap_or(u16::MAX).into()
     }
 
-    /// Takes datagrams of the port, or of the socket of a tunnel in the kernel.
-    fn receive(&mut self, now: Instant, tunnel: Option<u16>) {
-        if let Some((table, warnings)) = self.secrets.changed() {
-            self.engine.set_secrets(table);
-            for w in warnings {
-                self.log.warning(&w);
-            }
-        }
-        self.addresses.look_at_secrets(now, &mut self.engine);
-        let (port, plain) = (self.listen.port(), self.conf.global.listen_plain);
-        for _ in 0..UDP_BATCHES {
-            let (engine, calls, protected) = (&mut self.engine, &mut self.calls, &mut self.protected);
-            let udp = match tunnel {
-                None => &mut self.udp,
-                Some(id) => match self.starts.kernel.udp(id) {
-                    Some(udp) => udp,
-                    None => return,
-                },
-            };
-            let (debug, log) = (self.conf.global.debug, &self.log);
-            let got = udp.receive(|mut path, data| {
-                if debug.network {
-                    let (ip, port) = (path.peer.ip(), path.peer.port());
-                    log.debug(&format!(
-                        "network_thread: recv packet from {ip}, port {port}, size = {}",
-                        data.len()
-                    ));
-                }
-                if debug.packet {
-                    log.debug(&crate::log::hex(data));
-                }
-                // The T bit tells control from data; data goes the short way.
-                let control = data.first().is_some_and(|b| b & 0x80 != 0);
-                let mask = protected.mask(now, path.local, port);
-                path.mark &= mask.unwrap_or(u32::MAX);
-                if control {
-                    let refuse_clear = path.mark == 0 && !plain.unwrap_or(mask.is_none());
-                    engine.handle(now, Input::Datagram { path, refuse_clear, data });
-                } else if let Some((call, frame)) = engine.demux(now, &path, data) {
-                    calls.deliver(call, frame);
-                }
-            });
-            match got {
-                Ok(n) if n == BATCH && tunnel.is_none() => {}
-                Ok(_) => break,
-                // What ICMP told about an earlier packet; the engine's own timers decide.
-                Err(e) if e.kind() == io::ErrorKind::ConnectionRefused && tunnel.is_some() => break,
-                Err(e) => {
-                    self.log.warning(&format!("network_thread: recvfrom returned error {e}"));
-                    break;
-                }
-            }
-        }
-    }
-
     /// Does what the engine asks for until it asks for nothing, then sends.
     fn settle(&mut self, now: Instant) {
         self.obey(now);
         self.run_starts(now);
         // What follows from the starts: frames that have waited for them, a line in the log.
         self.obey(now);
+        // Before anybody is told of an address.
+        self.addresses.flush();
         self.send(now);
     }
 
     fn obey(&mut self, now: Instant) {
         while let Some(o) = self.engine.poll_output() {
             match o {
-                Output::Transmit { path, data } => self.outgoing.push((path, data)),
+                Output::Transmit { path, data } => self.outgoing.push(path, &data),
                 Output::Log { level, text } => self.log.line(level, &text),
                 Output::StartCall(start) => self.start_call(now, start),
                 Output::StopCall(call) => self.stop_call(now, call),
@@ -313,30 +260,6 @@ impl Daemon {
                 Output::Event(e) => self.event(&e),
                 Output::Resolve { dial, host } => self.resolver.ask(dial, host),
             }
-        }
-    }
-
-    /// Frames to the pppds, datagrams to the peers.
-    fn send(&mut self, now: Instant) {
-        for generation in self.calls.flush(&self.epoll) {
-            self.collect(generation);
-        }
-        let outgoing = std::mem::take(&mut self.outgoing);
-        let mut first = None;
-        self.udp.send(&outgoing, |e| {
-            first.get_or_insert(e);
-        });
-        self.outgoing = outgoing;
-        self.outgoing.clear();
-        if let Some(e) = first
-            && self.send_error_told.is_none_or(|at| now.since(at) >= Duration::from_secs(10))
-        {
-            self.send_error_told = Some(now);
-            let (ip, port) = (e.path.peer.ip(), e.path.peer.port());
-            self.log.line(
-                l2tp_proto::Level::Err,
-                &format!("udp_xmit failed to {ip}:{port} with err=-1:{}", e.error),
-            );
         }
     }
 
@@ -359,6 +282,11 @@ impl Daemon {
 
     fn timers(&mut self, now: Instant) {
         if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            for call in self.engine.suspects(now) {
+                if self.calls.has_heard(call) {
+                    self.engine.handle(now, Input::Heard { tunnel: call.tunnel });
+                }
+            }
             self.engine.handle(now, Input::Timeout);
         }
         if let Some(sas) = self.sas.as_mut().filter(|s| s.next_timer().is_some_and(|at| at <= now)) {

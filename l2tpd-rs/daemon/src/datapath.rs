@@ -70,6 +70,8 @@ pub struct Traffic {
 const QUEUE: usize = 64 * 1024;
 /// Octets a read.
 const READ: usize = 8192;
+/// A read that brings fewer has emptied the tty, or all but: epoll tells of the rest.
+const FEW: usize = 1024;
 
 /// pppd on a pty, spoken to in asynchronous HDLC.
 #[derive(Debug)]
@@ -179,7 +181,7 @@ impl DataPath for PtyPath {
                         held.push(frame.to_vec());
                     });
                     left = left.saturating_sub(n);
-                    if left == 0 {
+                    if left == 0 || n < FEW {
                         break true;
                     }
                 }

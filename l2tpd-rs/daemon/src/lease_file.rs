@@ -7,6 +7,7 @@
 //!
 //! The file is a convenience. What cannot be read is passed over, what cannot be written is not there the next time.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
@@ -24,6 +25,8 @@ pub struct LeaseFile {
     path: PathBuf,
     file: Option<File>,
     appended: usize,
+    /// Lines that are not written yet.
+    waiting: String,
 }
 
 /// The lines of a file; those that say nothing are left out.
@@ -39,7 +42,12 @@ pub fn parse(text: &str) -> Vec<(u64, Ipv4Addr)> {
 impl LeaseFile {
     /// The file that belongs to this control FIFO.
     pub fn new(control: &str) -> Self {
-        LeaseFile { path: format!("{control}.addresses").into(), file: None, appended: 0 }
+        LeaseFile {
+            path: format!("{control}.addresses").into(),
+            file: None,
+            appended: 0,
+            waiting: String::new(),
+        }
     }
 
     /// What an earlier daemon has left, the oldest first.
@@ -66,6 +74,7 @@ impl LeaseFile {
     /// The file system's.
     pub fn rewrite(&mut self, all: impl Iterator<Item = (u64, Ipv4Addr)>) -> io::Result<()> {
         self.file = None;
+        self.waiting.clear();
         let new = self.path.with_extension("new");
         let _ = fs::remove_file(&new);
         let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&new)?;
@@ -77,12 +86,21 @@ impl LeaseFile {
         Ok(())
     }
 
-    /// Adds a line; nothing happens before the first [`LeaseFile::rewrite`].
+    /// Adds a line, which [`LeaseFile::flush`] writes; nothing happens before the first [`LeaseFile::rewrite`].
     pub fn append(&mut self, key: u64, addr: Ipv4Addr) {
-        let Some(file) = &mut self.file else { return };
-        self.appended += 1;
-        // A full disk costs a caller its old address after the next start.
-        let _ = file.write_all(format!("{key:016x} {addr}\n").as_bytes());
+        if self.file.is_some() {
+            self.appended += 1;
+            let _ = writeln!(self.waiting, "{key:016x} {addr}");
+        }
+    }
+
+    /// Writes the lines of many calls at once.
+    pub fn flush(&mut self) {
+        if let Some(file) = self.file.as_mut().filter(|_| !self.waiting.is_empty()) {
+            // A full disk costs callers their old addresses after the next start.
+            let _ = file.write_all(self.waiting.as_bytes());
+            self.waiting = String::new();
+        }
     }
 
     /// Whether [`LeaseFile::append`] writes.
@@ -108,6 +126,9 @@ mod tests {
         f.rewrite([(7, a)].into_iter()).unwrap();
         f.append(u64::MAX, b);
         f.append(7, b);
+        assert_eq!(f.load(), [(7, a)], "at the end of a wake-up");
+        f.flush();
+        f.flush();
         let want = [(7, a), (u64::MAX, b), (7, b)];
         assert_eq!(f.load(), want);
         assert_eq!(LeaseFile::new(&ctl).load(), want);

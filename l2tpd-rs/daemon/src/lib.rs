@@ -15,6 +15,7 @@ pub mod lease_file;
 pub mod log;
 pub mod mtu;
 pub mod optfile;
+pub mod outgoing;
 pub mod pidfile;
 pub mod ppp_db;
 pub mod ppp_secrets;

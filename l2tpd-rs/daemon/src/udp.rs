@@ -2,6 +2,7 @@
 //!
 //! The only module that fills in message headers for the kernel; it knows nothing of L2TP.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -10,14 +11,18 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use l2tp_proto::Path;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::outgoing::{Outgoing, Run};
+
 /// Datagrams a system call.
 pub const BATCH: usize = 32;
 /// Datagrams a system call of a socket for one peer, which gets control messages only.
 const SMALL_BATCH: usize = 4;
 /// The longest datagram taken; longer ones are cut by the kernel and then refused for their length field.
 const MAX_DATAGRAM: usize = 4096;
-/// Octets for the control messages of a datagram: address and mark, with headers.
+/// Octets for the control messages of a datagram: address, mark and size, with headers.
 const CONTROL: usize = 96;
+/// Peers that are remembered for getting their datagrams one by one.
+const ONE_BY_ONE: usize = 1024;
 
 /// Control buffers must lie as a `cmsghdr` does.
 #[repr(C, align(8))]
@@ -28,6 +33,8 @@ struct Control([u8; CONTROL]);
 pub struct Udp {
     socket: Socket,
     buffers: Vec<[u8; MAX_DATAGRAM]>,
+    /// Peers for whom the kernel does not take several datagrams at once: IPsec is on the way, or a narrow link.
+    one_by_one: BTreeSet<SocketAddrV4>,
     /// The kernel tells the mark of received datagrams (`SO_RCVMARK`, Linux 5.19).
     pub marks: bool,
 }
@@ -75,7 +82,7 @@ impl Udp {
         let marks = set_int(&socket, libc::SOL_SOCKET, libc::SO_RCVMARK, 1).is_ok();
         // A burst of callers at once: best effort, the system's limit holds.
         let _ = socket.set_recv_buffer_size(1 << 20);
-        Ok(Udp { socket, buffers: vec![[0; MAX_DATAGRAM]; BATCH], marks })
+        Ok(Udp { socket, buffers: vec![[0; MAX_DATAGRAM]; BATCH], one_by_one: BTreeSet::new(), marks })
     }
 
     /// A socket of the same port for one peer: what that peer sends from now on arrives here. It is the kernel's for
@@ -113,35 +120,28 @@ impl Udp {
     /// The kernel's; that nothing is there is not an error.
     pub fn receive(&mut self, mut sink: impl FnMut(Path, &[u8])) -> io::Result<usize> {
         let mut names = [MaybeUninit::<libc::sockaddr_in>::zeroed(); BATCH];
-        let mut controls = [Control([0; CONTROL]); BATCH];
-        let mut iov: Vec<libc::iovec> = self
-            .buffers
-            .iter_mut()
-            .map(|b| libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: b.len() })
-            .collect();
-        let mut heads: Vec<libc::mmsghdr> = iov
-            .iter_mut()
-            .zip(&mut names)
-            .zip(&mut controls)
-            .map(|((v, n), c)| {
-                // SAFETY: all-zero octets are a valid mmsghdr (null pointers and zero lengths).
-                let mut h: libc::mmsghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-                h.msg_hdr.msg_name = n.as_mut_ptr().cast();
-                h.msg_hdr.msg_namelen = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-                h.msg_hdr.msg_iov = v;
-                h.msg_hdr.msg_iovlen = 1;
-                h.msg_hdr.msg_control = c.0.as_mut_ptr().cast();
-                h.msg_hdr.msg_controllen = CONTROL as _;
-                h
-            })
-            .collect();
+        let mut controls = [const { MaybeUninit::<Control>::uninit() }; BATCH];
+        let mut iov = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH];
+        for (v, b) in iov.iter_mut().zip(&mut self.buffers) {
+            *v = libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: b.len() };
+        }
+        let mut heads: [libc::mmsghdr; BATCH] = std::array::from_fn(|i| {
+            let mut h = header();
+            h.msg_hdr.msg_name = names[i].as_mut_ptr().cast();
+            h.msg_hdr.msg_namelen = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+            h.msg_hdr.msg_iov = &raw mut iov[i];
+            h.msg_hdr.msg_iovlen = 1;
+            h.msg_hdr.msg_control = controls[i].as_mut_ptr().cast();
+            h.msg_hdr.msg_controllen = CONTROL as _;
+            h
+        });
         // SAFETY: every header points at a name, an iovec and a control buffer that outlive the call, and the count
-        // is that of the headers.
+        // is that of the buffers, which are no more than the headers.
         let n = unsafe {
             libc::recvmmsg(
                 self.socket.as_raw_fd(),
                 heads.as_mut_ptr(),
-                heads.len() as u32,
+                self.buffers.len().min(BATCH) as u32,
                 libc::MSG_DONTWAIT,
                 std::ptr::null_mut(),
             )
@@ -165,57 +165,77 @@ impl Udp {
         Ok(n)
     }
 
-    /// Sends a batch, each datagram from its path's local address and with its mark. What the kernel refuses is told
-    /// to `failed` and lost, as datagrams may be.
-    pub fn send(&self, list: &[(Path, Vec<u8>)], mut failed: impl FnMut(SendError)) {
-        let mut rest = list;
-        while !rest.is_empty() {
-            let chunk = &rest[..rest.len().min(BATCH)];
-            match self.send_batch(chunk) {
-                Ok(n) => rest = &rest[n.max(1)..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    // The error is that of the first datagram; the others get their own try.
-                    failed(SendError { path: chunk[0].0, error });
-                    rest = &rest[1..];
+    /// Sends each datagram from its path's local address and with its mark, many with one system call and those of one
+    /// size as one packet, which the kernel or the card cuts up. What the kernel refuses is told to `failed` and lost,
+    /// as datagrams may be.
+    pub fn send(&mut self, out: &Outgoing, mut failed: impl FnMut(SendError)) {
+        let mut at = 0;
+        while at < out.len() {
+            match self.send_batch(out, at) {
+                Ok(next) => at = next,
+                Err((_, e)) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err((run, e)) if run.datagrams.len() > 1 && not_together(&e) => {
+                    if self.one_by_one.len() >= ONE_BY_ONE {
+                        self.one_by_one.clear();
+                    }
+                    self.one_by_one.insert(run.path.peer);
+                }
+                Err((run, error)) => {
+                    // The error is that of the first run; the others get their own try.
+                    failed(SendError { path: run.path, error });
+                    at = run.datagrams.end;
                 }
             }
         }
     }
 
-    fn send_batch(&self, list: &[(Path, Vec<u8>)]) -> io::Result<usize> {
-        let mut names: Vec<libc::sockaddr_in> = list.iter().map(|(p, _)| sockaddr(p.peer)).collect();
-        let mut iov: Vec<libc::iovec> = list
-            .iter()
-            .map(|(_, d)| libc::iovec { iov_base: d.as_ptr().cast_mut().cast(), iov_len: d.len() })
-            .collect();
-        let mut controls = vec![Control([0; CONTROL]); list.len()];
-        let mut heads: Vec<libc::mmsghdr> = Vec::with_capacity(list.len());
-        for (((name, v), control), (path, _)) in names.iter_mut().zip(&mut iov).zip(&mut controls).zip(list) {
-            // SAFETY: all-zero octets are a valid mmsghdr.
-            let mut h: libc::mmsghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-            h.msg_hdr.msg_name = (&raw mut *name).cast();
-            h.msg_hdr.msg_namelen = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-            h.msg_hdr.msg_iov = v;
-            h.msg_hdr.msg_iovlen = 1;
-            let used = put_ancillary(control, path);
+    /// Sends some from datagram `at` on, and says which is the next.
+    fn send_batch(&self, out: &Outgoing, at: usize) -> Result<usize, (Run, io::Error)> {
+        let next = |at: usize| out.run(at, |path| self.one_by_one.contains(&path.peer));
+        let Some(first) = next(at) else { return Ok(out.len()) };
+        let mut runs: [Option<Run>; BATCH] = [const { None }; BATCH];
+        let mut names = [const { MaybeUninit::<libc::sockaddr_in>::uninit() }; BATCH];
+        let mut iov = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH];
+        let mut controls = [const { MaybeUninit::<Control>::uninit() }; BATCH];
+        let mut heads: [libc::mmsghdr; BATCH] = std::array::from_fn(|_| header());
+        let (mut count, mut run) = (0, Some(first.clone()));
+        while let Some(r) = run.take().filter(|_| count < BATCH) {
+            let bytes = out.bytes(&r);
+            iov[count] = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+            let h = &mut heads[count].msg_hdr;
+            h.msg_name = std::ptr::from_mut(names[count].write(sockaddr(r.path.peer))).cast();
+            h.msg_namelen = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+            h.msg_iov = &raw mut iov[count];
+            h.msg_iovlen = 1;
+            let control = controls[count].write(Control([0; CONTROL]));
+            let used = put_ancillary(control, &r);
             if used > 0 {
-                h.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
-                h.msg_hdr.msg_controllen = used as _;
+                h.msg_control = control.0.as_mut_ptr().cast();
+                h.msg_controllen = used as _;
             }
-            heads.push(h);
+            run = next(r.datagrams.end);
+            runs[count] = Some(r);
+            count += 1;
         }
-        // SAFETY: as for recvmmsg; the kernel only reads through iov_base.
+        // SAFETY: as for recvmmsg, with `count` headers filled in; the kernel only reads through iov_base.
         let n = unsafe {
-            libc::sendmmsg(
-                self.socket.as_raw_fd(),
-                heads.as_mut_ptr(),
-                heads.len() as u32,
-                libc::MSG_DONTWAIT,
-            )
+            libc::sendmmsg(self.socket.as_raw_fd(), heads.as_mut_ptr(), count as u32, libc::MSG_DONTWAIT)
         };
-        usize::try_from(n).map_err(|_| io::Error::last_os_error())
+        match usize::try_from(n) {
+            Ok(n) => Ok(runs.iter().take(n).flatten().last().map_or(at, |r| r.datagrams.end)),
+            Err(_) => Err((first, io::Error::last_os_error())),
+        }
     }
+}
+
+/// Whether the kernel would take them one by one.
+fn not_together(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE | libc::EOPNOTSUPP))
+}
+
+fn header() -> libc::mmsghdr {
+    // SAFETY: all-zero octets are a valid mmsghdr (null pointers and zero lengths).
+    unsafe { MaybeUninit::zeroed().assume_init() }
 }
 
 impl AsFd for Udp {
@@ -258,8 +278,9 @@ fn ancillary(h: &libc::msghdr) -> (Ipv4Addr, u32) {
     (local, mark)
 }
 
-/// Writes the control messages for a datagram; returns their length.
-fn put_ancillary(control: &mut Control, path: &Path) -> usize {
+/// Writes the control messages for a run; returns their length.
+fn put_ancillary(control: &mut Control, run: &Run) -> usize {
+    let path = &run.path;
     let mut used = 0;
     let mut put = |level: i32, kind: i32, data: &[u8]| {
         // SAFETY: pure arithmetic on the length.
@@ -283,32 +304,75 @@ fn put_ancillary(control: &mut Control, path: &Path) -> usize {
     if path.mark != 0 {
         put(libc::SOL_SOCKET, libc::SO_MARK, &path.mark.to_ne_bytes());
     }
+    if let (2.., Ok(size)) = (run.datagrams.len(), u16::try_from(run.size)) {
+        put(libc::SOL_UDP, libc::UDP_SEGMENT, &size.to_ne_bytes());
+    }
     used
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+
+    fn receiver() -> std::net::UdpSocket {
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+        peer
+    }
+
+    fn all(out: &mut Outgoing, path: Path, sizes: &[usize]) -> Vec<Vec<u8>> {
+        let list: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(i, n)| vec![i as u8; *n]).collect();
+        list.iter().for_each(|d| out.push(path, d));
+        list
+    }
 
     #[test]
     fn answers_leave_from_the_address_the_datagram_came_to() {
         let mut s = Udp::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), 0).unwrap();
         let port = s.local().unwrap().port();
-        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        peer.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+        let peer = receiver();
         for i in 0..3u8 {
             peer.send_to(&[i; 5], ("127.0.7.9", port)).unwrap();
         }
-        let mut got = Vec::new();
+        let (mut got, mut out) = (Vec::new(), Outgoing::default());
         while got.len() < 3 {
-            s.receive(|p, d| got.push((p, d.to_vec()))).unwrap();
+            s.receive(|p, d| {
+                got.push((p, d.to_vec()));
+                out.push(p, d);
+            })
+            .unwrap();
         }
         assert_eq!(got[0].0.local, Ipv4Addr::new(127, 0, 7, 9));
         assert_eq!(got[2].1, [2; 5]);
-        s.send(&got, |e| panic!("{e:?}"));
+        s.send(&out, |e| panic!("{e:?}"));
         let mut b = [0; 16];
-        let (n, from) = peer.recv_from(&mut b).unwrap();
-        assert_eq!((n, from), (5, SocketAddrV4::new(Ipv4Addr::new(127, 0, 7, 9), port).into()));
+        for _ in 0..3 {
+            let (n, from) = peer.recv_from(&mut b).unwrap();
+            assert_eq!((n, from), (5, SocketAddrV4::new(Ipv4Addr::new(127, 0, 7, 9), port).into()));
+        }
+    }
+
+    #[test]
+    fn what_is_sent_together_arrives_one_by_one() {
+        let peer = receiver();
+        let SocketAddr::V4(to) = peer.local_addr().unwrap() else { panic!() };
+        let path = Path { local: Ipv4Addr::LOCALHOST, peer: to, mark: 0 };
+        let mut sizes = vec![600; 40];
+        sizes.extend([599, 600, 700, 0, 700, 1400, 1400]);
+        // Without checksums the kernel refuses to cut.
+        let without = Udp::connected(&path, 0).unwrap();
+        for mut s in [Udp::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), 0).unwrap(), without] {
+            let mut out = Outgoing::default();
+            let want = all(&mut out, path, &sizes);
+            s.send(&out, |e| panic!("{e:?}"));
+            let mut b = [0; 2048];
+            for w in want {
+                let n = peer.recv(&mut b).unwrap();
+                assert_eq!(b[..n], w);
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@ use crate::message::{Message, MessageType};
 use crate::transport::Verdict;
 use crate::tunnel::TunnelState;
 
+/// Octets that are kept of a half-open tunnel's messages whose turn has not come.
+const EARLY_OF_STRANGERS: usize = 256;
+
 impl Endpoint {
     /// A control message for a tunnel of ours.
     pub(crate) fn control(&mut self, now: Instant, path: Path, refuse_clear: bool, c: Control<'_>) {
@@ -38,7 +41,7 @@ impl Endpoint {
             self.retired.remove(&session);
         }
         if t.transport.is_idle() {
-            t.hello_sent = false;
+            t.hello_sent = None;
             if t.state == TunnelState::Closing {
                 return self.remove_tunnel(id);
             }
@@ -112,6 +115,10 @@ impl Endpoint {
             );
             match verdict {
                 Verdict::Duplicate => t.transport.acknowledge_again(ack_session),
+                // Of one who has not shown that it is where it says, no more than an ICRQ or two.
+                Verdict::Early
+                    if t.state == TunnelState::ExpectScccn
+                        && t.transport.early_octets() + c.body.len() > EARLY_OF_STRANGERS => {}
                 Verdict::Early => t.transport.keep_early(c.ns, c.session, c.body),
                 _ => {}
             }
@@ -147,6 +154,7 @@ impl Endpoint {
         if matches!(t.state, TunnelState::Stopped) {
             return;
         }
+        let half_open = t.state == TunnelState::ExpectScccn;
         self.debug_message(&m);
         let Some(kind) = m.kind else {
             return self.log_limited(
@@ -164,6 +172,11 @@ impl Endpoint {
             MessageType::STOPCCN => return self.stopccn(now, id, m),
             MessageType::CDN => return self.cdn(now, id, session, m),
             _ => {}
+        }
+        // Who has not answered our SCCRP may be anybody: nothing else of it is heeded, or refused with more octets.
+        if half_open && kind != MessageType::SCCCN {
+            let text = format!("control_finish: {} before SCCCN on tunnel {id}, ignoring it.", kind.name());
+            return self.log_limited(now, Topic::Junk, Level::Debug, text);
         }
         // RFC 2661 §4.1: an unknown mandatory AVP ends the call the message is about, or else the tunnel.
         if let Some((vendor, attribute)) = m.unknown_mandatory

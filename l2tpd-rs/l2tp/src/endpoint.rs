@@ -127,6 +127,7 @@ impl Endpoint {
             Input::Resolved { dial, addrs } => self.resolved(now, dial, &addrs),
             Input::DisconnectLac { lac } => self.disconnect_lac(now, lac),
             Input::PathGone { mark } => self.path_gone(mark),
+            Input::Heard { tunnel } => self.heard(now, tunnel),
             Input::Shutdown => {
                 self.forget_dials();
                 let mut ids: Vec<_> = self.tunnels.values().map(|t| (t.id, t.state)).collect();
@@ -242,6 +243,7 @@ impl Endpoint {
                 self.counters.retransmissions += list.len() as u64;
                 self.transmit(path, list);
             }
+            Expiry::GivenUp if self.is_there_nevertheless(now, id) => {}
             Expiry::GivenUp => self.give_up(now, id),
         }
     }
@@ -249,7 +251,7 @@ impl Endpoint {
     /// Arms the timer of a tunnel for what comes first there; to be called after everything that changed it.
     pub(crate) fn rearm(&mut self, id: u16) {
         let Some(t) = self.tunnels.get_mut(&id) else { return };
-        let hello = (t.state == TunnelState::Established && !t.hello_sent)
+        let hello = (t.state == TunnelState::Established && t.hello_sent.is_none())
             .then(|| (t.last_heard + self.cfg.hello_interval, TimerReason::Hello));
         let resend = t.transport.deadline().map(|at| (at, TimerReason::Retransmit));
         // A peer that acknowledges our SCCRP or SCCRQ and then says nothing.
@@ -333,7 +335,9 @@ impl Endpoint {
 
     /// Sends what a tunnel has to say now, an owed acknowledgement included.
     pub(crate) fn flush(&mut self, now: Instant, id: u16) {
-        if let Some(t) = self.tunnels.get_mut(&id) {
+        // An SCCRP that the peer's octets have not paid for yet waits for its repetition; see `sccrp_again`.
+        let unpaid = |t: &Tunnel| t.state == TunnelState::ExpectScccn && t.transport.ns() == 0;
+        if let Some(t) = self.tunnels.get_mut(&id).filter(|t| !unpaid(t)) {
             let (path, list) = (t.path, t.transport.flush(now));
             self.transmit(path, list);
         }

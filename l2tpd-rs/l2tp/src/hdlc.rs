@@ -16,7 +16,7 @@ const GOOD_FCS: u16 = 0xf0b8;
 pub const MAX_FRAME: usize = 4096;
 
 /// Octets the FCS takes at once.
-const STRIDE: usize = 8;
+const STRIDE: usize = 16;
 /// FCS-16, polynomial x^16 + x^12 + x^5 + 1 reflected: `FCS16[n]` of each octet that has `n` octets of 0 behind it.
 static FCS16: [[u16; 256]; STRIDE] = {
     let mut table = [[0u16; 256]; STRIDE];
@@ -44,16 +44,19 @@ static FCS16: [[u16; 256]; STRIDE] = {
     table
 };
 
-/// 1 for octets that are escaped on the way to pppd: the default ACCM, all of 00 to 1F, and the two of HDLC itself.
-static ESCAPED: [u8; 256] = {
+/// Each octet on its way to pppd, low 16 bits, and how many octets that is: the default ACCM, all of 00 to 1F, and the
+/// two of HDLC itself are escaped.
+static ESCAPED: [u32; 256] = {
     let mut table = [0; 256];
     let mut i = 0;
-    while i < 0x20 {
-        table[i] = 1;
+    while i < 256 {
+        table[i] = if i < 0x20 || i == ESCAPE as usize || i == FLAG as usize {
+            2 << 16 | (i as u32 ^ 0x20) << 8 | ESCAPE as u32
+        } else {
+            1 << 16 | i as u32
+        };
         i += 1;
     }
-    table[ESCAPE as usize] = 1;
-    table[FLAG as usize] = 1;
     table
 };
 
@@ -62,14 +65,21 @@ fn fcs(mut fcs: u16, bytes: &[u8]) -> u16 {
     for s in strides {
         let [low, high] = fcs.to_le_bytes();
         let at = |n: usize, b: u8| FCS16[n][usize::from(b)];
-        fcs = at(7, s[0] ^ low)
-            ^ at(6, s[1] ^ high)
-            ^ at(5, s[2])
-            ^ at(4, s[3])
-            ^ at(3, s[4])
-            ^ at(2, s[5])
-            ^ at(1, s[6])
-            ^ at(0, s[7]);
+        let known = at(13, s[2])
+            ^ at(12, s[3])
+            ^ at(11, s[4])
+            ^ at(10, s[5])
+            ^ at(9, s[6])
+            ^ at(8, s[7])
+            ^ at(7, s[8])
+            ^ at(6, s[9])
+            ^ at(5, s[10])
+            ^ at(4, s[11])
+            ^ at(3, s[12])
+            ^ at(2, s[13])
+            ^ at(1, s[14])
+            ^ at(0, s[15]);
+        fcs = known ^ at(15, s[0] ^ low) ^ at(14, s[1] ^ high);
     }
     for &b in rest {
         fcs = (fcs >> 8) ^ FCS16[0][usize::from((fcs as u8) ^ b)];
@@ -85,41 +95,51 @@ fn some_are(block: &[u8; BLOCK], wanted: impl Fn(u8) -> bool) -> bool {
     block.iter().fold(false, |found, &b| found | wanted(b))
 }
 
-fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Writes `bytes` with their escapes to the beginning of `out`, which has room for twice as many; returns how many.
+fn escape(out: &mut [u8], bytes: &[u8]) -> usize {
+    let mut n = 0usize;
     let (blocks, rest) = bytes.as_chunks::<BLOCK>();
     for block in blocks {
+        let Some(space) = out.get_mut(n..).and_then(|o| o.first_chunk_mut::<{ 2 * BLOCK }>()) else {
+            return n;
+        };
         // Text has hardly any; what is compressed or encrypted has some in every block, at places nobody can guess.
         if some_are(block, |b| b < 0x20 || b == ESCAPE || b == FLAG) {
-            escape_all(out, block);
+            n += escape_all(space, block);
         } else {
-            out.extend_from_slice(block);
+            space[..BLOCK].copy_from_slice(block);
+            n += BLOCK;
         }
     }
-    escape_all(out, rest);
+    let mut space = [0; 2 * BLOCK];
+    let used = escape_all(&mut space, rest);
+    out[n..n + used].copy_from_slice(&space[..used]);
+    n + used
 }
 
 /// At most [`BLOCK`] octets, without a branch that depends on them.
-fn escape_all(out: &mut Vec<u8>, bytes: &[u8]) {
-    let mut space = [0u8; 4 * BLOCK];
+fn escape_all(space: &mut [u8; 2 * BLOCK], bytes: &[u8]) -> usize {
     let mut n = 0usize;
     for &b in bytes {
-        let escaped = ESCAPED[usize::from(b)];
-        // Two octets are written, the second counts for one that is escaped. The mask is never needed, and tells the
-        // compiler so.
-        space[n % (4 * BLOCK)] = if escaped == 0 { b } else { ESCAPE };
-        space[(n + 1) % (4 * BLOCK)] = b ^ 0x20;
-        n += 1 + usize::from(escaped);
+        let e = ESCAPED[usize::from(b)];
+        // Two octets are written, the second counts for one that is escaped.
+        if let Some(s) = space.get_mut(n..).and_then(|s| s.first_chunk_mut::<2>()) {
+            *s = (e as u16).to_le_bytes();
+        }
+        n = n.wrapping_add((e >> 16) as usize);
     }
-    out.extend_from_slice(&space[..n.min(4 * BLOCK)]);
+    n
 }
 
 /// Appends `frame` to `out` as it goes to pppd.
 pub fn encode(frame: &[u8], out: &mut Vec<u8>) {
-    out.reserve(frame.len() + frame.len() / 8 + 8);
-    out.push(FLAG);
-    escape(out, frame);
-    escape(out, &(!fcs(0xffff, frame)).to_le_bytes());
-    out.push(FLAG);
+    let start = out.len();
+    out.resize(start + 2 * frame.len() + 6, FLAG);
+    let space = &mut out[start + 1..];
+    let mut n = escape(space, frame);
+    n += escape(&mut space[n..], &(!fcs(0xffff, frame)).to_le_bytes());
+    space[n] = FLAG;
+    out.truncate(start + n + 2);
 }
 
 /// What the decoder saw that was not a frame.
@@ -142,62 +162,59 @@ pub struct Decoder {
     pub discarded: Discarded,
 }
 
+/// Octets before the first flag.
+fn to_flag(bytes: &[u8]) -> usize {
+    let (blocks, _) = bytes.as_chunks::<BLOCK>();
+    let clean = blocks.iter().take_while(|b| !some_are(b, |b| b == FLAG)).count() * BLOCK;
+    let rest = &bytes[clean..];
+    clean + rest.iter().position(|b| *b == FLAG).unwrap_or(rest.len())
+}
+
 impl Decoder {
     /// Feeds `input` and calls `sink` with every whole frame, without its FCS. Holds at most one frame of
     /// [`MAX_FRAME`] octets.
     pub fn feed(&mut self, mut input: &[u8], mut sink: impl FnMut(&[u8])) {
         while !input.is_empty() {
-            match input.first_chunk::<BLOCK>() {
-                Some(block) if !self.escaped && !some_are(block, |b| b == FLAG || b == ESCAPE) => {
-                    self.push(block);
-                    input = &input[BLOCK..];
+            let (some, rest) = input.split_at(to_flag(input));
+            self.push(some);
+            input = match rest.split_first() {
+                Some((_, rest)) => {
+                    self.end(&mut sink);
+                    rest
                 }
-                _ => {
-                    let (some, rest) = input.split_at(input.len().min(BLOCK));
-                    let taken = self.unescape(some);
-                    input = match some.get(taken) {
-                        // A flag.
-                        Some(_) => {
-                            self.end(&mut sink);
-                            &input[taken + 1..]
-                        }
-                        None => rest,
-                    };
-                }
-            }
+                None => rest,
+            };
         }
     }
 
-    /// Takes at most [`BLOCK`] octets up to a flag, and says how many. Only the flag is branched on.
-    fn unescape(&mut self, bytes: &[u8]) -> usize {
-        let mut space = [0u8; BLOCK];
-        let (mut n, mut escaped, mut taken) = (0usize, u8::from(self.escaped), 0);
-        for &b in bytes {
-            if b == FLAG {
-                break;
-            }
-            let escape = u8::from(b == ESCAPE);
-            // An escape is written, too, and then written over.
-            space[n % BLOCK] = b ^ (escaped << 5);
-            n += usize::from(1 - escape);
-            escaped = escape;
-            taken += 1;
-        }
-        self.escaped = escaped != 0;
-        self.push(&space[..n.min(BLOCK)]);
-        taken
-    }
-
+    /// Takes octets without a flag among them.
     fn push(&mut self, bytes: &[u8]) {
-        if self.skip || bytes.is_empty() {
+        if self.skip {
             return;
         }
-        if self.frame.len() + bytes.len() > MAX_FRAME + 2 {
-            self.discarded.long += 1;
-            self.skip = true;
-            return;
+        if self.frame.is_empty() {
+            self.frame.reserve(MAX_FRAME + 2);
         }
-        self.frame.extend_from_slice(bytes);
+        for piece in bytes.chunks(BLOCK) {
+            let mut space = [0u8; BLOCK];
+            let n = match piece.first_chunk::<BLOCK>() {
+                Some(block) if !self.escaped && !some_are(block, |b| b == ESCAPE) => {
+                    space = *block;
+                    BLOCK
+                }
+                Some(block) => unescape(block, &mut self.escaped, &mut space),
+                None => unescape(piece, &mut self.escaped, &mut space),
+            };
+            if self.frame.len() + n > MAX_FRAME + 2 {
+                self.discarded.long += 1;
+                self.skip = true;
+                return;
+            }
+            // All of it, whose length the compiler knows, and then less.
+            let len = self.frame.len() + n;
+            self.frame.extend_from_slice(&space);
+            self.frame.truncate(len);
+        }
     }
 
     fn end(&mut self, sink: &mut impl FnMut(&[u8])) {
@@ -213,6 +230,22 @@ impl Decoder {
         self.skip = false;
         self.frame.clear();
     }
+}
+
+/// Takes the escapes out of at most [`BLOCK`] octets, without a branch that depends on them; returns how many are left.
+/// `state` is whether the last one before was an escape.
+#[inline]
+fn unescape(bytes: &[u8], state: &mut bool, space: &mut [u8; BLOCK]) -> usize {
+    let (mut n, mut flip) = (0usize, if *state { 0x20u8 } else { 0 });
+    for &b in bytes {
+        // An escape is written, too, and then written over.
+        space[n % BLOCK] = b ^ flip;
+        let escape = b == ESCAPE;
+        flip = u8::from(escape) << 5;
+        n = n.wrapping_add(usize::from(!escape));
+    }
+    *state = flip != 0;
+    n.min(BLOCK)
 }
 
 #[cfg(test)]

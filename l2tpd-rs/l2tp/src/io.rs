@@ -96,6 +96,11 @@ pub enum Input<'a> {
         /// [`Path::mark`] of the tunnels; nothing happens for 0.
         mark: u32,
     },
+    /// Frames of this tunnel's peer have come that did not come through here, but through the kernel.
+    Heard {
+        /// Our id.
+        tunnel: u16,
+    },
     /// The user PPP has authenticated, for the status.
     CallUser {
         /// Which.

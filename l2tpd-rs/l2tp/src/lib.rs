@@ -33,6 +33,7 @@ pub mod header;
 pub mod io;
 mod lac;
 mod limit;
+mod liveness;
 pub mod message;
 mod path_gone;
 mod place;

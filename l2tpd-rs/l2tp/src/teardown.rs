@@ -1,4 +1,4 @@
-//! The end of a control connection (RFC 2661 §5.5, §5.7): StopCCN, HELLO, a peer that does not answer.
+//! The end of a control connection (RFC 2661 §5.7): StopCCN, a peer that does not answer.
 //!
 //! ```text
 //!   either side                                     the other
@@ -128,20 +128,6 @@ impl Endpoint {
         t.transport.push(0, body);
         self.flush(now, id);
         self.rearm(id);
-    }
-
-    /// Nothing came from the peer for the HELLO interval.
-    pub(crate) fn hello(&mut self, now: Instant, id: u16) {
-        let interval = self.cfg.hello_interval;
-        let Some(t) = self.tunnels.get_mut(&id) else { return };
-        if t.state != TunnelState::Established || now.since(t.last_heard) < interval {
-            return;
-        }
-        t.hello_sent = true;
-        if t.transport.is_idle() {
-            t.transport.push(0, Body::new(MessageType::HELLO).done());
-        }
-        self.flush(now, id);
     }
 
     /// The peer acknowledged none of the transmissions of a message.

@@ -2,7 +2,7 @@
 //!
 //! One [`Transport`] per tunnel. It knows neither AVPs nor tunnel states. All comparisons are modulo 65536.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use ipsec_types::Instant;
@@ -71,8 +71,8 @@ pub struct Transport {
     in_flight: u16,
     peer_window: u16,
     our_window: u16,
-    /// Messages that came ahead of a gap, by Ns; bounded by `our_window`.
-    early: BTreeMap<u16, (u16, Vec<u8>)>,
+    /// Messages that came ahead of a gap: Ns, session id, body. Bounded by `our_window`, which is small.
+    early: Vec<(u16, u16, Box<[u8]>)>,
     retries: Retries,
     sends: u32,
     deadline: Option<Instant>,
@@ -91,7 +91,7 @@ impl Transport {
             in_flight: 0,
             peer_window: peer_window.unwrap_or(4).clamp(1, 0x4000),
             our_window: our_window.clamp(1, 0x4000),
-            early: BTreeMap::new(),
+            early: Vec::new(),
             retries,
             sends: 0,
             deadline: None,
@@ -191,12 +191,23 @@ impl Transport {
 
     /// Keeps a message that came ahead of a gap.
     pub fn keep_early(&mut self, ns: u16, session: u16, body: &[u8]) {
-        self.early.entry(ns).or_insert_with(|| (session, body.to_vec()));
+        if !self.early.iter().any(|(n, ..)| *n == ns) {
+            // One at a time: most gaps are of one message.
+            self.early.reserve_exact(1);
+            self.early.push((ns, session, body.into()));
+        }
+    }
+
+    /// Octets of the messages that are kept ahead of a gap.
+    pub fn early_octets(&self) -> usize {
+        self.early.iter().map(|(.., body)| body.len()).sum()
     }
 
     /// The kept message that is expected now: (our session id it is for, body).
-    pub fn take_early(&mut self) -> Option<(u16, Vec<u8>)> {
-        self.early.remove(&self.next_nr)
+    pub fn take_early(&mut self) -> Option<(u16, Box<[u8]>)> {
+        let at = self.early.iter().position(|(ns, ..)| *ns == self.next_nr)?;
+        let (_, session, body) = self.early.swap_remove(at);
+        Some((session, body))
     }
 
     fn datagram(&self, index: u16) -> Option<Vec<u8>> {
@@ -258,6 +269,12 @@ impl Transport {
             self.ack_owed = None;
         }
         Expiry::Resend(out)
+    }
+
+    /// Starts the transmissions of what is in flight afresh, at this time: the peer is there, it only does not acknowledge.
+    pub fn begin_again(&mut self, at: Instant) {
+        self.sends = 0;
+        self.deadline = Some(at);
     }
 
     /// Forgets all that was not acknowledged: the peer has closed the tunnel.

@@ -63,7 +63,7 @@ pub(crate) struct Tunnel {
     pub(crate) since: Instant,
     pub(crate) last_heard: Instant,
     /// A HELLO is under way.
-    pub(crate) hello_sent: bool,
+    pub(crate) hello_sent: Option<Instant>,
     pub(crate) forget_at: Option<Instant>,
     /// What stands in the endpoint's timer set for this tunnel.
     pub(crate) armed: Option<(Instant, TimerReason)>,
@@ -103,7 +103,7 @@ impl Tunnel {
             retired: BTreeSet::new(),
             since: now,
             last_heard: now,
-            hello_sent: false,
+            hello_sent: None,
             forget_at: None,
             armed: None,
         }

@@ -89,7 +89,82 @@ fn dialled() -> (World, Lac, u16) {
     (w, server, session)
 }
 
+/// An SCCRQ, as good or bad as can be.
+fn sccrq() -> impl Strategy<Value = Vec<u8>> {
+    let avps = proptest::collection::vec(
+        (any::<bool>(), 0u16..3, 0u16..41, proptest::collection::vec(any::<u8>(), 0..20)),
+        0..4,
+    );
+    (0u16..4, any::<bool>(), any::<bool>(), avps).prop_map(|(id, challenge, tie, avps)| {
+        let mut b = Body::new(MessageType::SCCRQ);
+        if id > 0 {
+            b = b.must(attr::ASSIGNED_TUNNEL_ID, &id.to_be_bytes());
+        }
+        b = b.maybe(attr::CHALLENGE, challenge.then_some(&[7; 16][..]));
+        b = b.maybe(attr::TIE_BREAKER, tie.then_some(&[7; 8][..]));
+        let mut b = b.done();
+        for (m, vendor, a, v) in &avps {
+            avp::put(&mut b, *m, *vendor, *a, v);
+        }
+        b
+    })
+}
+
+#[test]
+fn of_a_half_open_tunnel_256_octets_are_kept_ahead_of_their_turn() {
+    for (size, kept) in [(255, true), (256, true), (257, false)] {
+        let mut w = World::new(config(lns()));
+        let mut lac = Lac::new(path(10, 1701, 0), 1);
+        let body = lac.sccrq();
+        lac.say(&mut w, 0, body);
+        lac.ns += 1;
+        let icrq = |text: usize| {
+            let sid = Body::new(MessageType::ICRQ).must(attr::ASSIGNED_SESSION_ID, &[0, 7]);
+            sid.may(attr::CALLED_NUMBER, &vec![b'1'; text]).done()
+        };
+        let body = icrq(size - icrq(0).len());
+        assert_eq!(body.len(), size);
+        w.datagram(lac.path, &lac.datagram(0, &body));
+        lac.ns -= 1;
+        lac.say(&mut w, 0, Body::new(MessageType::SCCCN));
+        assert_eq!(w.engine.sizes().1, usize::from(kept), "{size} octets");
+    }
+}
+
 proptest! {
+    /// Whoever forges an address sees no answer; that he guesses our tunnel id is granted.
+    #[test]
+    fn a_stranger_draws_no_more_than_a_fifth_more_than_he_sends(
+        challenge: bool,
+        secret: bool,
+        list in proptest::collection::vec((0u8..4, sccrq(), 1u16..20, 0u16..3, any::<u8>()), 1..30),
+    ) {
+        let mut l = lns();
+        l.challenge = challenge;
+        let mut w = World::with_secrets(config(l), if secret { "* * swordfish\n" } else { "" });
+        let from = path(10, 1701, 0);
+        let (mut sent, mut got) = (0, 0);
+        for (what, sccrq, kind, ns, wait) in list {
+            // An SCCCN is an answer to an SCCRP that was seen.
+            let kind = if kind == MessageType::SCCCN.0 { 1 } else { kind };
+            let ours = w.engine.status().first().map_or(9, |t| t.id);
+            let d = match what {
+                0 | 1 => header::control(0, 0, 0, 0, &sccrq),
+                2 => header::control(ours, 0, ns, 0, &Body::new(MessageType(kind)).done()),
+                _ => header::control(ours, 0, ns, 1, &[]),
+            };
+            sent += d.len();
+            w.datagram(from, &d);
+            w.pass(std::time::Duration::from_secs(u64::from(wait) / 16));
+            got += w.take().iter().map(|(_, d)| d.len()).sum::<usize>();
+            prop_assert!(got * 10 <= sent * 12, "{got} octets for {sent}");
+        }
+        w.pass(std::time::Duration::from_secs(600));
+        got += w.take().iter().map(|(_, d)| d.len()).sum::<usize>();
+        prop_assert!(got * 10 <= sent * 12, "{got} octets for {sent}");
+        prop_assert!(w.engine.status().is_empty());
+    }
+
     #[test]
     fn arbitrary_datagrams_leave_no_state(list in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 0..30)) {
         let mut w = World::new(config(lns()));

@@ -89,6 +89,11 @@ impl Addresses {
         }
     }
 
+    /// The end of a wake-up: what [`Addresses::given`] was told is written.
+    pub(super) fn flush(&mut self) {
+        self.file.flush();
+    }
+
     /// A caller has another address than last time.
     pub(super) fn given(&mut self, engine: &Endpoint, caller: u64, addr: Ipv4Addr) {
         if self.file.is_open() && !self.file.is_long() {

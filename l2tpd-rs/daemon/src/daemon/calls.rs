@@ -16,6 +16,8 @@ use crate::pppd::Words;
 
 /// Octets taken from one pppd a wake-up.
 const BUDGET: usize = 64 * 1024;
+/// How often the tty of a pppd that has ended is looked at for what is left there.
+const LAST_READS: usize = 16;
 /// How long frames are held for a pppd that says nothing first (`silent`).
 pub(super) const GATE: Duration = Duration::from_secs(1);
 /// How long a pppd may take to end by itself when the peer has hung up. The peer may have said so in PPP, too, and a
@@ -39,6 +41,8 @@ pub(super) struct Running {
     pub(super) gate: Option<Instant>,
     /// Something was delivered in this wake-up.
     pub(super) dirty: bool,
+    /// Frames of the peer when [`Calls::has_heard`] was last asked, of a path that counts them itself.
+    pub(super) heard: u64,
     /// pppd's standard error.
     pub(super) words: Option<Words>,
     pub(super) since: Instant,
@@ -93,6 +97,13 @@ impl Calls {
     /// Name of a call's data path, and what went through it unseen by the engine.
     pub(super) fn path_of(&self, generation: u64) -> Option<(&'static str, Option<Traffic>)> {
         self.running.get(&generation).map(|r| (r.path.kind(), r.path.traffic()))
+    }
+
+    /// Whether frames of the peer have come since this was last asked, which did not come through the engine.
+    pub(super) fn has_heard(&mut self, call: CallId) -> bool {
+        let Some(r) = self.running.get_mut(&call.generation) else { return false };
+        let count = r.path.traffic().map_or(0, |t| t.rx_packets);
+        std::mem::replace(&mut r.heard, count) != count
     }
 
     pub(super) fn deliver(&mut self, call: CallId, frame: &[u8]) {
@@ -254,18 +265,16 @@ impl Daemon {
         }
     }
 
-    /// Takes frames from a pppd to the peer.
-    pub(super) fn collect(&mut self, generation: u64) {
-        let Some(r) = self.calls.running.get_mut(&generation) else { return };
+    /// Takes frames from a pppd to the peer. False when it has closed its tty, and nothing is left there.
+    pub(super) fn collect(&mut self, generation: u64) -> bool {
+        let Some(r) = self.calls.running.get_mut(&generation) else { return false };
         let (engine, outgoing, call) = (&mut self.engine, &mut self.outgoing, r.start.call);
         let alive = r.path.collect(BUDGET, &mut |frame| {
-            let mut datagram = Vec::with_capacity(frame.len() + 12);
-            if let Some(path) = engine.encapsulate(call, frame, &mut datagram) {
-                outgoing.push((path, datagram));
-            }
+            outgoing.append(|datagram| engine.encapsulate(call, frame, datagram));
         });
         if alive {
-            return r.watch(&self.epoll, generation);
+            r.watch(&self.epoll, generation);
+            return true;
         }
         // pppd has closed its tty. It will end soon, and its exit code is worth waiting for.
         if r.watched.take().is_some() {
@@ -276,6 +285,7 @@ impl Daemon {
                 self.calls.end_by(pid, crate::time::now() + PATIENCE, Signal::SIGTERM);
             }
         }
+        false
     }
 
     /// Children that have ended.
@@ -291,7 +301,7 @@ impl Daemon {
             let Some(call) = self.calls.forget_pid(pid) else { continue };
             self.addresses.unwatch(call);
             // Its last frames, an LCP Terminate-Request for one, are still in the pty.
-            self.collect(call.generation);
+            let _ = (0..LAST_READS).all(|_| self.collect(call.generation));
             self.calls.forget_pid(pid);
             let Some(mut r) = self.calls.remove(call.generation) else {
                 self.engine.handle(now, Input::CallEnded { call, end });
@@ -310,5 +320,64 @@ impl Daemon {
             }
             self.engine.handle(now, Input::CallEnded { call, end });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::net::{Ipv4Addr, SocketAddrV4};
+    use std::rc::Rc;
+
+    use l2tp_proto::{LnsConfig, Path, Role, Section};
+
+    use super::*;
+
+    struct Counting(Rc<Cell<u64>>);
+
+    impl DataPath for Counting {
+        fn kind(&self) -> &'static str {
+            "kernel"
+        }
+
+        fn traffic(&self) -> Option<Traffic> {
+            Some(Traffic { rx_packets: self.0.get(), ..Traffic::default() })
+        }
+    }
+
+    #[test]
+    fn frames_that_the_path_counts_itself_are_heard_once() {
+        let (frames, mut calls) = (Rc::new(Cell::new(0)), Calls::default());
+        let call = CallId { tunnel: 1, session: 2, generation: 3 };
+        let peer = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1701);
+        let start = CallStart {
+            call,
+            peer_tunnel: 1,
+            peer_session: 1,
+            path: Path { local: Ipv4Addr::LOCALHOST, peer, mark: 0 },
+            role: Role::Lns,
+            section: Section::Lns(LnsConfig::default().into()),
+            number: None,
+            credentials: Default::default(),
+            send_numbers: false,
+            local_ip: None,
+            remote_ip: None,
+            calling_number: None,
+        };
+        assert!(!calls.has_heard(call));
+        calls.insert(Running {
+            start,
+            pid: None,
+            path: Box::new(Counting(frames.clone())),
+            watched: None,
+            gate: None,
+            dirty: false,
+            heard: 0,
+            words: None,
+            since: Instant(0),
+        });
+        assert!(!calls.has_heard(call));
+        frames.set(7);
+        assert!(calls.has_heard(call) && !calls.has_heard(call));
     }
 }

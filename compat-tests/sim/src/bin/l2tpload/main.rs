@@ -8,20 +8,20 @@
 #![forbid(unsafe_code)]
 
 mod caller;
+mod line;
 mod tty;
 
 use std::collections::VecDeque;
-use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use l2tp_proto::header::{self, Packet};
 use lexopt::ValueExt;
 use sim::meter::Meter;
-use socket2::{Domain, Socket, Type};
 
 use caller::{Caller, State};
+use line::Line;
 
 const USAGE: &str = "usage: l2tpload [OPTIONS] SERVER
   --count N        callers (1000, at most 65000)
@@ -96,7 +96,7 @@ fn parse() -> Result<Options, lexopt::Error> {
 
 /// The callers and their socket.
 struct Load {
-    socket: UdpSocket,
+    line: Line,
     callers: Vec<Caller>,
     /// Those that are neither up nor failed, by index.
     busy: VecDeque<usize>,
@@ -106,14 +106,8 @@ struct Load {
 
 impl Load {
     fn new(server: SocketAddr) -> std::io::Result<Self> {
-        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-        // Best effort: the system's limit holds.
-        let _ = socket.set_recv_buffer_size(1 << 22);
-        let socket: UdpSocket = socket.into();
-        socket.connect(server)?;
-        socket.set_read_timeout(Some(Duration::from_millis(5)))?;
         Ok(Load {
-            socket,
+            line: Line::new(server)?,
             callers: Vec::new(),
             busy: VecDeque::new(),
             out: Vec::new(),
@@ -122,36 +116,33 @@ impl Load {
     }
 
     fn send(&mut self) {
-        for d in self.out.drain(..) {
-            // What the kernel does not take is said again in a second.
-            let _ = self.socket.send(&d);
-        }
+        // What the kernel does not take is said again in a second.
+        self.line.send(&self.out);
+        self.out.clear();
     }
 
     /// Takes what comes for at most a few milliseconds.
     fn receive(&mut self) -> Result<(), String> {
-        let mut buffer = [0; 2048];
         loop {
-            let n = match self.socket.recv(&mut buffer) {
-                Ok(n) => n,
-                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(()),
-                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                Err(e) => return Err(format!("the server does not listen: {e}")),
-            };
+            let (callers, out, slowest, mut settled) =
+                (&mut self.callers, &mut self.out, &mut self.slowest, false);
             let now = Instant::now();
-            let Ok(Packet::Control(c)) = header::parse(&buffer[..n]) else { continue };
-            let Some(caller) = usize::from(c.tunnel).checked_sub(1).and_then(|i| self.callers.get_mut(i))
-            else {
-                continue;
-            };
-            let before = caller.state;
-            caller.hear(c, now, &mut self.out);
-            if caller.state == State::Up && before != State::Up {
-                self.slowest = self.slowest.max(now - caller.began);
-            }
-            let settled = caller.state != before && matches!(caller.state, State::Up | State::Failed(_));
+            let n = self.line.receive(|datagram| {
+                let Ok(Packet::Control(c)) = header::parse(datagram) else { return };
+                let Some(caller) = usize::from(c.tunnel).checked_sub(1).and_then(|i| callers.get_mut(i))
+                else {
+                    return;
+                };
+                let before = caller.state;
+                caller.hear(c, now, out);
+                if caller.state == State::Up && before != State::Up {
+                    *slowest = (*slowest).max(caller.began.elapsed());
+                }
+                settled |= caller.state != before && matches!(caller.state, State::Up | State::Failed(_));
+            });
+            let n = n.map_err(|e| format!("the server does not listen: {e}"))?;
             self.send();
-            if settled {
+            if settled || n == 0 {
                 return Ok(());
             }
         }
@@ -193,23 +184,22 @@ impl Load {
     /// Frames to the server for a time, never more on their way than its pppd may have waiting; how many arrived there.
     fn up(&mut self, size: usize, time: Duration) -> Result<u64, String> {
         let (start, mut under_way, mut arrived) = (Instant::now(), 0usize, 0u64);
-        let (frame, mut datagram) = (tty::frame(size), Vec::new());
-        let mut buffer = [0; 2048];
+        let mut datagram = Vec::new();
+        self.callers.iter().for_each(|c| c.data(&tty::frame(size), &mut datagram));
+        let all = [&datagram[..]; 4 * tty::RECEIPT];
         while start.elapsed() < time {
-            while under_way < 4 * tty::RECEIPT {
-                self.callers.iter().for_each(|c| c.data(&frame, &mut datagram));
-                let _ = self.socket.send(&datagram);
-                under_way += 1;
-            }
-            match self.socket.recv(&mut buffer) {
-                Ok(n) if matches!(header::parse(&buffer[..n]), Ok(Packet::Data(_))) => {
-                    under_way = under_way.saturating_sub(tty::RECEIPT);
-                    arrived += tty::RECEIPT as u64;
-                }
-                Ok(_) => {}
+            self.line.send(all.get(under_way..).unwrap_or(&[]));
+            under_way = all.len();
+            let mut receipts = 0;
+            let n = self
+                .line
+                .receive(|d| receipts += usize::from(matches!(header::parse(d), Ok(Packet::Data(_)))))
+                .map_err(|e| e.to_string())?;
+            under_way = under_way.saturating_sub(receipts * tty::RECEIPT);
+            arrived += (receipts * tty::RECEIPT) as u64;
+            if n == 0 {
                 // Some were lost.
-                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => under_way = 0,
-                Err(e) => return Err(e.to_string()),
+                under_way = 0;
             }
         }
         Ok(arrived)
@@ -218,17 +208,14 @@ impl Load {
     /// Counts frames from the server for a time.
     fn down(&mut self, time: Duration) -> Result<u64, String> {
         let mut datagram = Vec::new();
-        let mut buffer = [0; 2048];
         // The server may hold its pppd's frames back until the peer has said something.
         self.callers.iter().for_each(|c| c.data(&tty::frame(20), &mut datagram));
-        self.socket.send(&datagram).map_err(|e| e.to_string())?;
+        self.line.send(&[datagram]);
         let (start, mut arrived) = (Instant::now(), 0);
         while start.elapsed() < time {
-            match self.socket.recv(&mut buffer) {
-                Ok(n) => arrived += u64::from(matches!(header::parse(&buffer[..n]), Ok(Packet::Data(_)))),
-                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                Err(e) => return Err(e.to_string()),
-            }
+            self.line
+                .receive(|d| arrived += u64::from(matches!(header::parse(d), Ok(Packet::Data(_)))))
+                .map_err(|e| e.to_string())?;
         }
         Ok(arrived)
     }
