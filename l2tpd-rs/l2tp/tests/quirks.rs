@@ -6,7 +6,7 @@
 //! | Apple | strings end with a NUL, SLI | `lns::an_sli_is_handed_on_and_strings_with_a_nul_at_the_end_are_read` |
 //! | MSL2TP | our id instead of its own in StopCCN and CDN | here; `lns::cdns_of_all_kinds_end_the_call_and_not_the_tunnel` |
 //! | Windows | its whole set-up, GUID as vendor AVP | here; `message::a_vendors_avp_is_not_the_ietfs_of_the_same_number` |
-//! | Windows | tunnel id 1 from everyone behind one NAT | `lns::two_clients_behind_one_nat_with_the_same_tunnel_id` |
+//! | Windows | tunnel id 1 from everyone behind one NAT | `strangers::two_clients_behind_one_nat_with_the_same_tunnel_id` |
 //! | Windows | SCCRQ again after 1 s | `lns::a_repeated_sccrq_gets_the_same_sccrp_and_no_new_state` |
 //! | Android | its whole set-up, one message at a time | here; `transport::a_window_of_one_lets_one_message_out_at_a_time` |
 //! | Android | never acknowledges HELLO | here |
@@ -32,10 +32,6 @@ use l2tp_proto::message::{Body, Message, MessageType};
 use l2tp_proto::{Input, LacConfig, LnsAddress};
 
 const S: Duration = Duration::from_secs(1);
-
-fn kinds(said: &[(Said, Message)]) -> Vec<u16> {
-    said.iter().map(|(s, _)| s.0).collect()
-}
 
 /// `body` and one more AVP.
 fn with(body: Body, mandatory: bool, vendor: u16, attribute: u16, value: &[u8]) -> Vec<u8> {

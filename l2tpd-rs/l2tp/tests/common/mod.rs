@@ -7,6 +7,7 @@
 )]
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod pair;
 pub(crate) mod windows;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -210,4 +211,21 @@ impl Lac {
         w.give(Input::CallStarted { call, pid: 4711 });
         session
     }
+}
+
+/// Message types, 0 for a ZLB.
+pub(crate) fn kinds(said: &[(Said, Message)]) -> Vec<u16> {
+    said.iter().map(|(s, _)| s.0).collect()
+}
+
+pub(crate) fn cdn(code: &[u8], sid: u16) -> Body {
+    Body::new(MessageType::CDN)
+        .must(attr::RESULT_CODE, code)
+        .must(attr::ASSIGNED_SESSION_ID, &sid.to_be_bytes())
+}
+
+pub(crate) fn stopccn(tid: u16) -> Body {
+    Body::new(MessageType::STOPCCN)
+        .must(attr::ASSIGNED_TUNNEL_ID, &tid.to_be_bytes())
+        .result(1, 0, "Goodbye!")
 }
