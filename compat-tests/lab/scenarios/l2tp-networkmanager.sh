@@ -105,7 +105,7 @@ nm_ipsec() { # with strongSwan in front of the server
   [ "$esp" -ge 10 ] && [ "$clear" = 0 ] || fail "$esp ESP packets, $clear in clear: ${PACKETS[0]:-}" || return
   capture l2tp-networkmanager-down brp
   nm_down ipsec || return
-  # time for what should not come
+  # time for what must not come
   sleep 1
   capture_end
   # the server's pppd says goodbye when IPsec is gone; ours says nothing in clear
@@ -129,6 +129,8 @@ sc_l2tp_networkmanager() {
   nm_cli add type vpn vpn-type l2tp con-name plain ifname '*' vpn.data \
     'gateway=203.0.113.10, user=alice, password-flags=0, refuse-eap=yes' vpn.secrets 'password=secret-a' || fail "nmcli: $(tail -1 "$OUT/nmcli.log")" || return
   nm_up plain && nm_down plain || return
+  # it says goodbye to nobody for a while, in clear
+  wait_for 20 gone pub pppd || fail "pub: pppd stays" || return
   nm_cli add type vpn vpn-type l2tp con-name ipsec ifname '*' vpn.data \
     'gateway=203.0.113.10, user=alice, password-flags=0, refuse-eap=yes, ipsec-enabled=yes, ipsec-psk-flags=0' \
     vpn.secrets 'password=secret-a, ipsec-psk=between-nm-and-swan' || fail "nmcli: $(tail -1 "$OUT/nmcli.log")" || return

@@ -34,10 +34,8 @@ use addresses::Addresses;
 use calls::Calls;
 use start::Starts;
 
-/// How long it may take, once we are told to end, until peers have acknowledged our last words.
+/// How long peers may take to acknowledge our last words.
 const GOODBYE: Duration = Duration::from_secs(1);
-/// How much of that pppds have to end their links, before the tunnels go from under them.
-const PPP_FIRST: Duration = Duration::from_millis(600);
 /// How long pppds may take to end after that.
 const LAST_PPPD: Duration = Duration::from_millis(700);
 
@@ -84,8 +82,6 @@ pub struct Daemon {
     /// Sections that came through the control FIFO: kind, name, options.
     added: Vec<(&'static str, String, String)>,
     ending: Option<Instant>,
-    /// When we end, and the tunnels do not yet: until when pppds may take their leave.
-    ppp_first: Option<Instant>,
     /// Send errors are told once in this time.
     send_error_told: Option<Instant>,
 }
@@ -181,7 +177,6 @@ impl Daemon {
             listen,
             added: Vec::new(),
             ending: None,
-            ppp_first: None,
             send_error_told: None,
         })
     }
@@ -221,8 +216,7 @@ impl Daemon {
             }
             self.timers(now);
             self.settle(now);
-            let done = self.ppp_first.is_none() && self.engine.is_quiet() && self.calls.is_empty();
-            if self.ending.is_some_and(|at| now >= at || done) {
+            if self.ending.is_some_and(|at| now >= at || (self.engine.is_quiet() && self.calls.is_empty())) {
                 break;
             }
         }
@@ -237,15 +231,7 @@ impl Daemon {
         let engine = self.engine.poll_timeout().map(|(at, _)| at);
         let sas = self.sas.as_ref().and_then(SaWatch::next_timer);
         let log = self.log.is_behind().then(|| now() + LOG_AGAIN);
-        let next = [
-            log,
-            engine,
-            sas,
-            self.calls.next_timer(),
-            self.addresses.next_timer(),
-            self.ending,
-            self.ppp_first,
-        ];
+        let next = [log, engine, sas, self.calls.next_timer(), self.addresses.next_timer(), self.ending];
         let Some(at) = next.into_iter().flatten().min() else { return EpollTimeout::NONE };
         // Rounded up, or the last millisecond would be spent in a busy loop.
         let ms = at.since(now()).as_nanos().div_ceil(1_000_000);
@@ -309,10 +295,6 @@ impl Daemon {
                 self.engine.handle(now, Input::PathGone { mark });
             }
         }
-        if self.ppp_first.is_some_and(|at| now >= at || self.calls.is_empty()) {
-            self.ppp_first = None;
-            self.engine.handle(now, Input::Shutdown);
-        }
         self.address_timers(now);
         self.calls.run_timers(now, &self.log);
     }
@@ -325,9 +307,8 @@ impl Daemon {
                 SIGHUP => self.reload(now),
                 SIGTERM | SIGINT if self.ending.is_none() => {
                     self.log.crit(&format!("death_handler: Fatal signal {signal} received"));
-                    (self.ending, self.ppp_first) = (Some(now + GOODBYE), Some(now + PPP_FIRST));
-                    self.engine.handle(now, Input::ForgetDials);
-                    self.calls.hang_up_all();
+                    self.ending = Some(now + GOODBYE);
+                    self.engine.handle(now, Input::Shutdown);
                 }
                 _ => {}
             }

@@ -37,6 +37,12 @@ fn pppox() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// `PPPIOCGCHAN`, `PPPIOCATTCHAN` and `PPPIOCDISCONN` of linux/ppp-ioctl.h: _IOR('t', 55, int), _IOW('t', 56, int),
+/// _IO('t', 57).
+const GET_CHANNEL: libc::c_ulong = (2 << 30) | (4 << 16) | (0x74 << 8) | 55;
+const ATTACH_CHANNEL: libc::c_ulong = (1 << 30) | (4 << 16) | (0x74 << 8) | 56;
+const DISCONNECT: libc::c_ulong = (0x74 << 8) | 57;
+
 /// Whether this kernel has L2TP; asking may load its modules.
 pub fn available() -> bool {
     pppox().is_ok()
@@ -167,10 +173,32 @@ impl KernelTunnels {
     }
 }
 
-/// A call in the kernel.
+/// A call in the kernel; its pppd is hung up when this goes.
 #[derive(Debug)]
 pub struct KernelPath {
     socket: OwnedFd,
+}
+
+impl KernelPath {
+    /// Takes the session's PPP channel from its interface, which is to pppd what the closing of a pty is.
+    fn hang_up(&self) -> io::Result<()> {
+        let ppp = std::fs::OpenOptions::new().read(true).write(true).open("/dev/ppp")?;
+        let mut channel: libc::c_int = 0;
+        let done = |r: libc::c_int| if r < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
+        // SAFETY: the kernel writes an int.
+        done(unsafe { libc::ioctl(self.socket.as_raw_fd(), GET_CHANNEL, &raw mut channel) })?;
+        // SAFETY: the kernel reads an int.
+        done(unsafe { libc::ioctl(ppp.as_raw_fd(), ATTACH_CHANNEL, &raw const channel) })?;
+        // SAFETY: no pointers.
+        done(unsafe { libc::ioctl(ppp.as_raw_fd(), DISCONNECT) })
+    }
+}
+
+impl Drop for KernelPath {
+    fn drop(&mut self) {
+        // Without an interface yet, or with a pppd that has ended, there is nothing to hang up.
+        let _ = self.hang_up();
+    }
 }
 
 impl DataPath for KernelPath {

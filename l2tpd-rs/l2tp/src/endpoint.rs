@@ -128,7 +128,6 @@ impl Endpoint {
             Input::DisconnectLac { lac } => self.disconnect_lac(now, lac),
             Input::PathGone { mark } => self.path_gone(mark),
             Input::Heard { tunnel } => self.heard(now, tunnel),
-            Input::ForgetDials => self.forget_dials(),
             Input::Shutdown => {
                 self.forget_dials();
                 let mut ids: Vec<_> = self.tunnels.values().map(|t| (t.id, t.state)).collect();

@@ -149,8 +149,6 @@ pub enum Input<'a> {
         /// The section's name, in any case of letters.
         lac: &'a str,
     },
-    /// Nothing is dialled again: the daemon is about to end, its calls before it.
-    ForgetDials,
     /// Close every tunnel: the daemon ends.
     Shutdown,
 }

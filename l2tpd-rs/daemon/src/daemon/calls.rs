@@ -193,11 +193,6 @@ impl Calls {
         Some(r)
     }
 
-    /// Has all pppds say goodbye, as long as there is a way to their peers.
-    pub(super) fn hang_up_all(&self) {
-        self.by_pid.keys().for_each(|&pid| signal(pid, Signal::SIGTERM));
-    }
-
     /// Ends all pppds, with force after `deadline`, and reaps them.
     pub(super) fn end_all(&mut self, deadline: Instant) {
         // Closing the ptys hangs the lines up, which pppd heeds at once.
