@@ -1,11 +1,7 @@
 //! Our LAC against our LNS: dialling, calls, secrets, numbered data, collisions, and lives of many seeds.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "test helpers")]
-
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +9,7 @@ use common::pair::*;
 use common::{config, lns};
 use l2tp_proto::header::{self, Packet};
 use l2tp_proto::message::{Message, MessageType};
-use l2tp_proto::{
-    CallEnd, CallId, Endpoint, EndpointConfig, Event, Input, Instant, LacConfig, LacState, LnsAddress,
-    LnsConfig, Output, Path, SecretBytes, SecretTable,
-};
+use l2tp_proto::{CallEnd, Event, Input, Instant, LacConfig, LacState, LnsAddress, LnsConfig, SecretTable};
 
 const S: Duration = Duration::from_secs(1);
 

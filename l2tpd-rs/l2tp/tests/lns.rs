@@ -5,11 +5,10 @@ mod common;
 use std::time::Duration;
 
 use common::*;
-use l2tp_proto::auth::{Carrier, response};
 use l2tp_proto::avp::{self, attr};
 use l2tp_proto::header;
 use l2tp_proto::message::{Body, MessageType};
-use l2tp_proto::{CallEnd, Event, Input, Limits, SecretBytes};
+use l2tp_proto::{CallEnd, Event, Input};
 
 const S: Duration = Duration::from_secs(1);
 

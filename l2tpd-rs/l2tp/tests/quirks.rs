@@ -18,6 +18,7 @@
 //! | Huawei, Cisco | acknowledge on session 0 | `lns::ten_thousand_calls_acknowledged_on_session_0_leave_the_pool_full` |
 //! | all | CDN on session 0 | `lns::cdns_of_all_kinds_end_the_call_and_not_the_tunnel` |
 //! | kl2tpd | SLI, WEN | `lns::messages_an_lns_has_no_use_for_cost_nothing` |
+//! | LACs of carriers | proxy LCP and authentication, private group, old serial numbers, wrong M bits | here |
 //! | carriers | padding after the datagram | here; `header::padding_after_the_stated_length_is_tolerated` |
 //! | D-Link DIR-300 | tunnel id 0 on a tunnel that stands | here: not served, for whoever knows the address could speak for it |
 
@@ -264,6 +265,34 @@ fn only_what_rfc_2661_says_is_mandatory() {
         take(&mut w);
         assert!(said.contains(&attr::TX_CONNECT_SPEED));
         assert_eq!(said.contains(&attr::RX_CONNECT_SPEED), has_rx, "Watchguard does not like it");
+    }
+}
+
+#[test]
+fn a_lac_may_tell_all_it_knows_with_whatever_m_bits() {
+    for m in [false, true] {
+        let mut w = World::new(config(lns()));
+        let mut lac = Lac::open(&mut w, path(10, 1701, 0), 1);
+        let mut body = Body::new(MessageType::ICRQ).done();
+        avp::put(&mut body, m, 0, attr::ASSIGNED_SESSION_ID, &[0, 9]);
+        // The serial number of old LACs has two octets. Physical channel, called, calling number and sub-address.
+        for (n, v) in
+            [(15, &[0x12, 0x34][..]), (18, &[0; 4]), (25, &[0; 4]), (21, b"1"), (22, b"2"), (23, b"3")]
+        {
+            avp::put(&mut body, m, 0, n, v);
+        }
+        let got = say(&mut lac, &mut w, 0, &body);
+        assert_eq!(kinds(&got), [11]);
+        let mut body = Body::new(MessageType::ICCN).done();
+        // Proxy LCP, proxy authentication, private group.
+        for n in (26..=33).chain([37]) {
+            avp::put(&mut body, m, 0, n, &[1, 4, 5, 120]);
+        }
+        let session = got[0].1.assigned_session.unwrap();
+        assert_eq!(kinds(&say(&mut lac, &mut w, session, &body)), [0]);
+        assert_eq!(w.started[0].calling_number.as_deref(), Some("2"));
+        assert_eq!(w.engine.status()[0].calls[0].serial, 0x1234);
+        assert!(!w.logged("handle_avps"), "{:?}", w.log);
     }
 }
 
