@@ -28,7 +28,8 @@ E
   printf '%s\n' '#!/bin/sh' 'echo "${0##*/} $1 $2 $3 $4 $5 $6 user=$PEERNAME" >>/run/ip-script' >"$e/ppp/ip-up"
   cp "$e/ppp/ip-up" "$e/ppp/ip-down"
   chmod 755 "$e/ppp/ip-up" "$e/ppp/ip-down"
-  rm -f "$e/../run/ip-script"
+  # nothing of an earlier scenario: what its scripts said, who had which address
+  rm -f "$e/../run/ip-script" "$e/../run/xl2tpd/l2tp-control.addresses"
 }
 # lac_files NODE SERVER USER PASSWORD OPTION...
 lac_files() {
