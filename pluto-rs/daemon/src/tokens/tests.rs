@@ -92,7 +92,7 @@ fn take(keys: &mut Keys, text: &str) -> (Vec<Locked>, Vec<String>) {
 fn all_sign(keys: &Keys, want: &[PublicKey]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (done, mut results) = tokio::sync::mpsc::unbounded_channel();
-    let (workers, _) = Workers::start(Some(2), done).unwrap();
+    let (mut workers, _) = Workers::start(Some(2), done).unwrap();
     let own = keys.ring(0).own;
     assert_eq!(own.iter().map(|k| k.public.clone()).collect::<Vec<_>>(), want);
     for (n, own) in own.iter().enumerate() {
