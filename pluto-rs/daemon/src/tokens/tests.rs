@@ -142,6 +142,10 @@ fn inside() {
             format!("'%smartcard:45': several tokens are there: name one of the slots {}", both[0]),
         ),
         (format!(": PIN %smartcard{one}:45 9999"), format!("'%smartcard{one}:45': the PIN is wrong")),
+        (
+            format!(": PIN %smartcard{one}:46 9999"),
+            format!("'%smartcard{one}:46': the PIN is wrong, as it was before"),
+        ),
         (format!(": RSA %smartcard{one}:45"), format!("'%smartcard{one}:45': its PIN stands in no record")),
         (
             format!(": PIN %smartcard{two} 1234"),
