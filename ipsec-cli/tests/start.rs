@@ -81,7 +81,7 @@ fn pluto_with_config_loads_the_conns() {
     for line in [
         "reading the configuration (".to_string(),
         "added connection description \"first\"".to_string(),
-        "adding interface lo/lo 127.0.0.1:".to_string(),
+        format!("adding interface lo/lo 127.0.0.1:{port}"),
     ] {
         has(log, &line);
     }

@@ -35,6 +35,7 @@ fn pluto() -> &'static Path {
 
 struct Daemon {
     child: Child,
+    port: u16,
     dir: tempfile::TempDir,
 }
 
@@ -69,7 +70,7 @@ impl Daemon {
             .stderr(log)
             .spawn()
             .unwrap();
-        let daemon = Daemon { child, dir };
+        let daemon = Daemon { child, port, dir };
         let deadline = Instant::now() + Duration::from_secs(20);
         // The socket is there a moment before somebody listens on it.
         while UnixStream::connect(daemon.dir.path().join("pluto.ctl")).is_err() {
@@ -104,6 +105,9 @@ impl Daemon {
         let text = text.replace(env!("CARGO_BIN_EXE_ipsec"), "ipsec");
         let pid = self.child.id();
         let text = text.replace(&format!("pid: {pid}"), "pid: PID").replace(&format!("pid {pid}"), "pid PID");
+        // Each daemon has ports of its own; the transcripts have the usual ones.
+        let text = text.replace(&format!(":{}", self.port), ":500");
+        let text = text.replace(&format!(":{}", self.port + 4000), ":4500");
         (text, out.status.code().unwrap())
     }
 

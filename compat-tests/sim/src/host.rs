@@ -157,7 +157,7 @@ impl Host {
             submitted: 0,
             entropy: Entropy::new(seed, 2 * number + 1),
         };
-        let interfaces = vec![Interface { name: "eth0".into(), addr }];
+        let interfaces = vec![Interface { name: "eth0".into(), addr, port: 500 }];
         host.engine.handle(Now::default(), Input::Listening { interfaces, client: None });
         for conn in conns {
             host.whack(Instant::default(), Request::Add(Box::new(conn)));

@@ -75,7 +75,7 @@ fn half_open_from_one_network_of_ipv6() {
     config.server[0].left.host = HostSpec::Addr(server);
     let mut pair = Pair::new(config);
     let now = ipsec_types::Now::default();
-    let interfaces = vec![ike::Interface { name: "eth0".into(), addr: server }];
+    let interfaces = vec![ike::Interface { name: "eth0".into(), addr: server, port: 500 }];
     pair.server().engine.handle(now, ike::Input::Listening { interfaces, client: None });
     pair.server().addr = server;
     let most = Limits::default().half_open_per_peer;

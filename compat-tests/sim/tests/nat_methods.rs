@@ -180,3 +180,46 @@ fn a_hidden_server_is_believed() {
     assert_eq!(told[1], asked[0], "the client's own hash of the server's address");
     assert_ne!(told[0], asked[1]);
 }
+
+/// `ikeport=501` on one side: IKE leaves from 501, and through a NAT from 4501 with ESP in UDP.
+#[test]
+fn either_end_may_listen_on_other_ports() {
+    use ike::{Input, Interface};
+    let listen = |pair: &mut Pair, host: usize| {
+        let now = pair.now;
+        let host = &mut pair.hosts[host];
+        let interfaces = vec![Interface { name: "eth0".into(), addr: host.addr, port: 501 }];
+        host.handle(now, Input::Listening { interfaces, client: None });
+        host.log.clear();
+    };
+    for nat in [false, true] {
+        // The client.
+        let mut pair = Pair::new(PairConfig { nat, ..PairConfig::default() });
+        listen(&mut pair, 1);
+        let from = std::rc::Rc::new(std::cell::RefCell::new(std::collections::BTreeSet::new()));
+        let seen = from.clone();
+        pair.filter = Some(Box::new(move |d| {
+            seen.borrow_mut().insert(d.dst.port());
+            true
+        }));
+        assert!(pair.connect(), "nat {nat}: {:?}", pair.client().log);
+        let encap: Vec<_> = pair.client().kernel.sas().iter().map(|s| (s.inbound, s.encap)).collect();
+        for (inbound, e) in encap {
+            let ours = e.map(|e| if inbound { e.dport } else { e.sport });
+            assert_eq!(ours, nat.then_some(4501));
+        }
+        assert!(from.borrow().contains(&501) && from.borrow().contains(&4501) == nat);
+        // The server, behind something that forwards 500 and 4500 to it.
+        let mut pair = Pair::new(PairConfig { nat, ..PairConfig::default() });
+        listen(&mut pair, 0);
+        pair.filter = Some(Box::new(|d| {
+            match (d.dst.port(), d.src.port()) {
+                (to @ (500 | 4500), _) if d.dst.ip() == sim::SERVER => d.dst.set_port(to + 1),
+                (_, from @ (501 | 4501)) if d.src.ip() == sim::SERVER => d.src.set_port(from - 1),
+                _ => {}
+            }
+            true
+        }));
+        assert!(pair.connect(), "forwarded, nat {nat}: {:?}", pair.server().log);
+    }
+}

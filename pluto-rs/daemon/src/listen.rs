@@ -62,7 +62,7 @@ impl Listeners {
         let found: Vec<Interface> = found
             .into_iter()
             .filter(|(_, a)| usable(*a) && self.only.is_none_or(|o| o == *a))
-            .map(|(name, addr)| Interface { name, addr })
+            .map(|(name, addr)| Interface { name, addr, port: self.ikeport })
             .collect();
         let mut ready = Vec::new();
         let mut wanted = BTreeSet::new();

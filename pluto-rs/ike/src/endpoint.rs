@@ -262,6 +262,21 @@ impl Endpoint {
         self.next_token
     }
 
+    /// The port of IKE on our side: 500 but for `ikeport=`.
+    pub(crate) fn ike_port(&self) -> u16 {
+        self.interfaces.first().map_or(500, |i| i.port)
+    }
+
+    /// The port of IKE and of ESP in UDP through NATs.
+    pub(crate) fn nat_port(&self) -> u16 {
+        self.ike_port().saturating_add(4000)
+    }
+
+    /// Whether a datagram for an address of ours has the marker that IKE has beside ESP (RFC 3948 §2.2).
+    pub(crate) fn is_nat_port(&self, local: std::net::SocketAddr) -> bool {
+        local.port() != self.ike_port()
+    }
+
     pub(crate) fn kernel(&mut self, request: KernelRequest, wait: Option<KernelWait>) {
         let token = ReqToken(self.token());
         if let Some(wait) = wait {

@@ -67,6 +67,8 @@ pub struct Interface {
     pub name: String,
     /// The address.
     pub addr: IpAddr,
+    /// The port that is listened on, 500 but for `ikeport=`; NAT traversal has the one that is 4,000 higher.
+    pub port: u16,
 }
 
 /// Pairs an updown script with its end.

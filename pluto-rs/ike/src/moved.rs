@@ -21,13 +21,14 @@ impl Endpoint {
         {
             self.stop_retransmit(ike);
         }
+        let floated = self.is_nat_port(local);
         let Some(sa) = self.ikes.get_mut(&ike) else { return };
         if (sa.remote, sa.local) == (remote, local) {
             return;
         }
         let (old, conn) = (sa.remote, sa.conn);
         (sa.remote, sa.local) = (remote, local);
-        sa.natt.floated = local.port() != 500;
+        sa.natt.floated = floated;
         self.log_sa(ike, rc::LOG, &format!("new NAT mapping for {ike}, was {old}, now {remote}"));
         let (peer, us) = (remote.ip(), local.ip());
         // In transport mode the selector would change with the address: the client has to negotiate again.

@@ -77,7 +77,7 @@ impl Endpoint {
     pub(crate) fn on_listening(&mut self, interfaces: Vec<Interface>, client: Option<ClientId>) {
         self.log_plain(client, rc::LOG, "listening for IKE messages");
         for i in interfaces.iter().filter(|i| !self.interfaces.contains(i)).cloned().collect::<Vec<_>>() {
-            for port in [500, 4500] {
+            for port in [i.port, i.port.saturating_add(4000)] {
                 let at = std::net::SocketAddr::new(i.addr, port);
                 self.log_plain(client, rc::LOG, &format!("adding interface {0}/{0} {at}", i.name));
             }

@@ -67,7 +67,7 @@ fn engine() -> Endpoint {
         entropy: Box::new(Zero),
         secrets: Box::new(Zero),
     });
-    let interfaces = vec![Interface { name: "eth0".into(), addr: server() }];
+    let interfaces = vec![Interface { name: "eth0".into(), addr: server(), port: 500 }];
     e.handle(Now::default(), Input::Listening { interfaces, client: None });
     while e.poll_output().is_some() {}
     e

@@ -3,33 +3,32 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ike::{ClientId, Endpoint, EndpointConfig, EntropySource, Input, Output};
+use ike::{ClientId, Endpoint, EndpointConfig, Input, Output};
 use ipnet::IpNet;
 use ipsec_kernel::KernelBackend;
-use ipsec_kernel::noklips::NoKernel;
-use ipsec_kernel::xfrm::Xfrm;
 use ipsec_netio::clock;
 use ipsec_netio::daemon::Ready;
 use ipsec_types::whack::{Reread, rc};
-use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 
-use crate::ctl::{self, Clients, CtlEvent};
-use crate::fetch::{Fetcher, News};
+use crate::ctl::{Clients, CtlEvent};
+use crate::fetch::Fetcher;
 use crate::keys::Keys;
-use crate::listen::{Datagram, Listeners};
+use crate::listen::Listeners;
 use crate::logging::{Log, PAUSE};
-use crate::options::{Options, VERSION};
+use crate::options::Options;
 use crate::passwords::Passwords;
 use crate::prompt::{Prompts, refusal};
-use crate::signals::{Signal, Signals};
+use crate::signals::Signal;
 use crate::updown::Scripts;
-use crate::workers::{Done, Workers};
+use crate::workers::Workers;
 use crate::{groups, keys, protect, readiness, reload, secrets};
 
 mod material;
+mod start;
 
-/// Datagrams on their way to the engine.
-const DATAGRAMS: usize = 256;
+use start::{OsEntropy, Parts, start, vendor_id};
+
 /// Inputs of one kind that are taken before the others get their turn.
 const BUDGET: usize = 32;
 /// How long clients may take to read the last replies at the end.
@@ -37,16 +36,6 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// How long updown scripts may take at the end.
 const LAST_SCRIPTS: Duration = Duration::from_secs(10);
-
-#[derive(Default)]
-struct OsEntropy(ipsec_netio::OsEntropy);
-
-impl EntropySource for OsEntropy {
-    #[expect(clippy::expect_used, reason = "keys without randomness are worse than no daemon")]
-    fn fill(&mut self, out: &mut [u8]) {
-        self.0.fill(out).expect("the operating system gives no random octets");
-    }
-}
 
 struct Shell {
     engine: Endpoint,
@@ -63,15 +52,6 @@ struct Shell {
     log: Log,
     options: Options,
     exit: bool,
-}
-
-fn open_kernel(options: &Options) -> Result<Box<dyn KernelBackend>, String> {
-    if options.no_kernel {
-        return Ok(Box::new(NoKernel::default()));
-    }
-    let kernel = Xfrm::open()
-        .map_err(|e| format!("the kernel's IPsec (XFRM) cannot be used: {e}; --noklips runs without"))?;
-    Ok(Box::new(kernel))
 }
 
 /// Runs until told to leave.
@@ -104,47 +84,6 @@ fn read_configuration(options: &Options, log: &mut Log, what: &str) {
         Ok(program) => format!("{what} ({program})"),
         Err(e) => format!("{what}: addconn cannot be started: {e}"),
     });
-}
-
-struct Parts {
-    fetcher: Fetcher,
-    fetched: UnboundedReceiver<News>,
-    kernel: Box<dyn KernelBackend>,
-    workers: Workers,
-    done: UnboundedReceiver<Done>,
-    datagrams: (Sender<Datagram>, Receiver<Datagram>),
-    events: Receiver<CtlEvent>,
-    signals: Signals,
-}
-
-fn start(options: &Options, log: &mut Log) -> Result<Parts, String> {
-    let text = |what: &str, e: std::io::Error| format!("{what}: {e}");
-    log.line(&format!("Starting Pluto ({VERSION}; Vendor ID {}) pid:{}", vendor_id(), std::process::id()));
-    let kernel = open_kernel(options)?;
-    let (send_done, done) = unbounded_channel();
-    let (workers, n) = Workers::start(options.helpers, send_done).map_err(|e| text("crypto helpers", e))?;
-    log.line(&match n {
-        0 => "no helpers will be started, all cryptographic operations will be done inline".to_string(),
-        n => format!("starting up {n} cryptographic helpers"),
-    });
-    let (send_news, fetched) = unbounded_channel();
-    let fetcher = Fetcher::start(send_news).map_err(|e| text("fetching", e))?;
-    let name = if kernel.name() == "netkey" { "Linux XFRM/NETKEY" } else { "no kernel" };
-    log.line(&format!("Using {name} IPsec interface code"));
-    let path = options.ctl_path();
-    let listener = ctl::bind(&path).map_err(|e| text(&path.display().to_string(), e))?;
-    let (send_event, events) = channel(16);
-    tokio::task::spawn_local(ctl::serve(listener, send_event));
-    let signals = Signals::open().map_err(|e| text("signals", e))?;
-    Ok(Parts { kernel, workers, fetcher, fetched, done, datagrams: channel(DATAGRAMS), events, signals })
-}
-
-/// Our vendor ID: `OE` and ten printable octets made of the version, as Openswan's.
-fn vendor_id() -> String {
-    let digest =
-        ipsec_crypto::hash(ipsec_types::algo::HashAlg::Md5, &[VERSION.as_bytes()]).unwrap_or_default();
-    let tail: String = digest.iter().take(10).map(|b| char::from(b'@' + b % 62)).collect();
-    format!("OE{tail}")
 }
 
 async fn serve(options: Options, log: Log, parts: Parts) {

@@ -91,7 +91,7 @@ impl Endpoint {
             self.nothing_to_prove_with(conn, whack, pending);
             return None;
         };
-        let (local, remote) = (SocketAddr::new(local, 500), SocketAddr::new(remote, 500));
+        let (local, remote) = (SocketAddr::new(local, self.ike_port()), SocketAddr::new(remote, 500));
         let cookies = (self.random(), [0; 8]);
         let state = Phase1::Suspended(StateName::AggrI1);
         let mut sa = IkeSa::new(conn, Role::Initiator, cookies, local, remote, state);
@@ -273,12 +273,12 @@ impl Endpoint {
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         let (Some(suite), Some(c)) = (sa.suite, self.conns.get(sa.conn)) else { return Ok(()) };
         self.wants_peer(c, serial, &id)?;
-        let wish = natt::Wish::from(&*c.spec);
+        let (wish, nat_port) = (natt::Wish::from(&*c.spec), self.nat_port());
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let (natt, text) = natt::detect(sa, suite.hash, &chain, wish, (sa.local, sa.remote))?;
         sa.natt = natt;
         if natt.detected() {
-            sa.local.set_port(4500);
+            sa.local.set_port(nat_port);
             sa.remote.set_port(4500);
             sa.natt.floated = true;
         }

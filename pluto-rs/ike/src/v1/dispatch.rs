@@ -15,13 +15,13 @@ use crate::wire::notify::NotifyType;
 use crate::wire::{Exchange, Header};
 
 impl Endpoint {
-    /// One datagram from port 500 or 4500.
+    /// One datagram from port 500 or 4500, or what `ikeport=` says instead.
     pub(crate) fn on_datagram(&mut self, local: SocketAddr, remote: SocketAddr, data: &[u8]) {
         if !self.listening || remote.port() == 0 {
             return;
         }
-        let message = match (local.port(), data) {
-            (500, m) => m,
+        let message = match (self.is_nat_port(local), data) {
+            (false, m) => m,
             // RFC 3948 §2.2: four zero octets in front of IKE; ESP has gone to the kernel. One peer sends the marker
             // twice at times.
             (_, [0, 0, 0, 0, 0, 0, 0, 0, m @ ..]) if Header::parse(m).is_ok() => m,

@@ -80,7 +80,7 @@ impl Endpoint {
         let rcookie = self.random();
         let mut sa = IkeSa::new(conn, Role::Responder, (icookie, rcookie), local, remote, state);
         sa.aggressive = aggressive;
-        sa.natt.floated = local.port() != 500;
+        sa.natt.floated = self.is_nat_port(local);
         sa.half_open = Some(remote.ip());
         sa.last_received = Some(digest);
         sa.first_from = Some(origin(remote));
@@ -144,11 +144,12 @@ impl Endpoint {
         remote: SocketAddr,
         natt: natt::NatT,
     ) -> Option<String> {
+        let floated = self.is_nat_port(local);
         let sa = self.ikes.get_mut(&serial)?;
         let moved = (sa.remote != remote)
             .then(|| format!("new NAT mapping for {serial}, was {}, now {remote}", sa.remote));
         (sa.remote, sa.local, sa.natt) = (remote, local, natt);
-        sa.natt.floated = local.port() != 500;
+        sa.natt.floated = floated;
         moved
     }
 }

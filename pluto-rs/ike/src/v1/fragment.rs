@@ -209,7 +209,7 @@ impl Endpoint {
             // Without the responder's cookie nobody can put them together.
             Fragmentation::Force => sa.rcookie != [0; 8],
         };
-        let marker: &[u8] = if sa.local.port() != 500 && sa.natt.floated { &[0; 4] } else { &[] };
+        let marker: &[u8] = if sa.natt.floated { &[0; 4] } else { &[] };
         let (packet, ip) = match (sa.remote, repeated >= NARROW_FROM) {
             (SocketAddr::V4(_), true) => (NARROW, 20),
             (SocketAddr::V4(_), false) => (WIDE, 20),

@@ -70,7 +70,7 @@ impl Endpoint {
             return None;
         }
         let sa_i = phase1::offer(&c.spec, &methods);
-        let (local, remote) = (SocketAddr::new(local, 500), SocketAddr::new(remote, 500));
+        let (local, remote) = (SocketAddr::new(local, self.ike_port()), SocketAddr::new(remote, 500));
         let first = Phase1::MainI1 { sa_i: sa_i.clone() };
         let mut sa = IkeSa::new(conn, Role::Initiator, cookies, local, remote, first);
         sa.lifetime = c.spec.ike_lifetime;
@@ -198,9 +198,10 @@ impl Endpoint {
         was: AfterMr2,
         done: CryptoResult,
     ) -> Result<(), Fail> {
+        let nat_port = self.nat_port();
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         if sa.natt.detected() {
-            sa.local.set_port(4500);
+            sa.local.set_port(nat_port);
             sa.remote.set_port(4500);
             sa.natt.floated = true;
         }

@@ -86,7 +86,7 @@ impl Dialler<'_> {
         conn.rekey = self.rekeys > 0;
         self.proof.prepare(&mut conn);
         let name = conn.name.clone();
-        let interfaces = vec![Interface { name: "ikeload".into(), addr }];
+        let interfaces = vec![Interface { name: "ikeload".into(), addr, port: PORT }];
         w.handle(Input::Listening { interfaces, client: None });
         w.engine.set_keyring(self.proof.ring());
         w.whack(Request::Add(Box::new(conn)));

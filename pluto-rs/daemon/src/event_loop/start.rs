@@ -1,0 +1,79 @@
+//! What the loop begins with: the kernel, the threads, the control socket, the signals.
+
+use ike::EntropySource;
+use ipsec_kernel::KernelBackend;
+use ipsec_kernel::noklips::NoKernel;
+use ipsec_kernel::xfrm::Xfrm;
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel, unbounded_channel};
+
+use crate::ctl::{self, CtlEvent};
+use crate::fetch::{Fetcher, News};
+use crate::listen::Datagram;
+use crate::logging::Log;
+use crate::options::{Options, VERSION};
+use crate::signals::Signals;
+use crate::workers::{Done, Workers};
+
+/// Datagrams on their way to the engine.
+const DATAGRAMS: usize = 256;
+#[derive(Default)]
+pub(super) struct OsEntropy(ipsec_netio::OsEntropy);
+
+impl EntropySource for OsEntropy {
+    #[expect(clippy::expect_used, reason = "keys without randomness are worse than no daemon")]
+    fn fill(&mut self, out: &mut [u8]) {
+        self.0.fill(out).expect("the operating system gives no random octets");
+    }
+}
+
+fn open_kernel(options: &Options) -> Result<Box<dyn KernelBackend>, String> {
+    if options.no_kernel {
+        return Ok(Box::new(NoKernel::default()));
+    }
+    let kernel = Xfrm::open()
+        .map_err(|e| format!("the kernel's IPsec (XFRM) cannot be used: {e}; --noklips runs without"))?;
+    Ok(Box::new(kernel))
+}
+
+/// All of it, and the ends of the channels that lead to the loop.
+pub(super) struct Parts {
+    pub fetcher: Fetcher,
+    pub fetched: UnboundedReceiver<News>,
+    pub kernel: Box<dyn KernelBackend>,
+    pub workers: Workers,
+    pub done: UnboundedReceiver<Done>,
+    pub datagrams: (Sender<Datagram>, Receiver<Datagram>),
+    pub events: Receiver<CtlEvent>,
+    pub signals: Signals,
+}
+
+/// Starts it; the log says what there is.
+pub(super) fn start(options: &Options, log: &mut Log) -> Result<Parts, String> {
+    let text = |what: &str, e: std::io::Error| format!("{what}: {e}");
+    log.line(&format!("Starting Pluto ({VERSION}; Vendor ID {}) pid:{}", vendor_id(), std::process::id()));
+    let kernel = open_kernel(options)?;
+    let (send_done, done) = unbounded_channel();
+    let (workers, n) = Workers::start(options.helpers, send_done).map_err(|e| text("crypto helpers", e))?;
+    log.line(&match n {
+        0 => "no helpers will be started, all cryptographic operations will be done inline".to_string(),
+        n => format!("starting up {n} cryptographic helpers"),
+    });
+    let (send_news, fetched) = unbounded_channel();
+    let fetcher = Fetcher::start(send_news).map_err(|e| text("fetching", e))?;
+    let name = if kernel.name() == "netkey" { "Linux XFRM/NETKEY" } else { "no kernel" };
+    log.line(&format!("Using {name} IPsec interface code"));
+    let path = options.ctl_path();
+    let listener = ctl::bind(&path).map_err(|e| text(&path.display().to_string(), e))?;
+    let (send_event, events) = channel(16);
+    tokio::task::spawn_local(ctl::serve(listener, send_event));
+    let signals = Signals::open().map_err(|e| text("signals", e))?;
+    Ok(Parts { kernel, workers, fetcher, fetched, done, datagrams: channel(DATAGRAMS), events, signals })
+}
+
+/// Our vendor ID: `OE` and ten printable octets made of the version, as Openswan's.
+pub(super) fn vendor_id() -> String {
+    let digest =
+        ipsec_crypto::hash(ipsec_types::algo::HashAlg::Md5, &[VERSION.as_bytes()]).unwrap_or_default();
+    let tail: String = digest.iter().take(10).map(|b| char::from(b'@' + b % 62)).collect();
+    format!("OE{tail}")
+}
