@@ -28,12 +28,12 @@ help:
 	@echo 'check        format, lints, tests, dependencies, man pages, lab; last line: N passed, N failed (root)'
 	@echo 'lab          the lab alone: SCENARIO="direct nat" SERVER=cygnet|libreswan (root)'
 	@echo 'bench        handshakes, conns, L2TP and start-to-ping, ours and libreswan + xl2tpd, as ratios (root)'
-	@echo 'deps         the Debian packages needed to build'
+	@echo 'deps         the Debian packages needed to build and to test'
 	@echo 'install      DESTDIR= PREFIX=/usr/local ETC=yes|no;  uninstall takes it away again'
 
-# what a build needs from Debian; the lab installs what it needs itself (compat-tests/lab/prepare.sh)
+# what a build and the tests of `cargo test` need from Debian; the lab installs what it needs itself (compat-tests/lab/prepare.sh)
 deps:
-	@missing=; for p in libssl-dev pkg-config gcc make mandoc; do \
+	@missing=; for p in libssl-dev pkg-config gcc make mandoc openssl procps; do \
 	  dpkg-query -W -f='$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || missing+=" $$p"; done; \
 	if [ -n "$$missing" ]; then apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; fi
 

@@ -27,7 +27,8 @@ passed=$((passed + p)) failed=$((failed + f))
 [ "$test_rc" = 0 ] || [ "$f" -gt 0 ] || bad "tests: cargo test exits $test_rc"
 
 # keys on tokens, which a default build leaves out
-[ -e /usr/lib/softhsm/libsofthsm2.so ] || { apt-get update -qq && apt-get install -y -qq --no-install-recommends softhsm2; } >/dev/null
+command -v softhsm2-util >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends softhsm2; } >/dev/null ||
+  bad "softhsm2 cannot be installed"
 layer clippy-pkcs11 "$CARGO" clippy -p pluto --features pkcs11 --all-targets --locked -- -D warnings
 layer pkcs11 "$CARGO" test -p pluto --features pkcs11 --locked tokens
 

@@ -50,6 +50,9 @@ run_scenario() { # run_scenario NAME
   done
   if [ $rc != 0 ]; then
     # nothing of a failure may reach the next scenario
+    for n in pub publ client1 client2; do
+      for f in init.conf more.secrets; do [ ! -e "/n/$n/etc/ipsec.$f" ] || : >"/n/$n/etc/ipsec.$f"; done
+    done
     server_reset || say "server: $REPLY"
   fi
 }

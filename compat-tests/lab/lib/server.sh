@@ -3,6 +3,9 @@
 
 server_config() { # server_config NODE: the HOWTO's files, byte for byte (for libreswan with what it needs instead)
   local e=/n/$1/etc
+  # and nothing of a scenario that failed
+  rm -f "$e"/ipsec.d/L2TP-*.conf "$e"/ipsec.d/passwd "$e"/ipsec.d/{private,certs,cacerts,crls}/*
+  [ "$SERVER" = libreswan ] || rm -rf "$e/ipsec.d/policies"
   cp -r /lab/server/. "$e/"
   if [ "$SERVER" = libreswan ]; then
     # it does not load the HOWTO's conns; and its pppd runs on xl2tpd's kernel channel, where crtscts and lock are unknown

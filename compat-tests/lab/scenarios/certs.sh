@@ -89,7 +89,7 @@ both_ways() {
   peer_up "$1" s1 || { fail "begun by the peer: $(tail -1 "$OUT/s1-up.log")"; return; }
   since "$t"
   note "theirs ${REPLY}s"
-  wait_for 3 logged server "STATE_MAIN_R3: sent MR3, ISAKMP SA established .auth=$2" || { fail "theirs not with $2"; return; }
+  wait_for 15 logged server "STATE_MAIN_R3: sent MR3, ISAKMP SA established .auth=$2" || { fail "theirs not with $2"; return; }
   through 1 || { fail "no ping, begun by the peer"; return; }
   peer_down "$1" s1
 }
@@ -155,9 +155,9 @@ certificates() {
   sig_setup "$node" ": RSA $theirs.key" ": RSA $ours.key$pass" && both_ways "$node" OAKLEY_RSA_SIG && listed "$theirs" "$1"
   sig_end "$node"
 }
-# each end has an intermediate CA above it in turn, which the other must be told of
 # how our own key comes is our matter: another server takes it as it is
 only_ours() { [ "$SERVER" != cygnet ] || OURS_AS=$1; }
+# each end has an intermediate CA above it in turn, which the other must be told of
 sc_x509_libreswan() {
   SCENARIO=x509-libreswan
   local OURS_AS=
@@ -293,7 +293,7 @@ is_refused() { # is_refused POLICY REASON
   crl_policy "$1"
   nx server timeout 5 ipsec auto --asynchronous --up s1 >>"$OUT/up.log" 2>&1
   wait_for 15 logged server 'X.509 certificate rejected' || { fail "let in with strictcrlpolicy=$1"; return; }
-  logged server "$2" || { fail "strictcrlpolicy=$1: the reason is not '$2'"; return; }
+  wait_for 15 logged server "$2" || { fail "strictcrlpolicy=$1: the reason is not '$2'"; return; }
   nx server timeout 5 ipsec auto --down s1 >>"$OUT/up.log" 2>&1
 }
 responder_away() {
@@ -305,7 +305,7 @@ responder_away() {
 responder_says() { # responder_says good|revoked: from now on, and what it said before is forgotten
   local d=/n/gw2/srv/ocsp
   sig gw2 TERM openssl
-  wait_for 5 gone gw2 openssl
+  wait_for 15 gone gw2 openssl
   mkdir -p $d
   cp "$PKI"/ca.{key,pem} $d
   cp "$PKI/ocsp.$1" $d/index

@@ -169,7 +169,7 @@ sc_dead_peer() {
   through 1 || { fail "no ping"; return; }
   client_crash publ
   wait_for 15 logged server 'declaring peer dead' || { fail "the death was not noticed"; return; }
-  wait_for 2 logged server 'Putting connection into %trap' || { fail "no trap"; return; }
+  wait_for 15 logged server 'Putting connection into %trap' || { fail "no trap"; return; }
   server_state
   [[ "${STATE[*]}" == *'src 10.50.1.0/24 dst 10.60.1.0/24'* ]] || { fail "no policy is left"; return; }
   networks publ 60 1
@@ -234,8 +234,7 @@ layers() { # layers NODE
       # strongSwan names an IKE SA by the first conn between the same ends
       elif [ "${SUITE[$node]}" = strongswan ]; then nx "$node" timeout 5 ipsec down "t$s{*}" >/dev/null 2>&1
       else peer_down "$node" "t$s"; fi
-      pause 0.3
-      kernel_empty || bad+=("$kind:$who:SAs left: $LEFT")
+      wait_for 15 kernel_empty || bad+=("$kind:$who:SAs left: $LEFT")
     done
     nx server timeout 5 ipsec auto --delete "t$s" >>"$OUT/t$s.log" 2>&1
   done
@@ -345,7 +344,7 @@ updown_of() { # updown_of SCRIPT
     nx server timeout 15 ipsec auto --up t$n >>"$OUT/updown-t$n.log" 2>&1 || { fail "t$n: --up failed"; return; }
   done
   # scripts run beside pluto's own work
-  wait_for 5 eval 'ip -n server route | grep -q "metric 77"'
+  wait_for 15 eval 'ip -n server route | grep -q "metric 77"'
   { ip -n server addr show dev wan; ip -n server route; nx server iptables -S; } >"$OUT/updown-up.txt" 2>&1
   text=$(<"$OUT/updown-up.txt")
   [[ $text == *'inet 10.50.1.99/32 scope global wan'* ]] || { fail "the source address is not on the interface"; return; }
@@ -370,7 +369,7 @@ updown_of() { # updown_of SCRIPT
     nx server timeout 5 ipsec auto --down t$n >>"$OUT/updown-t$n.log" 2>&1
     nx server timeout 5 ipsec auto --delete t$n >>"$OUT/updown-t$n.log" 2>&1
   done
-  wait_for 5 eval '! { ip -n server route; nx server iptables -S; } | grep -q "10\.60\.[12]\.0/24"'
+  wait_for 15 eval '! { ip -n server route; nx server iptables -S; } | grep -q "10\.60\.[12]\.0/24"'
   { ip -n server route; nx server iptables -S; } >"$OUT/updown-down.txt" 2>&1
   text=$(<"$OUT/updown-down.txt")
   cp /n/server/var/log/my-updown "$OUT/updown-env.txt"

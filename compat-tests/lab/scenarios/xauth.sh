@@ -54,15 +54,15 @@ aggressive() { # aggressive NODE LINE...: what the peer's conn needs beside what
     mark server
     if [ $who = ours ]; then
       nx server timeout 15 ipsec auto --up aggr >>"$OUT/aggr.log" 2>&1 || { fail "--up failed"; return; }
-      wait_for 3 logged server "STATE_AGGR_I2: sent AI2, ISAKMP SA established .auth=${AUTH:-OAKLEY_PRESHARED_KEY}" || { fail "no Aggressive Mode"; return; }
+      wait_for 15 logged server "STATE_AGGR_I2: sent AI2, ISAKMP SA established .auth=${AUTH:-OAKLEY_PRESHARED_KEY}" || { fail "no Aggressive Mode"; return; }
     else
       peer_up "$node" x || { fail "the peer cannot connect"; return; }
-      wait_for 3 logged server "STATE_AGGR_R2: ISAKMP SA established .auth=${AUTH:-OAKLEY_PRESHARED_KEY}" || { fail "no Aggressive Mode of the peer"; return; }
+      wait_for 15 logged server "STATE_AGGR_R2: ISAKMP SA established .auth=${AUTH:-OAKLEY_PRESHARED_KEY}" || { fail "no Aggressive Mode of the peer"; return; }
     fi
     pause 0.3
     through 1 || { fail "$who: no ping"; return; }
     if [ $who = ours ]; then nx server timeout 5 ipsec auto --down aggr >>"$OUT/aggr.log" 2>&1; else peer_down "$node" x; fi
-    wait_for 3 kernel_empty || { fail "$who: SAs left: $LEFT"; return; }
+    wait_for 15 kernel_empty || { fail "$who: SAs left: $LEFT"; return; }
   done
   server_conn_gone aggr
   peer_conn_gone "$node"
@@ -81,7 +81,7 @@ sc_aggressive_strongswan() {
 logged_in() { # logged_in NAME NODE: after its connection is up, with CLIENT_IP[NODE]
   local name=$1 node=$2 text
   [[ ${CLIENT_IP[$node]} == 10.70.0.1? ]] || { fail "no address of the pool but '${CLIENT_IP[$node]}'"; return; }
-  wait_for 3 logged server 'XAUTH: User joe: Authentication Successful' || { fail "no XAUTH"; return; }
+  wait_for 15 logged server 'XAUTH: User joe: Authentication Successful' || { fail "no XAUTH"; return; }
   nx "$node" ping -n -c2 -i0.2 -W2 -I "${CLIENT_IP[$node]}" 192.168.1.10 >"$OUT/$name-ping.log" 2>&1 || { fail "no ping"; return; }
   text=$(nx server ipsec whack --trafficstatus)
   [[ $text == *' username=joe,'*"lease=${CLIENT_IP[$node]}/32"* ]] || { fail "--trafficstatus says $text"; return; }
@@ -89,7 +89,7 @@ logged_in() { # logged_in NAME NODE: after its connection is up, with CLIENT_IP[
 }
 address_of() { # address_of NODE REGEX: CLIENT_IP[NODE] out of the server's log
   CLIENT_IP[$1]=
-  wait_for 3 logged server 'MODECFG_R0\): ([0-9.]+)' && CLIENT_IP[$1]=${BASH_REMATCH[1]}
+  wait_for 15 logged server 'MODECFG_R0\): ([0-9.]+)' && CLIENT_IP[$1]=${BASH_REMATCH[1]}
   [[ $REPLY =~ 'MODECFG_R0): '([0-9.]+) ]] && CLIENT_IP[$1]=${BASH_REMATCH[1]}
 }
 # peer_logs_in NAME NODE: the peer's conn `x` comes up with joe's password, is used, and goes
@@ -104,7 +104,7 @@ peer_logs_in() {
   ip -n "$node" addr add "${CLIENT_IP[$node]:-10.70.0.9}/32" dev lo 2>/dev/null
   logged_in "$name" "$node" || return
   peer_down "$node" x
-  wait_for 3 kernel_empty || { fail "SAs left: $LEFT"; return; }
+  wait_for 15 kernel_empty || { fail "SAs left: $LEFT"; return; }
   ip -n "$node" addr del "${CLIENT_IP[$node]}/32" dev lo 2>/dev/null
 }
 
@@ -117,7 +117,7 @@ sc_xauth_libreswan() {
   mark server
   # the wrong password first
   nx publ timeout 20 ipsec whack --name x --xauthname joe --xauthpass wrong --initiate >"$OUT/x-wrong-up.log" 2>&1
-  wait_for 3 logged server 'Authentication Failed: Incorrect Username or Password' || { fail "a wrong password is not noticed"; return; }
+  wait_for 15 logged server 'Authentication Failed: Incorrect Username or Password' || { fail "a wrong password is not noticed"; return; }
   ! logged server 'IPsec SA established' || { fail "a wrong password lets in"; return; }
   nx publ timeout 5 ipsec auto --down x >/dev/null 2>&1
   pause 1
@@ -141,15 +141,15 @@ log_in() {
     rightxauthserver=yes rightmodecfgserver=yes modecfgpull=yes ike=aes128-sha1-modp2048 esp=aes128-sha1 "$@"
   mark server
   nx server timeout 20 ipsec auto --up xc >>"$OUT/xc.log" 2>&1 || { fail "our --up failed at $peer"; return; }
-  wait_for 3 logged server 'XAUTH: Successfully Authenticated' || { fail "no XAUTH at $peer"; return; }
-  wait_for 3 logged server 'setting client address to [0-9]'
+  wait_for 15 logged server 'XAUTH: Successfully Authenticated' || { fail "no XAUTH at $peer"; return; }
+  wait_for 15 logged server 'setting client address to [0-9]'
   [[ $REPLY =~ 'setting client address to '([0-9.]+) ]] || { fail "no address of $peer"; return; }
   local mine=${BASH_REMATCH[1]}
-  wait_for 3 eval "ip -n server addr | grep -q 'inet $mine/32'" || { fail "$mine is on no interface"; return; }
+  wait_for 15 eval "ip -n server addr | grep -q 'inet $mine/32'" || { fail "$mine is on no interface"; return; }
   nx server ping -n -c2 -i0.2 -W2 -I "$mine" 10.60.1.1 >"$OUT/xc-ping.log" 2>&1 || { fail "no ping from $mine"; return; }
   note "we have $mine of $peer"
   nx server timeout 5 ipsec auto --down xc >>"$OUT/xc.log" 2>&1
-  wait_for 3 kernel_empty || { fail "SAs left of our own: $LEFT"; return; }
+  wait_for 15 kernel_empty || { fail "SAs left of our own: $LEFT"; return; }
   server_conn_gone xc
   ip -n server addr del "$mine/32" dev lo 2>/dev/null
   ip -n server addr del "$mine/32" dev wan 2>/dev/null
@@ -184,11 +184,11 @@ sc_modecfg_ipv6() {
     rightsubnet=fd00:50:1::/64 ike=aes128-sha1-modp2048! esp=aes128-sha1! || return
   mark server
   peer_up pub x || { fail "strongSwan is not let in: $(tail -1 "$OUT/x-up.log")"; return; }
-  wait_for 3 logged server 'MODECFG_R0\): fd00:70::10' || { fail "no address of the pool"; return; }
+  wait_for 15 logged server 'MODECFG_R0\): fd00:70::10' || { fail "no address of the pool"; return; }
   ip -n pub addr add fd00:70::10/128 dev lo nodad 2>/dev/null
   nx pub ping -6 -n -c2 -i0.2 -W2 -I fd00:70::10 fd00:50:1::1 >"$OUT/v6-ping.log" 2>&1 || { fail "no ping"; return; }
   peer_down pub x
-  wait_for 3 kernel_empty || { fail "SAs left: $LEFT"; return; }
+  wait_for 15 kernel_empty || { fail "SAs left: $LEFT"; return; }
   ip -n pub addr del fd00:70::10/128 dev lo
   server_conn_gone v6
   peer_conn pub keyexchange=ikev1 left=203.0.113.10 leftsubnet=fd00:60:1::/64 authby=secret right=%any rightid=@head \
@@ -198,14 +198,14 @@ sc_modecfg_ipv6() {
     ike=aes128-sha1-modp2048 esp=aes128-sha1
   mark server
   nx server timeout 20 ipsec auto --up v6c >>"$OUT/v6c.log" 2>&1 || { fail "our --up failed"; return; }
-  wait_for 3 logged server 'setting client address to fd00:71:'
+  wait_for 15 logged server 'setting client address to fd00:71:'
   [[ $REPLY =~ 'setting client address to '([0-9a-f:]+)/128 ]] || { fail "no address of strongSwan"; return; }
   mine=${BASH_REMATCH[1]}
-  wait_for 3 eval "ip -6 -n server addr | grep -q 'inet6 $mine/128'" || { fail "$mine is on no interface"; return; }
+  wait_for 15 eval "ip -6 -n server addr | grep -q 'inet6 $mine/128'" || { fail "$mine is on no interface"; return; }
   nx server ping -6 -n -c2 -i0.2 -W2 -I "$mine" fd00:60:1::1 >"$OUT/v6c-ping.log" 2>&1 || { fail "no ping from $mine"; return; }
   note "pub has fd00:70::10, we have $mine of it"
   nx server timeout 5 ipsec auto --down v6c >>"$OUT/v6c.log" 2>&1
-  wait_for 3 kernel_empty || { fail "SAs left of our own: $LEFT"; return; }
+  wait_for 15 kernel_empty || { fail "SAs left of our own: $LEFT"; return; }
   server_conn_gone v6c
   peer_conn_gone pub
 }
@@ -242,7 +242,7 @@ sc_vpnc() {
     grep -q 'CISCO_BANNER=Welcome' "/n/$node/run/vpnc/env" || { fail "$node: no banner"; return; }
     grep -q 'CISCO_SPLIT_INC_0_ADDR=192.168.1.0' "/n/$node/run/vpnc/env" || { fail "$node: no split network"; return; }
     sig "$node" TERM vpnc
-    wait_for 5 kernel_empty || { fail "$node: SAs left: $LEFT"; return; }
+    wait_for 15 kernel_empty || { fail "$node: SAs left: $LEFT"; return; }
   done
   server_conn_gone v
 }

@@ -125,7 +125,7 @@ pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
     opts.optmulti("", "config", "options of its config setup, conns of it loaded when ready", "FILE");
     opts.optflagmulti("", "stderrlog", "log to standard error instead of syslog");
     opts.optmulti("", "logfile", "log to the end of this file instead of syslog", "FILE");
-    opts.optflagmulti("", "plutostderrlogtime", "with --stderrlog, put the time in front");
+    opts.optflagmulti("", "plutostderrlogtime", "with --stderrlog or --logfile, put the time in front");
     for name in ["noklips", "use-nostack", "use-none"] {
         opts.optflagmulti("", name, "do not touch the kernel's IPsec");
     }

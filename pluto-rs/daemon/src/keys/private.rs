@@ -267,7 +267,7 @@ impl Keys {
             }
         }
         let public = key.public();
-        self.own.push((record, OwnKey { ids: ids.to_vec(), key, public, cert }));
-        self.own.sort_by_key(|(record, _)| *record);
+        let at = self.own.partition_point(|(other, _)| *other <= record);
+        self.own.insert(at, (record, OwnKey { ids: ids.to_vec(), key, public, cert }));
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Tokens {
     path: Option<String>,
     module: Option<Pkcs11>,
     sessions: HashMap<u64, Shared>,
+    /// The last PIN that was wrong, by slot: secrets are read again and again, and a card counts.
+    wrong: HashMap<u64, SecretBytes>,
 }
 
 impl Tokens {
@@ -46,7 +48,8 @@ impl Tokens {
         self.path = path.map(str::to_string);
     }
 
-    /// The private keys that `name` means. Without a PIN only a token is asked that is logged in, or that wants none.
+    /// The private keys that `name` means. Without a PIN only a token is asked that is logged in, or that wants none. A PIN
+    /// that was wrong is not tried again before the token was taken out.
     ///
     /// # Errors
     /// Why there is none: a PIN that is missing or wrong, no such token or key.
@@ -64,10 +67,24 @@ impl Tokens {
         };
         let shared = self.session(*slot).map_err(other)?;
         let session = shared.lock().map_err(|e| NoKeys::Other(e.to_string()))?;
-        let open = log_in(&session, pin).map_err(other)?;
+        let open = is_open(&session).map_err(other)?;
+        if !open && pin.is_some() && pin == self.wrong.get(&slot.id()) {
+            return Err(NoKeys::Other("the PIN is wrong, as it was before: it was not tried again".into()));
+        }
+        if let Some(pin) = pin.filter(|_| !open) {
+            match log_in(&session, pin) {
+                Ok(()) => drop(self.wrong.remove(&slot.id())),
+                Err(e) => {
+                    if matches!(e, Error::Pkcs11(RvError::PinIncorrect, _)) {
+                        self.wrong.insert(slot.id(), pin.clone());
+                    }
+                    return Err(other(e));
+                }
+            }
+        }
         match private_keys(&session, &shared, name).map_err(other)? {
             found if !found.is_empty() => Ok(found),
-            _ if !open => Err(NoKeys::Pin),
+            _ if !open && pin.is_none() => Err(NoKeys::Pin),
             _ => Err(NoKeys::Other("no private key that can be used is there".into())),
         }
     }
@@ -124,6 +141,7 @@ impl Tokens {
         let module = self.module.as_ref().ok_or(Error::NotSupported)?;
         let session = Arc::new(Mutex::new(module.open_ro_session(slot)?));
         self.sessions.insert(slot.id(), session.clone());
+        self.wrong.remove(&slot.id());
         Ok(session)
     }
 }
@@ -138,16 +156,17 @@ fn text(e: &Error) -> String {
     }
 }
 
-/// Logs in, unless that was done. False if the PIN is missing.
-fn log_in(session: &Session, pin: Option<&SecretBytes>) -> Result<bool, Error> {
-    if matches!(session.get_session_info()?.session_state(), SessionState::RoUser | SessionState::RwUser) {
-        return Ok(true);
-    }
-    let Some(pin) = pin else { return Ok(false) };
+/// Whether somebody has logged in.
+fn is_open(session: &Session) -> Result<bool, Error> {
+    let state = session.get_session_info()?.session_state();
+    Ok(matches!(state, SessionState::RoUser | SessionState::RwUser))
+}
+
+fn log_in(session: &Session, pin: &SecretBytes) -> Result<(), Error> {
     let pin = RawAuthPin::new(Box::new(pin.expose().to_vec()));
     match session.login_with_raw(UserType::User, &pin) {
-        Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(true),
-        Err(e) => Err(e),
+        Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
+        end => end,
     }
 }
 

@@ -92,7 +92,7 @@ fn take(keys: &mut Keys, text: &str) -> (Vec<Locked>, Vec<String>) {
 fn all_sign(keys: &Keys, want: &[PublicKey]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (done, mut results) = tokio::sync::mpsc::unbounded_channel();
-    let (workers, _) = Workers::start(Some(2), done).unwrap();
+    let (mut workers, _) = Workers::start(Some(2), done).unwrap();
     let own = keys.ring(0).own;
     assert_eq!(own.iter().map(|k| k.public.clone()).collect::<Vec<_>>(), want);
     for (n, own) in own.iter().enumerate() {
@@ -142,6 +142,10 @@ fn inside() {
             format!("'%smartcard:45': several tokens are there: name one of the slots {}", both[0]),
         ),
         (format!(": PIN %smartcard{one}:45 9999"), format!("'%smartcard{one}:45': the PIN is wrong")),
+        (
+            format!(": PIN %smartcard{one}:46 9999"),
+            format!("'%smartcard{one}:46': the PIN is wrong, as it was before"),
+        ),
         (format!(": RSA %smartcard{one}:45"), format!("'%smartcard{one}:45': its PIN stands in no record")),
         (
             format!(": PIN %smartcard{two} 1234"),
