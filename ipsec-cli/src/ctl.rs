@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ipsec_types::whack::{Request, exit_status};
+use zeroize::Zeroizing;
 
 use crate::paths::with_ending;
 use crate::prompt;
@@ -56,8 +57,9 @@ fn connect(base: &Path) -> Result<UnixStream, Failure> {
     UnixStream::connect(&path).map_err(Failure::Connect)
 }
 
-fn line_of(request: &Request) -> Result<String, Failure> {
-    let mut text = serde_json::to_string(request).map_err(|e| Failure::Broken(e.into()))?;
+/// The request as it is sent; wiped when it has been, as it may have a passphrase in it.
+fn line_of(request: &Request) -> Result<Zeroizing<String>, Failure> {
+    let mut text = Zeroizing::new(serde_json::to_string(request).map_err(|e| Failure::Broken(e.into()))?);
     text.push('\n');
     Ok(text)
 }

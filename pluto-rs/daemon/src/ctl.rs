@@ -14,6 +14,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
+use zeroize::{Zeroize, Zeroizing};
 
 /// A client must have said what it wants by then.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -115,9 +116,10 @@ pub(crate) async fn serve(listener: UnixListener, events: Sender<CtlEvent>) {
 
 type Reader = BufReader<OwnedReadHalf>;
 
-/// The next request line; `None` at the end, for a line that is too long, and when it takes too long to come.
-async fn request_line<'a>(reader: &mut Reader, line: &'a mut Vec<u8>) -> Option<&'a [u8]> {
-    line.clear();
+/// The next request line; `None` at the end, for a line that is too long, and when it takes too long to come. What was
+/// in `line` is wiped: passphrases come this way.
+async fn request_line<'a>(reader: &mut Reader, line: &'a mut Zeroizing<Vec<u8>>) -> Option<&'a [u8]> {
+    line.zeroize();
     let mut limited = reader.take(MAX_REQUEST as u64);
     match tokio::time::timeout(REQUEST_TIMEOUT, limited.read_until(b'\n', line)).await {
         Ok(Ok(n)) if n > 0 && line.ends_with(b"\n") => Some(line),
@@ -138,9 +140,11 @@ fn understand(line: &[u8]) -> Result<Box<Request>, String> {
 async fn client(stream: UnixStream, numbers: Numbers, events: Sender<CtlEvent>) {
     let (read, mut write) = stream.into_split();
     let mut reader = BufReader::with_capacity(CHUNK, read);
-    let mut line = Vec::new();
+    let mut line = Zeroizing::new(Vec::new());
     let Some(text) = request_line(&mut reader, &mut line).await else { return };
-    let request = match understand(text) {
+    let understood = understand(text);
+    drop(line);
+    let request = match understood {
         Ok(request) if matches!(*request, Request::Batch) => {
             return batch(reader, write, &numbers, &events).await;
         }
@@ -201,7 +205,7 @@ fn is_question(line: &str) -> bool {
 
 /// Answers requests until the client says that there are no more.
 async fn batch(mut reader: Reader, mut write: OwnedWriteHalf, numbers: &Numbers, events: &Sender<CtlEvent>) {
-    let mut line = Vec::new();
+    let mut line = Zeroizing::new(Vec::new());
     let mut text = String::new();
     loop {
         // What has arrived completely goes together: a turn of the event loop costs more than most requests.
