@@ -1,8 +1,9 @@
 //! Where log lines go: syslog, a file with `--logfile`, or standard error with `--stderrlog`. Lines about junk from strangers are limited.
 
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ike::Record;
@@ -19,6 +20,11 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 
 /// Octets for a file or standard error that wait at most.
 const ENOUGH: usize = 16 << 10;
+
+fn append(path: &Path) -> Result<File, String> {
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    file.map_err(|e| format!("{}: {e}", path.display()))
+}
 
 enum Sink {
     Syslog(Syslog),
@@ -41,14 +47,21 @@ impl Log {
     pub(crate) fn open(options: &Options) -> Result<Log, String> {
         let stream = |out| Sink::Stream { out, time: options.log_time, waiting: String::new() };
         let sink = match &options.logfile {
-            Some(path) => {
-                let file = OpenOptions::new().append(true).create(true).open(path);
-                stream(Box::new(file.map_err(|e| format!("{}: {e}", path.display()))?))
-            }
+            Some(path) => stream(Box::new(append(path)?)),
             None if options.stderrlog => stream(Box::new(io::stderr())),
             None => Sink::Syslog(Syslog::open("pluto", Facility::AuthPriv)),
         };
         Ok(Log { sink, tokens: BURST, refilled: Instant::now(), suppressed: 0 })
+    }
+
+    /// Opens the file of `--logfile` again, by its name; one that cannot be opened leaves the old one in use.
+    pub(crate) fn reopen(&mut self, options: &Options) {
+        self.flush();
+        let (Some(path), Sink::Stream { out, .. }) = (&options.logfile, &mut self.sink) else { return };
+        match append(path) {
+            Ok(file) => *out = Box::new(file),
+            Err(e) => self.line(&format!("the log stays in the file that is open: {e}")),
+        }
     }
 
     /// Writes a line, with the next [`flush`](Self::flush) at the latest.

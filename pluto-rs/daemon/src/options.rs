@@ -203,7 +203,10 @@ pub(crate) fn parse(args: &[String]) -> Result<Action, String> {
             .into_iter()
             .find_map(|n| m.opt_strs(n).pop())
             .map_or_else(|| PathBuf::from("/etc/ipsec.d"), PathBuf::from),
-        logfile: last("logfile").map(PathBuf::from),
+        logfile: last("logfile")
+            .map(std::path::absolute)
+            .transpose()
+            .map_err(|e| format!("--logfile: {e}"))?,
         config,
         listen,
         ikeport: ikeport.ok_or("--ikeport: expected a port from 1 to 61535")?,

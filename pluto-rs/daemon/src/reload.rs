@@ -4,7 +4,8 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 /// Where `addconn` is: beside this program, in the library directory, or beside it in a build directory as `ipsec`.
 fn program() -> (PathBuf, &'static [&'static str]) {
@@ -20,20 +21,87 @@ fn program() -> (PathBuf, &'static [&'static str]) {
     ("ipsec".into(), &["addconn"])
 }
 
-/// Starts it and returns its name; what it has to say goes to our standard error. A thread waits for its end.
-///
-/// # Errors
-/// Why it does not start.
-pub(crate) fn start(ctlbase: &Path, config: Option<&Path>) -> io::Result<String> {
+fn command(ctlbase: &Path, config: Option<&Path>) -> Command {
     let (program, first) = program();
-    let mut child = Command::new(&program)
-        .args(first)
-        .args(config.into_iter().flat_map(|c| [OsStr::new("--config"), c.as_os_str()]))
-        .args(["--reload", "--quiet", "--ctlbase"])
-        .arg(ctlbase)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()?;
-    std::thread::Builder::new().name("reload".into()).spawn(move || child.wait())?;
-    Ok(program.display().to_string())
+    let mut command = Command::new(program);
+    command.args(first);
+    command.args(config.into_iter().flat_map(|c| [OsStr::new("--config"), c.as_os_str()]));
+    command.args(["--reload", "--quiet", "--ctlbase"]).arg(ctlbase);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Idle,
+    Running,
+    /// Once more when the one that runs has ended.
+    Again,
+}
+
+/// Runs one `addconn` at a time: two that compare different files with what is loaded would undo each other's work.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reloader(Arc<Mutex<State>>);
+
+impl Reloader {
+    /// Starts it, or has it started when the one that runs has ended. What it has to say goes to our standard error.
+    /// The words are for the log.
+    ///
+    /// # Errors
+    /// Why it does not start.
+    pub(crate) fn start(&self, ctlbase: &Path, config: Option<&Path>) -> io::Result<String> {
+        let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if *state != State::Idle {
+            *state = State::Again;
+            return Ok("when the reading under way has ended".into());
+        }
+        let mut command = command(ctlbase, config);
+        let child = command.spawn()?;
+        let name = command.get_program().display().to_string();
+        let reloader = self.clone();
+        std::thread::Builder::new().name("reload".into()).spawn(move || reloader.wait(child, command))?;
+        *state = State::Running;
+        Ok(name)
+    }
+
+    /// Waits for its end, and for that of those that were asked for meanwhile.
+    fn wait(&self, mut child: Child, mut command: Command) {
+        loop {
+            let _ = child.wait();
+            let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let again = *state == State::Again;
+            *state = State::Idle;
+            match again.then(|| command.spawn()) {
+                None => return,
+                Some(Ok(next)) => (child, *state) = (next, State::Running),
+                Some(Err(e)) => return eprintln!("pluto: {}: {e}", command.get_program().display()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_and_the_last_request_is_served() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        // Two lines for each run; runs side by side would mix them.
+        let script = format!("echo begin >>{0}; sleep 0.05; echo end >>{0}", out.display());
+        let reloader = Reloader::default();
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]);
+        let child = command.spawn().unwrap();
+        *reloader.0.lock().unwrap() = State::Running;
+        for _ in 0..5 {
+            let said = reloader.start(Path::new("/nonexistent"), None).unwrap();
+            assert_eq!(said, "when the reading under way has ended");
+        }
+        reloader.wait(child, command);
+        assert_eq!(std::fs::read_to_string(out).unwrap(), "begin\nend\nbegin\nend\n");
+        assert_eq!(*reloader.0.lock().unwrap(), State::Idle);
+    }
 }

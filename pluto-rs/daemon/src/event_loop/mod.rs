@@ -19,10 +19,11 @@ use crate::logging::{Log, PAUSE};
 use crate::options::Options;
 use crate::passwords::Passwords;
 use crate::prompt::{Prompts, refusal};
+use crate::reload::Reloader;
 use crate::signals::Signal;
 use crate::updown::Scripts;
 use crate::workers::Workers;
-use crate::{groups, keys, protect, readiness, reload, secrets};
+use crate::{groups, keys, protect, readiness, secrets};
 
 mod material;
 mod start;
@@ -49,6 +50,7 @@ struct Shell {
     fetcher: Fetcher,
     crls_checked: tokio::time::Instant,
     passwords: Passwords,
+    reloader: Reloader,
     log: Log,
     options: Options,
     exit: bool,
@@ -66,7 +68,7 @@ pub(crate) async fn run(options: &Options, ready: Option<Ready>) -> Result<(), S
                 println!("Pluto initialized");
             }
             if options.config.is_some() {
-                read_configuration(options, &mut log, "reading the configuration");
+                read_configuration(&parts.reloader, options, &mut log, "reading the configuration");
             }
             serve(options.clone(), log, parts).await;
             Ok(())
@@ -79,15 +81,25 @@ pub(crate) async fn run(options: &Options, ready: Option<Ready>) -> Result<(), S
 }
 
 /// Has the conns loaded, and what is new of the rest.
-fn read_configuration(options: &Options, log: &mut Log, what: &str) {
-    log.line(&match reload::start(&options.ctlbase, options.config.as_deref()) {
+fn read_configuration(reloader: &Reloader, options: &Options, log: &mut Log, what: &str) {
+    log.line(&match reloader.start(&options.ctlbase, options.config.as_deref()) {
         Ok(program) => format!("{what} ({program})"),
         Err(e) => format!("{what}: addconn cannot be started: {e}"),
     });
 }
 
 async fn serve(options: Options, log: Log, parts: Parts) {
-    let Parts { kernel, workers, fetcher, mut fetched, mut done, datagrams, mut events, mut signals } = parts;
+    let Parts {
+        kernel,
+        workers,
+        fetcher,
+        mut fetched,
+        mut done,
+        datagrams,
+        mut events,
+        mut signals,
+        reloader,
+    } = parts;
     let (send_datagram, mut datagrams) = datagrams;
     let encapsulate = kernel.event_fd().is_some();
     let news = kernel.event_fd().and_then(|fd| readiness::watch(fd).ok());
@@ -116,6 +128,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         fetcher,
         crls_checked: tokio::time::Instant::now(),
         passwords,
+        reloader,
         log,
         options,
         exit: false,
@@ -235,7 +248,10 @@ impl Shell {
                 self.drain();
             }
             Signal::Hangup => {
-                read_configuration(&self.options, &mut self.log, "SIGHUP: reading the configuration again");
+                // The file may have been moved away, as logrotate does.
+                self.log.reopen(&self.options);
+                let what = "SIGHUP: reading the configuration again";
+                read_configuration(&self.reloader, &self.options, &mut self.log, what);
             }
         }
     }

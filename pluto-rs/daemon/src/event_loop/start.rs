@@ -11,11 +11,13 @@ use crate::fetch::{Fetcher, News};
 use crate::listen::Datagram;
 use crate::logging::Log;
 use crate::options::{Options, VERSION};
+use crate::reload::Reloader;
 use crate::signals::Signals;
 use crate::workers::{Done, Workers};
 
 /// Datagrams on their way to the engine.
 const DATAGRAMS: usize = 256;
+
 #[derive(Default)]
 pub(super) struct OsEntropy(ipsec_netio::OsEntropy);
 
@@ -45,6 +47,7 @@ pub(super) struct Parts {
     pub datagrams: (Sender<Datagram>, Receiver<Datagram>),
     pub events: Receiver<CtlEvent>,
     pub signals: Signals,
+    pub reloader: Reloader,
 }
 
 /// Starts it; the log says what there is.
@@ -67,7 +70,17 @@ pub(super) fn start(options: &Options, log: &mut Log) -> Result<Parts, String> {
     let (send_event, events) = channel(16);
     tokio::task::spawn_local(ctl::serve(listener, send_event));
     let signals = Signals::open().map_err(|e| text("signals", e))?;
-    Ok(Parts { kernel, workers, fetcher, fetched, done, datagrams: channel(DATAGRAMS), events, signals })
+    Ok(Parts {
+        kernel,
+        workers,
+        fetcher,
+        fetched,
+        done,
+        datagrams: channel(DATAGRAMS),
+        events,
+        signals,
+        reloader: Reloader::default(),
+    })
 }
 
 /// Our vendor ID: `OE` and ten printable octets made of the version, as Openswan's.
