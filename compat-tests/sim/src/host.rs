@@ -12,6 +12,7 @@ use ike::{
 use ipsec_crypto::Certificate;
 use ipsec_kernel::KernelBackend;
 use ipsec_kernel::noklips::NoKernel;
+use ipsec_types::modecfg::AddressPool;
 use ipsec_types::whack::{Request, SetupSpec};
 use ipsec_types::{ConnSpec, Id, Instant, Now, SecretBytes};
 use rand_chacha::ChaCha8Rng;
@@ -100,6 +101,8 @@ pub struct Host {
     pub script_status: i32,
     /// Users whom XAUTH lets in, and their passwords.
     pub users: Vec<(String, SecretBytes)>,
+    /// The addresses that each user has of his own.
+    pub pool_of_user: Option<AddressPool>,
     /// Passwords that were checked.
     pub checks: usize,
     /// Conns that were added; the engine has no others when nothing is under way.
@@ -149,6 +152,7 @@ impl Host {
             scripts: Vec::new(),
             script_status: 0,
             users: Vec::new(),
+            pool_of_user: None,
             checks: 0,
             conns: conns.len(),
             shared: Secrets::new(),
@@ -232,8 +236,11 @@ impl Host {
             Output::CheckPassword(token, check) => {
                 let right = self.users.contains(&(check.user.clone(), check.password.clone()));
                 self.checks += 1;
-                let verdict =
-                    PasswordVerdict { right, lines: vec![format!("checking user({})", check.user)] };
+                let verdict = PasswordVerdict {
+                    right,
+                    pool: self.pool_of_user,
+                    lines: vec![format!("checking user({})", check.user)],
+                };
                 self.later(now, Input::PasswordChecked(token, verdict));
             }
             Output::Log(record) => self.log.push(record.text),

@@ -83,6 +83,33 @@ fn a_client_proves_himself_gets_an_address_and_uses_it() {
     }
 }
 
+/// The fourth field of libreswan's passwd file.
+#[test]
+fn a_user_has_an_address_of_his_own_also_when_he_comes_back_from_elsewhere() {
+    let mut pair = pair_of(config());
+    let address: IpAddr = "10.8.0.77".parse().unwrap();
+    pair.server().pool_of_user = Some(AddressPool { first: address, last: address });
+    assert!(pair.connect(), "{:?}", pair.server().log);
+    assert!(pair.client().logged("setting client address to 10.8.0.77/32"));
+    let other = pair.add_client(IpAddr::from([198, 51, 100, 9]), Keys::new(&[PSK]), None);
+    pair.hosts[other].engine.set_secrets(Box::new(Secrets(b"right")));
+    pair.up(other);
+    pair.run_for(Duration::from_secs(20));
+    assert!(pair.server().logged("user joe is here again: releasing"), "{:?}", pair.server().log);
+    assert!(
+        pair.hosts[other].logged("setting client address to 10.8.0.77/32"),
+        "{:?}",
+        pair.hosts[other].log
+    );
+    assert_eq!(
+        (pair.server().engine.established().len(), pair.hosts[other].engine.established().len()),
+        (1, 1)
+    );
+    pair.down(other);
+    pair.run_for(Duration::from_secs(5));
+    assert_eq!(pair.server().engine.established().len(), 0);
+}
+
 #[test]
 fn clients_behind_one_nat_have_addresses_of_their_own_up_to_the_last() {
     let mut group = client();

@@ -11,6 +11,7 @@ use ipsec_crypto::{CryptoError, PrivateKey};
 use ipsec_types::algo::DhGroup;
 use ipsec_types::auth::XauthBy;
 use ipsec_types::kernel::{KernelEvent, KernelRequest, ReqToken};
+use ipsec_types::modecfg::AddressPool;
 use ipsec_types::whack::{Request, Reread};
 use ipsec_types::{Id, SecretBytes};
 
@@ -132,6 +133,8 @@ pub struct PasswordCheck {
 pub struct PasswordVerdict {
     /// Name and password are right.
     pub right: bool,
+    /// Addresses that this user has instead of the conn's.
+    pub pool: Option<AddressPool>,
     /// For the log.
     pub lines: Vec<String>,
 }

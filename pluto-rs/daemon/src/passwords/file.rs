@@ -1,7 +1,7 @@
-//! `/etc/ipsec.d/passwd`: `user:hash[:conn]`, a line each, as `htpasswd` and `mkpasswd` make the hash.
+//! `/etc/ipsec.d/passwd`: `user:hash[:conn[:address]]`, a line each, as `htpasswd` and `mkpasswd` make the hash.
 //!
-//! An empty third field, `*` or none at all stands for every conn. What is behind a third colon is not read. Lines that
-//! begin with `#` are comments.
+//! An empty third field, `*` or none at all stands for every conn. The fourth is an address, or a range, that this user gets
+//! by Mode Config instead of one of the conn's pool (libreswan). Lines that begin with `#` are comments.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,15 +14,16 @@ use super::foreign;
 /// Octets of the file that are read.
 const MAX_FILE: u64 = 4 << 20;
 
-/// The hashes of `user` that count for `conn`.
-fn hashes<'a>(text: &'a str, user: &str, conn: &str) -> impl Iterator<Item = &'a str> {
+/// The hashes of `user` that count for `conn`, and the addresses that go with them, which may have colons of their own.
+fn hashes<'a>(text: &'a str, user: &str, conn: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
     let lines = text.lines().map(str::trim_end).filter(|l| !l.starts_with('#'));
     lines.filter_map(move |line| {
-        let mut fields = line.split(':');
+        let mut fields = line.splitn(4, ':');
         let (name, hash) = (fields.next()?, fields.next()?);
         let whose = fields.next().unwrap_or_default().trim();
         let ours = matches!(whose, "" | "*") || whose.eq_ignore_ascii_case(conn);
-        (name == user && ours && !hash.is_empty()).then_some(hash)
+        let addresses = fields.next().unwrap_or_default().trim();
+        (name == user && ours && !hash.is_empty()).then_some((hash, addresses))
     })
 }
 
@@ -33,19 +34,30 @@ pub(super) fn verify(path: &Path, check: &PasswordCheck) -> PasswordVerdict {
     let mut text = Vec::new();
     if let Err(e) = File::open(path).and_then(|f| f.take(MAX_FILE).read_to_end(&mut text)) {
         lines.push(format!("unable to open password file ({shown}) for verification: {e}"));
-        return PasswordVerdict { right: false, lines };
+        return PasswordVerdict { right: false, pool: None, lines };
     }
     lines.push(format!("password file ({shown}) open."));
     lines.push(format!("checking user({}:{}) ", check.user, check.conn));
     let text = String::from_utf8_lossy(&text);
-    let mut right = false;
-    for hash in hashes(&text, &check.user, &check.conn) {
+    let (mut right, mut pool) = (false, None);
+    for (hash, addresses) in hashes(&text, &check.user, &check.conn) {
         match foreign::crypt(&check.password, hash) {
-            Ok(fits) => right |= fits,
+            Ok(true) if !right => {
+                right = true;
+                match ipsec_conf::net::pool(addresses) {
+                    _ if addresses.is_empty() => {}
+                    Ok(range) => pool = Some(range),
+                    Err(why) => lines.push(format!(
+                        "{shown}: the address of {} is not used: {why}; the pool of the conn is",
+                        check.user
+                    )),
+                }
+            }
+            Ok(_) => {}
             Err(e) => lines.push(e),
         }
     }
-    PasswordVerdict { right, lines }
+    PasswordVerdict { right, pool, lines }
 }
 
 #[cfg(test)]
@@ -81,11 +93,40 @@ mod tests {
 
     #[test]
     fn lines_that_are_not_for_this_conn_do_not_count() {
-        let all = |text, conn| hashes(text, "joe", conn).collect::<Vec<_>>();
+        let all = |text, conn| hashes(text, "joe", conn).map(|(h, _)| h).collect::<Vec<_>>();
         let text = "# joe:h0:\njoe:h1:office\njoe:h2:*\njoe:h3:\njoe:h4\njane:h5:\njoe::office\njoe:h6:Other:10.0.0.1\njoe\n\n";
         assert_eq!(all(text, "Office"), ["h1", "h2", "h3", "h4"]);
         assert_eq!(all(text, "other"), ["h2", "h3", "h4", "h6"]);
         assert!(all("joe:::\n:::\n:", "").is_empty());
+    }
+
+    #[test]
+    fn a_user_may_have_addresses_of_his_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwd");
+        let check = PasswordCheck {
+            by: XauthBy::File,
+            conn: "c".into(),
+            user: "joe".into(),
+            password: SecretBytes::from(&b"opensesame"[..]),
+            peer: [192, 0, 2, 1].into(),
+        };
+        for (field, wanted) in [
+            (":10.0.0.9", Some("10.0.0.9-10.0.0.9")),
+            (":10.0.0.9-10.0.0.12", Some("10.0.0.9-10.0.0.12")),
+            (":fd00::9", Some("fd00::9-fd00::9")),
+            (": 10.0.0.9 ", Some("10.0.0.9-10.0.0.9")),
+            (":", None),
+            ("", None),
+            (":nonsense", None),
+        ] {
+            std::fs::write(&path, format!("joe:x:c:10.0.0.1\njoe:{}:c{field}\n", FORMS[3])).unwrap();
+            let verdict = verify(&path, &check);
+            let pool = verdict.pool.map(|p| format!("{}-{}", p.first, p.last));
+            assert!(verdict.right && pool.as_deref() == wanted, "{field}: {verdict:?}");
+            let told = verdict.lines.iter().any(|l| l.contains("the address of joe is not used"));
+            assert_eq!(told, field == ":nonsense");
+        }
     }
 
     #[test]

@@ -43,9 +43,10 @@ impl Passwords {
             let work = tokio::task::spawn_blocking(move || match check.by {
                 XauthBy::File => file::verify(&path, &check),
                 XauthBy::Pam => pam(&check),
-                XauthBy::AlwaysOk => PasswordVerdict { right: true, lines: Vec::new() },
+                XauthBy::AlwaysOk => PasswordVerdict { right: true, pool: None, lines: Vec::new() },
             });
-            let verdict = work.await.unwrap_or(PasswordVerdict { right: false, lines: Vec::new() });
+            let verdict =
+                work.await.unwrap_or(PasswordVerdict { right: false, pool: None, lines: Vec::new() });
             // The loop is gone only when the daemon is.
             let _ = checked.send((token, verdict));
         });
@@ -58,5 +59,5 @@ fn pam(check: &PasswordCheck) -> PasswordVerdict {
     let outcome = foreign::pam("pluto", &check.user, &check.password, &check.peer.to_string());
     let right = outcome.is_ok();
     lines.extend(outcome.err());
-    PasswordVerdict { right, lines }
+    PasswordVerdict { right, pool: None, lines }
 }

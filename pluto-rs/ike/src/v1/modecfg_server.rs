@@ -146,7 +146,7 @@ impl Endpoint {
         payload: &CfgPayload<'_>,
     ) -> Result<Option<Vec<u8>>, Fail> {
         let Some(sa) = self.ikes.get(&serial) else { return Ok(None) };
-        let (conn, stage) = (sa.conn, sa.later.cfg.stage);
+        let (conn, stage, own) = (sa.conn, sa.later.cfg.stage, sa.later.cfg.pool);
         if matches!(stage, Stage::XauthR0 | Stage::Checking) {
             return Err(Fail::ignore("modecfg: Cannot give a configuration until XAUTH done."));
         }
@@ -161,7 +161,7 @@ impl Endpoint {
             self.set_stage(serial, Stage::Done);
         }
         // Who cannot use an address of our family takes none away.
-        let ours = self.conns.get(conn).and_then(|c| pool(c).map(|p| p.first).or_else(|| fixed(c)));
+        let ours = self.conns.get(conn).and_then(|c| own.or(pool(c)).map(|p| p.first).or_else(|| fixed(c)));
         if payload.has(if ours.is_some_and(|a| a.is_ipv6()) { cfg::IP6_ADDRESS } else { cfg::IP4_ADDRESS }) {
             self.lease(serial, conn);
         }
@@ -177,10 +177,11 @@ impl Endpoint {
 
     /// Sees to it that the client of this conn has an address, if there is one to give.
     fn lease(&mut self, serial: Serial, conn: ConnId) {
-        let user = self.ikes.get(&serial).and_then(|s| s.later.cfg.user.clone());
+        let Some(cfg) = self.ikes.get(&serial).map(|s| &s.later.cfg) else { return };
+        let (user, own) = (cfg.user.clone(), cfg.pool);
         let Some(c) = self.conns.get(conn).filter(|c| c.rare.their_lease.is_none()) else { return };
         let fixed = fixed(c);
-        let Some(range) = pool(c) else {
+        let Some(range) = own.or(pool(c)) else {
             if let Some(c) = self.conns.get_mut(conn) {
                 c.rare.their_lease = fixed;
             }
@@ -192,7 +193,11 @@ impl Endpoint {
             (None, Id::None) => format!("at {}", c.peer.map_or_else(String::new, |p| p.to_string())),
             (None, id) => format!("id {id}"),
         };
-        let found = self.pools.lease(range, &name);
+        let mut found = self.pools.lease(range, &name);
+        if found.is_none() && own.is_some() {
+            self.release_predecessors(serial, conn, range);
+            found = self.pools.lease(range, &name);
+        }
         match (found, self.conns.get_mut(conn)) {
             (Some(addr), Some(c)) => (c.rare.their_lease, c.rare.leased_from) = (Some(addr), Some(range)),
             _ => {
@@ -202,6 +207,20 @@ impl Endpoint {
                 );
                 self.log_sa(serial, rc::LOG_SERIOUS, &text);
             }
+        }
+    }
+
+    /// A user whose own addresses are all in use has come back before his last connections were given up: they end now.
+    fn release_predecessors(&mut self, serial: Serial, conn: ConnId, range: AddressPool) {
+        let Some(user) = self.ikes.get(&serial).and_then(|s| s.later.cfg.user.clone()) else { return };
+        let his =
+            |c: &Connection| c.rare.leased_from == Some(range) && c.rare.xauth_user.as_ref() == Some(&user);
+        let old: Vec<ConnId> =
+            self.conns.iter().filter(|(id, c)| *id != conn && his(c)).map(|(id, _)| id).collect();
+        for old in old {
+            let text = format!("user {user} is here again: releasing {}", self.conn_label(old, 0));
+            self.log_sa(serial, rc::LOG, &text);
+            self.release_conn(old);
         }
     }
 

@@ -9,6 +9,7 @@
 use std::net::SocketAddr;
 
 use ipsec_crypto::hmac;
+use ipsec_types::modecfg::AddressPool;
 use ipsec_types::whack::rc;
 
 use super::Fail;
@@ -111,6 +112,8 @@ pub(crate) struct Cfg {
     pub user: Option<String>,
     /// `xauthfail=soft` let him in.
     pub failed: bool,
+    /// Addresses that this user has instead of the conn's.
+    pub pool: Option<AddressPool>,
 }
 
 impl Cfg {

@@ -101,6 +101,9 @@ impl Endpoint {
         for line in &verdict.lines {
             self.log_sa(serial, rc::LOG, &format!("XAUTH: {line}"));
         }
+        if let Some(sa) = self.ikes.get_mut(&serial) {
+            sa.later.cfg.pool = verdict.pool.filter(|_| verdict.right);
+        }
         let outcome = match verdict.right {
             true => self.xauth_right(serial, user, false),
             false => self.xauth_wrong(serial, &user),
