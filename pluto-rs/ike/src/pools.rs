@@ -4,7 +4,7 @@
 //! had before while nobody else has it, and of those that are free the one that was given back first goes first. What is
 //! kept is bounded by the leases and [`REMEMBERED`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipsec_types::modecfg::AddressPool;
@@ -30,18 +30,32 @@ impl Pool {
         self.free.remove(&self.since.remove(&addr)?)
     }
 
-    fn take_fresh(&mut self, range: AddressPool) -> Option<IpAddr> {
-        if self.free.len() >= REMEMBERED {
-            return None;
+    /// The next address that nobody had; those in use `elsewhere` become free ones of this pool.
+    fn take_fresh(&mut self, range: AddressPool, elsewhere: &HashSet<IpAddr>) -> Option<IpAddr> {
+        while self.free.len() < REMEMBERED {
+            let found = nth(range, self.fresh)?;
+            self.fresh += 1;
+            if !elsewhere.contains(&found) {
+                return Some(found);
+            }
+            self.put_free(found);
         }
-        let found = nth(range, self.fresh)?;
-        self.fresh += 1;
-        Some(found)
+        None
     }
 
-    fn take_oldest(&mut self) -> Option<IpAddr> {
-        let addr = self.free.first_key_value().map(|(_, a)| *a)?;
+    fn take_oldest(&mut self, elsewhere: &HashSet<IpAddr>) -> Option<IpAddr> {
+        let addr = self.free.values().find(|a| !elsewhere.contains(a)).copied()?;
         self.take_free(addr)
+    }
+
+    fn put_free(&mut self, addr: IpAddr) {
+        self.released += 1;
+        self.free.insert(self.released, addr);
+        self.since.insert(addr, self.released);
+    }
+
+    fn in_use(&self) -> impl Iterator<Item = IpAddr> {
+        self.names.keys().filter(|a| !self.since.contains_key(a)).copied()
     }
 }
 
@@ -52,9 +66,16 @@ pub(crate) struct Pools(HashMap<AddressPool, Pool>);
 impl Pools {
     /// An address for the client called `name`; `None` if all are in use.
     pub(crate) fn lease(&mut self, range: AddressPool, name: &str) -> Option<IpAddr> {
+        // What has been given out of another pool that has addresses of this one, too.
+        let others =
+            self.0.iter().filter(|(r, _)| **r != range && r.first <= range.last && range.first <= r.last);
+        let elsewhere: HashSet<IpAddr> = others.flat_map(|(_, p)| p.in_use()).collect();
         let pool = self.0.entry(range).or_default();
-        let before = pool.last.get(name).copied().and_then(|a| pool.take_free(a));
-        let found = before.or_else(|| pool.take_fresh(range)).or_else(|| pool.take_oldest())?;
+        let before = pool.last.get(name).copied().filter(|a| !elsewhere.contains(a));
+        let found = before
+            .and_then(|a| pool.take_free(a))
+            .or_else(|| pool.take_fresh(range, &elsewhere))
+            .or_else(|| pool.take_oldest(&elsewhere))?;
         if let Some(other) = pool.names.insert(found, name.into())
             && pool.last.get(&other) == Some(&found)
         {
@@ -68,9 +89,7 @@ impl Pools {
     pub(crate) fn release(&mut self, range: AddressPool, addr: IpAddr) {
         let Some(pool) = self.0.get_mut(&range) else { return };
         if pool.names.contains_key(&addr) && !pool.since.contains_key(&addr) {
-            pool.released += 1;
-            pool.free.insert(pool.released, addr);
-            pool.since.insert(addr, pool.released);
+            pool.put_free(addr);
         }
     }
 }
@@ -100,6 +119,23 @@ mod tests {
 
     fn addr(a: &str) -> Option<IpAddr> {
         Some(a.parse().unwrap())
+    }
+
+    #[test]
+    fn pools_that_overlap_do_not_give_an_address_twice() {
+        let (mut pools, all, own) =
+            (Pools::default(), range("10.0.0.1", "10.0.0.3"), range("10.0.0.2", "10.0.0.2"));
+        assert_eq!(pools.lease(own, "joe"), addr("10.0.0.2"));
+        assert_eq!(pools.lease(all, "a"), addr("10.0.0.1"));
+        assert_eq!(pools.lease(all, "b"), addr("10.0.0.3"));
+        assert_eq!(pools.lease(all, "c"), None);
+        pools.release(own, "10.0.0.2".parse().unwrap());
+        assert_eq!(pools.lease(all, "c"), addr("10.0.0.2"));
+        // Now it is joe's turn to wait.
+        assert_eq!(pools.lease(own, "joe"), None);
+        pools.release(all, "10.0.0.2".parse().unwrap());
+        assert_eq!(pools.lease(own, "joe"), addr("10.0.0.2"));
+        assert_eq!(pools.lease(all, "c"), None);
     }
 
     #[test]
