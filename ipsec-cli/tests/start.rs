@@ -90,6 +90,7 @@ fn pluto_with_config_loads_the_conns() {
     ] {
         has(log, &line);
     }
+    assert_eq!(fs::metadata(dir.join("run")).unwrap().permissions().mode() & 0o777, 0o700);
     // A second one for the same directory refuses.
     let mut second = start(&conf);
     assert_eq!(exit_code(&mut second), Some(10));

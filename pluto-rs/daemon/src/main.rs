@@ -26,6 +26,7 @@ mod tokens;
 mod updown;
 mod workers;
 
+use std::os::unix::fs::DirBuilderExt;
 use std::process::ExitCode;
 
 use ipsec_netio::pidfile::{PidFile, PidFileError};
@@ -69,7 +70,8 @@ enum Failure {
 fn run(options: Options) -> Result<(), Failure> {
     let start = |what: &str, e: std::io::Error| Failure::Start(format!("{what}: {e}"));
     if let Some(dir) = options.ctl_path().parent() {
-        std::fs::create_dir_all(dir).map_err(|e| start(&dir.display().to_string(), e))?;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(|e| start(&dir.display().to_string(), e))?;
     }
     // The process that was called waits until the daemon listens on the control socket, and leaves with its status.
     let ready = match options.nofork {
