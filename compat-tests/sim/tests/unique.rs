@@ -97,6 +97,25 @@ fn initial_contact_clears_every_conn_with_that_peer() {
     }
 }
 
+/// Two homes behind one provider's NAT, each with the same private address inside: neither ends the other's connection.
+#[test]
+fn initial_contact_of_a_private_address_clears_nothing_of_somebody_elses() {
+    let mut server = server_conn(GROUP);
+    server.right.id = Id::None;
+    let mut client = client_conn(GROUP, CLIENT);
+    client.left.id = "192.168.1.100".parse().unwrap();
+    let mut pair = Pair::new(PairConfig { nat: true, server: vec![server], client, ..PairConfig::default() });
+    let second = pair.add_client("10.1.0.12".parse().unwrap(), Keys::new(&[PSK]), Some(0));
+    for host in [1, second] {
+        pair.up(host);
+        pair.run_for(Duration::from_secs(20));
+    }
+    let log = &pair.hosts[0].log;
+    assert_eq!(pair.hosts[0].engine.established().len(), 2, "{log:#?}");
+    assert_eq!(pair.server().times_logged("Main mode peer ID is ID_IPV4_ADDR: '192.168.1.100'"), 2);
+    assert!(!pair.server().logged("peer says INITIAL_CONTACT"));
+}
+
 #[test]
 fn initial_contact_clears_what_a_client_that_lost_its_memory_had() {
     let mut pair = Pair::new(PairConfig::default());

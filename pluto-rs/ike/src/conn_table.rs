@@ -1,7 +1,7 @@
 //! All connections: what was added, the instances made of templates, which end of each is us, and the indices to find them by.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use ipsec_types::Id;
@@ -248,19 +248,37 @@ impl ConnTable {
     }
 
     /// An instance of `template` for this peer and identity, other than `not`.
-    pub(crate) fn instance_of(&self, template: ConnId, peer: IpAddr, id: &Id, not: ConnId) -> Option<ConnId> {
-        self.by_peer.range(whole(peer)).map(|(_, x)| *x).find(|x| {
+    pub(crate) fn instance_of(
+        &self,
+        template: ConnId,
+        peer: SocketAddr,
+        id: &Id,
+        not: ConnId,
+    ) -> Option<ConnId> {
+        self.by_peer.range(whole(peer.ip())).map(|(_, x)| *x).find(|x| {
             *x != not
+                && self.is_for(*x, peer)
                 && self.conns.get(x).is_some_and(|c| {
                     c.template == Some(template) && c.peer_id != Id::None && c.peer_id == *id
                 })
         })
+    }
+
+    /// Whether a conn may be of a peer at this address and port: an instance that has one of several clients behind a NAT
+    /// is of that one only.
+    pub(crate) fn is_for(&self, conn: ConnId, peer: SocketAddr) -> bool {
+        self.conns.get(&conn).is_some_and(|c| c.rare.peer_at.is_none_or(|at| at == peer))
     }
 }
 
 /// Whether an identity says who somebody is, wherever he comes from.
 pub(crate) fn is_name(id: &Id) -> bool {
     !matches!(id, Id::None | Id::Addr(_))
+}
+
+/// Whether an identity is a private address behind a NAT: two homes of one provider have the same.
+pub(crate) fn is_hidden(id: &Id, peer: IpAddr) -> bool {
+    matches!(id, Id::Addr(a) if *a != peer)
 }
 
 /// The part of an index that is about this peer.

@@ -29,6 +29,9 @@ impl Endpoint {
         let (old, conn) = (sa.remote, sa.conn);
         (sa.remote, sa.local) = (remote, local);
         sa.natt.floated = floated;
+        if let Some(c) = self.conns.get_mut(conn).filter(|c| c.rare.peer_at.is_some()) {
+            c.rare.peer_at = Some(remote);
+        }
         self.log_sa(ike, rc::LOG, &format!("new NAT mapping for {ike}, was {old}, now {remote}"));
         let (peer, us) = (remote.ip(), local.ip());
         // In transport mode the selector would change with the address: the client has to negotiate again.

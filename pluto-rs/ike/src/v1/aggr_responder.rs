@@ -303,7 +303,7 @@ impl Endpoint {
     /// The peer has proved that it is who it says.
     fn aggr_accept_i2(&mut self, serial: Serial, got: GotI2) -> Result<(), Fail> {
         let GotI2 { r1, iv, natt, text, remote, local, initial_contact, .. } = got;
-        self.accept_identity(serial, &r1.id)?;
+        self.accept_identity(serial, &r1.id, remote)?;
         let moved = self.follow_initiator(serial, local, remote, natt);
         let Some(sa) = self.ikes.get_mut(&serial) else { return Ok(()) };
         let mut keys = r1.keys;

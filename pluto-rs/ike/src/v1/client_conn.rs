@@ -12,6 +12,7 @@ use ipsec_types::whack::rc;
 use super::{Fail, select};
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind};
+use crate::conn_table::is_hidden;
 use crate::log::end_text;
 use crate::matching::{self, Match, Proposed};
 use crate::sa::Serial;
@@ -75,7 +76,7 @@ impl Endpoint {
     /// The conn a proposal belongs to: the current one, else another for this peer, made an instance.
     pub(super) fn conn_for_proposal(&mut self, ike: Serial, p: &Proposed) -> Result<ConnId, Fail> {
         let Some(sa) = self.ikes.get(&ike) else { return Err(Fail::ignore("ISAKMP SA is gone")) };
-        let (current, local, remote) = (sa.conn, sa.local.ip(), sa.remote.ip());
+        let (current, local, at, remote) = (sa.conn, sa.local.ip(), sa.remote, sa.remote.ip());
         let vp = self.setup.virtual_private.clone();
         let mut refusal = None;
         let mut judge = |e: &Endpoint, id: ConnId, is_current: bool| match e
@@ -99,15 +100,21 @@ impl Endpoint {
             let template = self.conns.get(current).and_then(|c| c.template);
             let fitting = self.conns.for_peer(local, remote).into_iter().filter(|id| {
                 Some(*id) != template
+                    && self.conns.is_for(*id, at)
                     && self.conns.get(*id).is_some_and(|c| self.takes_peer(c, ike, &peer_id))
                     && judge(self, *id, false)
             });
             let other = fitting.min_by_key(|id| self.conns.get(*id).map(select::rank));
             conn = match other {
                 Some(id) if self.conns.get(id).is_some_and(|c| c.kind == ConnKind::Template) => {
-                    let known = self.conns.instance_of(id, remote, &peer_id, current);
+                    let known = self.conns.instance_of(id, at, &peer_id, current);
                     let made = known.or_else(|| self.conns.instantiate(id, remote));
                     if let Some(made) = made {
+                        if is_hidden(&peer_id, remote)
+                            && let Some(c) = self.conns.get_mut(made)
+                        {
+                            c.rare.peer_at = Some(at);
+                        }
                         self.conns.set_peer_id(made, peer_id);
                     }
                     made

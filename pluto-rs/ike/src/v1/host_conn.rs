@@ -11,6 +11,7 @@ use super::auth_method::methods;
 use super::{Fail, phase1, select};
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind, Connection};
+use crate::conn_table::is_hidden;
 use crate::sa::{Role, Serial};
 use crate::wire::SaPayload;
 use crate::wire::notify::NotifyType;
@@ -106,13 +107,19 @@ impl Endpoint {
         self.log_sa(serial, rc::LOG, &format!("{mode} mode peer ID is {}: '{id}'", id.type_name()));
     }
 
-    /// Is this peer allowed on the conn it came to; or on another one (Openswan's `refine_host_connection`)?
-    pub(super) fn accept_identity(&mut self, serial: Serial, id: &Id) -> Result<ConnId, Fail> {
+    /// Is this peer, which has just spoken from `remote`, allowed on the conn it came to; or on another one (Openswan's
+    /// `refine_host_connection`)?
+    pub(super) fn accept_identity(
+        &mut self,
+        serial: Serial,
+        id: &Id,
+        remote: SocketAddr,
+    ) -> Result<ConnId, Fail> {
         let Some(sa) = self.ikes.get(&serial) else { return Err(Fail::fatal("the ISAKMP SA is gone")) };
-        let (conn, local, remote, aggressive) = (sa.conn, sa.local, sa.remote, sa.aggressive);
+        let (conn, local, aggressive) = (sa.conn, sa.local, sa.aggressive);
         let fits = |e: &Endpoint, c: ConnId| {
             let fits = |c: &Connection| (c.spec.aggressive || !aggressive) && e.takes_peer(c, serial, id);
-            e.conns.get(c).is_some_and(fits)
+            e.conns.is_for(c, remote) && e.conns.get(c).is_some_and(fits)
         };
         let template = self.conns.get(conn).and_then(|c| c.template);
         // What was found by address alone stays if it names the peer; else a conn that names him is better.
@@ -144,7 +151,7 @@ impl Endpoint {
         let template = self.conns.get(chosen).and_then(|c| c.template);
         let apart = self.conns.get(chosen).is_some_and(Connection::per_client);
         let template = template.filter(|_| !apart);
-        let known = template.and_then(|t| self.conns.instance_of(t, remote.ip(), id, chosen));
+        let known = template.and_then(|t| self.conns.instance_of(t, remote, id, chosen));
         let made = chosen;
         let chosen = known.unwrap_or(made);
         if made != chosen && made != conn {
@@ -152,6 +159,11 @@ impl Endpoint {
         }
         if self.conns.get(chosen).is_some_and(|c| c.template.is_some()) {
             self.conns.set_peer_id(chosen, id.clone());
+            if is_hidden(id, remote.ip())
+                && let Some(c) = self.conns.get_mut(chosen)
+            {
+                c.rare.peer_at = Some(remote);
+            }
         }
         self.switch_conn(serial, chosen);
         Ok(chosen)

@@ -17,6 +17,7 @@ use super::phase2;
 use super::quick::check_hash;
 use crate::Endpoint;
 use crate::conn::{ConnId, Connection};
+use crate::conn_table::is_hidden;
 use crate::route::REVIVE;
 use crate::sa::{IkeSa, Role, Serial, StateName};
 use crate::wire::notify::{Delete, Notification, NotifyType, emit_delete, emit_notification};
@@ -214,14 +215,15 @@ impl Endpoint {
     }
 
     /// The peer has forgotten all it had with us (RFC 2407 §4.6.3.3): so do we, on every conn between the same identities and
-    /// addresses. Where clients of a group share those, only what is this client's goes.
+    /// addresses. Where clients of a group share those, or a NAT hides them, only what is this client's goes.
     pub(crate) fn on_initial_contact(&mut self, ike: Serial) {
         let Some((sa, c)) = self.ikes.get(&ike).and_then(|s| Some((s, self.conns.get(s.conn)?))) else {
             return;
         };
         let (conn, him, us) = (sa.conn, c.name_of_peer(), c.our_id());
         let same = |o: &Connection| o.name_of_peer() == him && o.our_id() == us;
-        let mut conns = match c.per_client() || him == Id::None {
+        let anybody = him == Id::None || is_hidden(&him, sa.remote.ip());
+        let mut conns = match anybody || c.per_client() {
             true => Vec::new(),
             false => self.conns.with_peer(sa.remote.ip()),
         };

@@ -249,7 +249,7 @@ impl Endpoint {
     /// The peer has proved that it is who it says: which conn is its, and what is our proof on it?
     fn main_accept_i3(&mut self, serial: Serial, mut got: GotI3) -> Result<(), Fail> {
         self.log_peer_id(serial, &got.i3.id);
-        let conn = self.accept_identity(serial, &got.i3.id)?;
+        let conn = self.accept_identity(serial, &got.i3.id, got.remote)?;
         let our_id = self.conns.get(conn).map_or(Id::None, |c| c.our_id());
         let Some(sa) = self.ikes.get(&serial) else { return Ok(()) };
         got.id_b = ident::emit(&our_id, 0, 0);
