@@ -34,6 +34,12 @@ layers=(libreswan strongswan vpnc radius nm pki)
 [ "$SERVER" != cygnet ] || layers+=(cygnet)
 ./prepare.sh "${layers[@]}" || { echo "the lab's packages cannot be prepared"; echo "0 passed, 1 failed"; exit 1; }
 
+# the guest has a /tmp of its own: what is to run there lies in the lab's folder
+if [ -n "${KERNEL_TEST:-}" ]; then
+  install -m 755 "$KERNEL_TEST" roots/kernel-test || { echo "$KERNEL_TEST is not there"; echo "0 passed, 1 failed"; exit 1; }
+  KERNEL_TEST=/lab/roots/kernel-test
+fi
+
 O=out/$SERVER
 rm -rf "$O"
 mkdir -p "$O"
