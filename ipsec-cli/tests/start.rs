@@ -102,6 +102,11 @@ fn pluto_with_config_loads_the_conns() {
     assert!(hup.success());
     has(status, "\"second\":");
     has(log, "added connection description \"second\"");
+    // What cannot be loaded is told there, too.
+    fs::write(&conf, format!("{setup}\n{}conn third\n right=\"\n auto=add\n", conn("first"))).unwrap();
+    let hup = Command::new("kill").args(["-HUP", &running.0.id().to_string()]).status().unwrap();
+    assert!(hup.success());
+    has(log, "ipsec.conf:");
     assert!(!log().contains("description \"first\""));
     drop(running);
     // A file that cannot be read is one clear line, and no daemon.

@@ -21,7 +21,8 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 /// Octets for a file or standard error that wait at most.
 const ENOUGH: usize = 16 << 10;
 
-fn append(path: &Path) -> Result<File, String> {
+/// The file of `--logfile`, to be written at its end.
+pub(crate) fn append(path: &Path) -> Result<File, String> {
     let file = OpenOptions::new().append(true).create(true).open(path);
     file.map_err(|e| format!("{}: {e}", path.display()))
 }

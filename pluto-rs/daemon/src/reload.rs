@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use crate::logging::append;
+use crate::options::Options;
+
 /// Where `addconn` is: beside this program, in the library directory, or beside it in a build directory as `ipsec`.
 fn program() -> (PathBuf, &'static [&'static str]) {
     let beside = std::env::current_exe().ok().and_then(|e| e.parent().map(Path::to_path_buf));
@@ -21,13 +24,17 @@ fn program() -> (PathBuf, &'static [&'static str]) {
     ("ipsec".into(), &["addconn"])
 }
 
-fn command(ctlbase: &Path, config: Option<&Path>) -> Command {
+/// What it has to say goes to the end of the log file, if there is one, else to our standard error.
+fn command(options: &Options) -> Command {
     let (program, first) = program();
     let mut command = Command::new(program);
     command.args(first);
-    command.args(config.into_iter().flat_map(|c| [OsStr::new("--config"), c.as_os_str()]));
-    command.args(["--reload", "--quiet", "--ctlbase"]).arg(ctlbase);
+    command.args(options.config.iter().flat_map(|c| [OsStr::new("--config"), c.as_os_str()]));
+    command.args(["--reload", "--quiet", "--ctlbase"]).arg(&options.ctlbase);
     command.stdin(Stdio::null()).stdout(Stdio::null());
+    if let Some(Ok(log)) = options.logfile.as_deref().map(append) {
+        command.stderr(log);
+    }
     command
 }
 
@@ -45,18 +52,17 @@ enum State {
 pub(crate) struct Reloader(Arc<Mutex<State>>);
 
 impl Reloader {
-    /// Starts it, or has it started when the one that runs has ended. What it has to say goes to our standard error.
-    /// The words are for the log.
+    /// Starts it, or has it started when the one that runs has ended. The words are for the log.
     ///
     /// # Errors
     /// Why it does not start.
-    pub(crate) fn start(&self, ctlbase: &Path, config: Option<&Path>) -> io::Result<String> {
+    pub(crate) fn start(&self, options: &Options) -> io::Result<String> {
         let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if *state != State::Idle {
             *state = State::Again;
             return Ok("when the reading under way has ended".into());
         }
-        let mut command = command(ctlbase, config);
+        let mut command = command(options);
         let child = command.spawn()?;
         let name = command.get_program().display().to_string();
         let reloader = self.clone();
@@ -84,6 +90,7 @@ impl Reloader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::{Action, parse};
 
     #[test]
     fn one_at_a_time_and_the_last_request_is_served() {
@@ -96,8 +103,9 @@ mod tests {
         command.args(["-c", &script]);
         let child = command.spawn().unwrap();
         *reloader.0.lock().unwrap() = State::Running;
+        let Ok(Action::Run(options)) = parse(&[]) else { panic!() };
         for _ in 0..5 {
-            let said = reloader.start(Path::new("/nonexistent"), None).unwrap();
+            let said = reloader.start(&options).unwrap();
             assert_eq!(said, "when the reading under way has ended");
         }
         reloader.wait(child, command);

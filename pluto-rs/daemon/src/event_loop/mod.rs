@@ -82,7 +82,7 @@ pub(crate) async fn run(options: &Options, ready: Option<Ready>) -> Result<(), S
 
 /// Has the conns loaded, and what is new of the rest.
 fn read_configuration(reloader: &Reloader, options: &Options, log: &mut Log, what: &str) {
-    log.line(&match reloader.start(&options.ctlbase, options.config.as_deref()) {
+    log.line(&match reloader.start(options) {
         Ok(program) => format!("{what} ({program})"),
         Err(e) => format!("{what}: addconn cannot be started: {e}"),
     });
