@@ -276,6 +276,15 @@ said() { # said KEY NODE: adds what its xl2tpd has said since the last mark, one
     [[ ${SAID[$1]:-} == *$'\n'"$l"$'\n'* ]] || SAID[$1]+=$'\n'"$l"$'\n'
   done <<<"${TEXT:${MARK[$2]:-0}}"
 }
+both_end() { # both_end LAC LNS WHAT: after WHAT neither has a pppd
+  local n t=${EPOCHREALTIME/./}
+  for n in "$1" "$2"; do
+    wait_for 15 gone "$n" pppd || { nx "$n" ps -ef >"$OUT/ps-$n" 2>&1; fail "$n: pppd stays after $3"; } || return
+  done
+  since "$t"
+  echo "$3 $REPLY" >>"$OUT/ends"
+  pause 1
+}
 log_session() { # log_session LNS LAC SERVER_ADDRESS KEY_LNS KEY_LAC
   local lns=$1 lac=$2
   l2tp_end gw2 pub
@@ -289,17 +298,15 @@ log_session() { # log_session LNS LAC SERVER_ADDRESS KEY_LNS KEY_LAC
   # the client ends it; then the server's pppd; then the server; then there is none
   l2tp_dial "$lac" || return
   echo "d vpn" >"/n/$lac/run/xl2tpd/l2tp-control"
-  wait_for 8 gone "$lac" pppd && wait_for 8 gone "$lns" pppd || fail "pppd stays" || return
-  pause 1
+  both_end "$lac" "$lns" "the client's d" || return
   l2tp_dial "$lac" || return
   sig "$lns" TERM pppd
-  wait_for 8 gone "$lac" pppd && wait_for 8 gone "$lns" pppd || fail "pppd stays" || return
-  pause 1
+  both_end "$lac" "$lns" "the end of the server's pppd" || return
   echo "d vpn" >"/n/$lac/run/xl2tpd/l2tp-control"
   pause 1
   l2tp_dial "$lac" || return
   sig "$lns" INT xl2tpd
-  wait_for 8 gone "$lac" pppd && wait_for 8 gone "$lns" xl2tpd pppd || fail "pppd stays" || return
+  both_end "$lac" "$lns" "the end of the server" && wait_for 15 gone "$lns" xl2tpd || fail "the server's xl2tpd stays" || return
   rm -f "/n/$lns/run/xl2tpd.pid"
   echo "c vpn" >"/n/$lac/run/xl2tpd/l2tp-control"
   pause 9
