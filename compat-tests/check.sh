@@ -45,7 +45,7 @@ KERNEL_TEST=$("$CARGO" test -p ipsec-kernel --test xfrm_real --no-run --locked 2
 KERNEL_TEST=$(readlink -f "$KERNEL_TEST") || bad "the kernel backend's tests cannot be built"
 export KERNEL_TEST
 if "$CARGO" build --release --workspace --locked; then
-  compat-tests/lab/run.sh 2>&1 | tee "$LOG"
+  RETRY=2 compat-tests/lab/run.sh 2>&1 | tee "$LOG"
   lab_rc=${PIPESTATUS[0]}
   read -r p f < <(awk '/^[0-9]+ passed, [0-9]+ failed$/ { p = $1; f = $3 } END { print p + 0, f + 0 }' "$LOG")
   passed=$((passed + p)) failed=$((failed + f))
