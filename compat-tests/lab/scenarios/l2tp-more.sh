@@ -24,7 +24,7 @@ sc_l2tp_ipsec() {
       note "$path${f:+ down} ${REPLY%% *} Mbit/s"
     done
     hangup pub
-    wait_for 8 gone server pppd || fail "$path: pppd stays" || return
+    wait_for 15 gone server pppd || fail "$path: pppd stays" || return
   done
   cp /lab/server/ppp/options.l2tpd /n/server/etc/ppp/options.l2tpd
 }
@@ -133,12 +133,12 @@ sc_l2tp_radius() {
     rm -f $acct
     l2tp_dial pub || { WHY="$how: $WHY"; return 1; }
     [ "${CLIENT_IP[pub]}" = $L2TP_NET.77 ] || fail "$how: carol has ${CLIENT_IP[pub]}, not the address of RADIUS" || return
-    wait_for 3 pool_has gw2 "$L2TP_NET.77 call [0-9]* user carol" || fail "$how: the pool does not know RADIUS' address" || return
+    wait_for 15 pool_has gw2 "$L2TP_NET.77 call [0-9]* user carol" || fail "$how: the pool does not know RADIUS' address" || return
     [[ $(nx gw2 xl2tpd-control show pool) == *'in use: 1'* ]] || fail "$how: the pool's own address is not back" || return
-    wait_for 5 grep -q 'Acct-Status-Type = Start' $acct || fail "$how: no accounting start" || return
+    wait_for 15 grep -q 'Acct-Status-Type = Start' $acct || fail "$how: no accounting start" || return
     echo "d vpn" >/n/pub/run/xl2tpd/l2tp-control
-    wait_for 5 gone pub pppd && wait_for 8 gone gw2 pppd || fail "$how: pppd stays" || return
-    wait_for 5 grep -q 'Acct-Status-Type = Stop' $acct || fail "$how: no accounting stop" || return
+    wait_for 15 gone pub pppd && wait_for 15 gone gw2 pppd || fail "$how: pppd stays" || return
+    wait_for 15 grep -q 'Acct-Status-Type = Stop' $acct || fail "$how: no accounting stop" || return
     grep -q "Framed-IP-Address = $L2TP_NET.77" $acct && grep -Eq 'Acct-Input-Octets = [1-9]' $acct || fail "$how: nothing accounted" || return
     note "$how ${PPP_S}s"
   done
@@ -244,7 +244,7 @@ E
       fail "$path: no ip-up with its ipparam in 16 s: $(tail -1 "$OUT/nm-$path.log")" || return
     since "$t"
     note "$path ${REPLY}s"
-    wait_for 5 nx gw2 ping -n -c1 -W1 $L2TP_NET.1 || fail "$path: no ping" || return
+    wait_for 15 nx gw2 ping -n -c1 -W1 $L2TP_NET.1 || fail "$path: no ping" || return
     [[ $(nx gw2 xl2tpd-control -c $d/xl2tpd-control status --json) == *"\"path\":\"$path\""* ]] || fail "not on the $path path" || return
     t=${EPOCHREALTIME/./}
     sig gw2 TERM xl2tpd

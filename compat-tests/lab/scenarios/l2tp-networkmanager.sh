@@ -61,12 +61,12 @@ nm_up() { # nm_up NAME: and a ping through it
   nm_cli up "$1" || fail "$1: $(grep -v '^Hint' "$OUT/nmcli.log" | tail -1)" || return
   since "$t"
   note "$1 ${REPLY}s"
-  wait_for 5 nx gw2 ping -n -c1 -W1 $L2TP_NET.1 || fail "$1: no ping" || return
+  wait_for 15 nx gw2 ping -n -c1 -W1 $L2TP_NET.1 || fail "$1: no ping" || return
 }
 nm_down() {
   local t=${EPOCHREALTIME/./}
   nm_cli down "$1" || fail "$1: $(tail -1 "$OUT/nmcli.log")" || return
-  wait_for 5 gone gw2 xl2tpd pppd || fail "$1: xl2tpd or pppd stay" || return
+  wait_for 15 gone gw2 xl2tpd pppd || fail "$1: xl2tpd or pppd stay" || return
   since "$t"
   note "down ${REPLY}s"
 }

@@ -62,7 +62,7 @@ l2tp_dial() { # l2tp_dial LAC: dial, and ping through it
   [[ $TEXT =~ 'local  IP address '([0-9.]+) ]] && CLIENT_IP[$1]=${BASH_REMATCH[1]}
   since "$t"
   PPP_S=$REPLY
-  wait_for 5 nx "$1" ping -n -c1 -W1 $L2TP_NET.1 || fail "$1: no ping to $L2TP_NET.1" || return
+  wait_for 15 nx "$1" ping -n -c1 -W1 $L2TP_NET.1 || fail "$1: no ping to $L2TP_NET.1" || return
 }
 lns_path() { # lns_path NODE PATH: its calls go there, and bytes are counted
   local json
@@ -94,12 +94,12 @@ sc_l2tp_lns() {
     mark gw2
     sed -i "s/^local ip = .*/local ip = $L2TP_NET.2/" /n/gw2/etc/xl2tpd/xl2tpd.conf
     sig gw2 HUP xl2tpd
-    wait_for 5 logged gw2 'configuration read again' || fail "no reload" || return
+    wait_for 15 logged gw2 'configuration read again' || fail "no reload" || return
     nx pub ping -n -c1 -W2 $L2TP_NET.1 >/dev/null || fail "the call did not survive a reload" || return
-    wait_for 5 grep -q '^ip-up ppp0 .* user=alice' /n/gw2/run/ip-script || fail "ip-up did not run" || return
+    wait_for 15 grep -q '^ip-up ppp0 .* user=alice' /n/gw2/run/ip-script || fail "ip-up did not run" || return
     nx gw2 xl2tpd-control kick alice || fail "kick exits $?" || return
-    wait_for 8 gone gw2 pppd || fail "pppd stays after kick" || return
-    wait_for 3 grep -q '^ip-down ppp0 .* user=alice' /n/gw2/run/ip-script || fail "ip-down did not run" || return
+    wait_for 15 gone gw2 pppd || fail "pppd stays after kick" || return
+    wait_for 15 grep -q '^ip-down ppp0 .* user=alice' /n/gw2/run/ip-script || fail "ip-down did not run" || return
     [[ $(nx gw2 xl2tpd-control show pool) == *'in use: 0'* ]] || fail "an address is not back in the pool" || return
     l2tp_end gw2 pub
   done
@@ -126,13 +126,13 @@ sc_l2tp_auth() {
     l2tp_dial pub || { WHY="$how: $WHY"; return 1; }
     [ "${CLIENT_IP[pub]}" = $L2TP_NET.10 ] || fail "$how: bob has ${CLIENT_IP[pub]}" || return
     case $how in
-    mppe) wait_for 3 logged gw2 'MPPE 128-bit' || fail "no MPPE" || return ;;
-    ipv6) wait_for 5 logged gw2 'remote LL address' || fail "no IPv6CP" || return ;;
+    mppe) wait_for 15 logged gw2 'MPPE 128-bit' || fail "no MPPE" || return ;;
+    ipv6) wait_for 15 logged gw2 'remote LL address' || fail "no IPv6CP" || return ;;
     esac
-    wait_for 3 pool_has gw2 "$L2TP_NET.10 call [0-9]* user bob" || fail "$how: the pool does not know bob's address" || return
+    wait_for 15 pool_has gw2 "$L2TP_NET.10 call [0-9]* user bob" || fail "$how: the pool does not know bob's address" || return
     note "$how ${PPP_S}s"
     echo "d vpn" >/n/pub/run/xl2tpd/l2tp-control
-    wait_for 5 gone pub pppd && wait_for 8 gone gw2 pppd || fail "$how: pppd stays" || return
+    wait_for 15 gone pub pppd && wait_for 15 gone gw2 pppd || fail "$how: pppd stays" || return
   done
   sed -i 's/^password .*/password wrong/' /n/pub/etc/ppp/options.client
   mark gw2
