@@ -68,8 +68,8 @@ show() { # show PREFIX LANE...
   shift
   for l; do
     mapfile -t lines <"$O/$l/results"
-    printf "$prefix%s\n" "${lines[@]:${shown[l]:-0}}" | grep -v "^$prefix\$"
-    shown[l]=${#lines[@]}
+    printf "$prefix%s\n" "${lines[@]:${shown[$l]:-0}}" | grep -v "^$prefix\$"
+    shown[$l]=${#lines[@]}
   done
 }
 running() { local p; for p in "${pids[@]}"; do ! kill -0 "$p" 2>/dev/null || return 0; done; return 1; }
