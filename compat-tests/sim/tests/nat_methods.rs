@@ -10,7 +10,7 @@ use ike::wire::payload::Kind;
 use ike::wire::{Chain, Exchange, Header};
 use ipsec_types::conn::{Encapsulation, NattMethod};
 use sim::Datagram;
-use sim::{Pair, PairConfig};
+use sim::{Keys, PSK, Pair, PairConfig};
 
 const RFC: u128 = 0x4a13_1c81_0703_5845_5c57_28f2_0e95_452f;
 const D03: u128 = 0x7d94_19a6_5310_ca6f_2c17_9d92_1552_9d56;
@@ -179,6 +179,43 @@ fn a_hidden_server_is_believed() {
     let told = first_hash(&pair, sim::CLIENT);
     assert_eq!(told[1], asked[0], "the client's own hash of the server's address");
     assert_ne!(told[0], asked[1]);
+}
+
+/// A client that goes no further after MR2 leaves a line that says why: Windows, if this server is behind a NAT, for its
+/// registry's sake; anybody who had to change to port 4500, perhaps for a firewall's; and whom we could not read, neither.
+#[test]
+fn who_falls_silent_at_the_change_of_ports_is_explained() {
+    const DPD: u128 = 0xafca_d713_68a1_f1c9_6b86_96fc_7757_0100;
+    const VISTA: u128 = 0x0152_8bbb_c006_9612_1849_ab9a_1c5b_2a51;
+    let run = |windows: bool, server_nat: bool, client_nat: bool, wrong_key: bool| {
+        let client_keys = Keys::new(&[if wrong_key { b"wrong" } else { PSK }]);
+        let mut pair = Pair::new(PairConfig { nat: client_nat, client_keys, ..PairConfig::default() });
+        pair.filter = Some(Box::new(move |d| {
+            if let Some(at) = d.data.windows(16).position(|w| w == DPD.to_be_bytes()).filter(|_| windows) {
+                d.data[at..at + 16].copy_from_slice(&VISTA.to_be_bytes());
+            }
+            if server_nat && d.dst.ip() == sim::SERVER && d.data.get(16) == Some(&4) {
+                let end = d.data.len();
+                d.data[end - 40] ^= 0xff;
+            }
+            // Nothing goes on after MR2, if it is not to be read in vain.
+            wrong_key || d.dst.port() != 4500 && d.data.get(19).is_none_or(|flags| flags & 1 == 0)
+        }));
+        pair.up(1);
+        pair.run_for(std::time::Duration::from_secs(600));
+        let lines = &pair.server().log;
+        let line = lines.iter().find(|l| l.contains("half-open ISAKMP SA timed out"));
+        line.unwrap_or_else(|| panic!("{lines:#?}")).clone()
+    };
+    let registry = run(true, true, true, false);
+    assert!(registry.contains("Windows Vista or later"), "{registry}");
+    assert!(registry.contains("AssumeUDPEncapsulationContextOnSendRule is 2"), "{registry}");
+    for line in [run(false, true, true, false), run(true, false, true, false)] {
+        assert!(line.ends_with("is UDP 4500 blocked on the way?"), "{line}");
+    }
+    for line in [run(true, false, false, false), run(true, true, true, true)] {
+        assert!(line.ends_with("the peer went silent"), "{line}");
+    }
 }
 
 /// `ikeport=501` on one side: IKE leaves from 501, and through a NAT from 4501 with ESP in UDP.

@@ -30,6 +30,7 @@ use crate::table::{ChildTable, IkeTable};
 use crate::timer::{TimerKind, TimerQueue};
 use crate::v1::Continuation;
 use crate::v1::fragment::Reassemblies;
+use crate::v1::natt;
 use crate::wire::Cookie;
 
 /// What an engine is made with.
@@ -365,9 +366,11 @@ impl Endpoint {
                     self.on_silence(serial);
                 }
                 TimerKind::Discard => {
-                    if self.ikes.contains_key(&serial) {
+                    if let Some(sa) = self.ikes.get(&serial) {
                         self.refused.timed_out += 1;
-                        self.log_sa(serial, rc::LOG, "half-open ISAKMP SA timed out: the peer went silent");
+                        let why = natt::why_silent(sa);
+                        let text = format!("half-open ISAKMP SA timed out: the peer went silent{why}");
+                        self.log_sa(serial, rc::LOG, &text);
                     }
                     self.drop_state(serial);
                 }

@@ -17,7 +17,7 @@ use ipsec_types::algo::HashAlg;
 use ipsec_types::conn::{ConnSpec, Encapsulation, NattMethod};
 
 use super::Fail;
-use crate::sa::{IkeSa, Role};
+use crate::sa::{IkeSa, Phase1, Role};
 use crate::wire::payload::{Chain, Kind};
 
 /// A method both ends know, best last. Those in which Apple's clients keep their inner address to themselves come
@@ -180,6 +180,25 @@ impl From<&ConnSpec> for Wish {
             never: spec.encapsulation == Encapsulation::No,
             hide: spec.nat_hide,
         }
+    }
+}
+
+/// Why a peer may have said nothing more to our answer: what a log line about a responder that timed out ends with. Empty
+/// where nothing can be said.
+///
+/// The peer has learnt from MR2 who is behind a NAT, and goes on at the port for NAT traversal if anybody is. Windows does
+/// not if we are (KB 926179).
+pub(crate) fn why_silent(sa: &IkeSa) -> String {
+    if !matches!(sa.state, Phase1::MainR2(_)) || sa.malformed_sent > 0 || !(sa.natt.us || sa.natt.peer) {
+        return String::new();
+    }
+    match sa.looks_like {
+        Some(client) if sa.natt.us && client.starts_with("Windows") => format!(
+            " when it learnt that this server is behind a NAT (or has forceencaps=yes); it looks like {client}, which goes no \
+             further then (error 809) unless its registry value AssumeUDPEncapsulationContextOnSendRule is 2, or \
+             leftnat-hide=yes is set here"
+        ),
+        _ => " when it had to go on at the port for NAT traversal; is UDP 4500 blocked on the way?".into(),
     }
 }
 
