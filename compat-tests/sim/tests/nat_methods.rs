@@ -181,6 +181,42 @@ fn a_hidden_server_is_believed() {
     assert_ne!(told[0], asked[1]);
 }
 
+/// Who is behind a NAT keeps its mapping open with an octet every `keep_alive=` seconds (RFC 3948 §2.3), unless the conn
+/// has `nat-keepalive=no`; who is not sends none.
+#[test]
+fn a_natted_end_keeps_its_mapping_open() {
+    let kept = |nat: bool, wish: bool| {
+        let mut config = PairConfig { nat, ..PairConfig::default() };
+        config.client.nat_keepalive = wish;
+        let mut pair = Pair::new(config);
+        assert!(pair.connect());
+        pair.run_for(std::time::Duration::from_secs(119));
+        let octets: Vec<_> = pair.sent.iter().filter(|d| d.data == [0xff]).collect();
+        assert!(octets.iter().all(|d| d.dst.ip() == sim::SERVER && d.dst.port() == 4500));
+        octets.len()
+    };
+    assert!((5..=6).contains(&kept(true, true)), "20 seconds by default");
+    assert_eq!([kept(true, false), kept(false, true)], [0, 0]);
+}
+
+/// `send-vendorid=no`: neither end says which program it is; what it can do is still said.
+#[test]
+fn a_conn_may_keep_the_programs_name_to_itself() {
+    let named = |wish: bool| {
+        let mut config = PairConfig::default();
+        config.client.send_vendorid = wish;
+        config.server[0].send_vendorid = wish;
+        let mut pair = Pair::new(config);
+        assert!(pair.connect());
+        let vids =
+            |d: &Datagram| kinds(&d.data).into_iter().filter(|(k, _)| *k == 13).map(|(_, b)| b).collect();
+        let firsts: [Vec<Vec<u8>>; 2] = [vids(&pair.sent[0]), vids(&pair.sent[1])];
+        assert!(firsts.iter().all(|v| v.contains(&RFC.to_be_bytes().to_vec())));
+        firsts.map(|v| v.len())
+    };
+    assert_eq!(named(true).map(|n| n - 1), named(false));
+}
+
 /// A client that goes no further after MR2 leaves a line that says why: Windows, if this server is behind a NAT, for its
 /// registry's sake; anybody who had to change to port 4500, perhaps for a firewall's; and whom we could not read, neither.
 #[test]

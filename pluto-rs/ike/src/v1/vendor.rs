@@ -42,7 +42,8 @@ impl Endpoint {
     /// Adds the vendor IDs of an initiator's first message: ours, DPD, fragmentation, every NAT-T method.
     pub(crate) fn offer_vendor_ids(&self, w: &mut MessageWriter, c: &Connection) {
         let spec = &c.spec;
-        w.payload(Kind::Vendor, &self.vendor_id).payload(Kind::Vendor, &DPD);
+        self.own_vendor_id(w, c);
+        w.payload(Kind::Vendor, &DPD);
         xauth(w, c);
         if spec.fragmentation != Fragmentation::No {
             w.payload(Kind::Vendor, &[&FRAGMENTATION[..], &FRAGMENTATION_WHERE].concat());
@@ -58,7 +59,8 @@ impl Endpoint {
     /// the answer to a short message stays short.
     pub(crate) fn answer_vendor_ids(&self, w: &mut MessageWriter, sa: &IkeSa, c: &Connection) {
         let spec = &c.spec;
-        w.payload(Kind::Vendor, &self.vendor_id).payload(Kind::Vendor, &DPD);
+        self.own_vendor_id(w, c);
+        w.payload(Kind::Vendor, &DPD);
         if sa.fragments.peer && spec.fragmentation != Fragmentation::No {
             w.payload(Kind::Vendor, &[&FRAGMENTATION[..], &FRAGMENTATION_WHERE].concat());
         }
@@ -66,6 +68,13 @@ impl Endpoint {
             w.payload(Kind::Vendor, &m.vendor_id());
         }
         xauth(w, c);
+    }
+
+    /// What tells that we are we, unless `send-vendorid=no`.
+    fn own_vendor_id(&self, w: &mut MessageWriter, c: &Connection) {
+        if c.spec.send_vendorid {
+            w.payload(Kind::Vendor, &self.vendor_id);
+        }
     }
 
     /// Takes note of the peer's vendor IDs: the best NAT-T method, DPD.
