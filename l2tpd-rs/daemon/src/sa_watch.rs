@@ -32,8 +32,8 @@ const GRACE: Duration = Duration::from_secs(1);
 const GRID: u64 = 250_000_000;
 /// News taken a wake-up.
 const BUDGET: usize = 256;
-/// Datagrams of one answer: 32 KiB each, more than 65,534 SAs need.
-const ANSWER: usize = 4096;
+/// Datagrams of one answer: 32 KiB each, more than twice [`MARKS`](ipsec_types::kernel::MARKS) SAs need.
+const ANSWER: usize = 16_384;
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use ipnet::IpNet;
-use ipsec_types::kernel::{Dir, Layers, MARK_MASK, Mark, PolicyId, REQID_RANGE, Selector, mark_of_reqid};
+use ipsec_types::kernel::{Dir, Layers, MARKS, Mark, PolicyId, REQID_RANGE, Selector, mark_of_reqid};
 
 use crate::conn::ConnId;
 use crate::sa::Serial;
@@ -115,34 +115,34 @@ impl Spd {
         Spd { last: [u32::from(start), u32::from(start)], ..Spd::default() }
     }
 
-    /// The entry for this flow of this conn, made if there is none. `None` when all 32,767 slots with a mark are taken,
+    /// The entry for this flow of this conn, made if there is none. `None` when all [`MARKS`] slots with a mark are taken,
     /// and there is no other or a mark is needed: for transport mode, where it tells clients behind one NAT apart and
     /// what came through IPsec from what did not.
     pub(crate) fn enter(&mut self, flow: Flow, conn: ConnId, user: Serial, mark: bool) -> Option<Slot> {
-        let same = self.by_flow.entry(flow).or_default();
-        if let Some(slot) = same.iter().copied().find(|s| self.entries.get(s).is_some_and(|e| e.conn == conn))
-        {
+        let slots = self.by_flow.get(&flow);
+        let same = || slots.into_iter().flatten().filter_map(|s| Some((*s, self.entries.get(s)?)));
+        let of_conn = same().find(|(_, e)| e.conn == conn).map(|(slot, _)| slot);
+        let (shared, marked) = (same().next().is_some(), same().any(|(_, e)| !e.marked));
+        if let Some(slot) = of_conn {
             if let Some(e) = self.entries.get_mut(&slot) {
                 e.users.insert(user);
             }
             return Some(slot);
         }
-        let marks = MARK_MASK >> 16;
-        let more = REQID_RANGE.end() - REQID_RANGE.start() - marks;
+        let more = REQID_RANGE.end() - REQID_RANGE.start() - MARKS;
         let [last_marked, last_other] = self.last;
         let free = |entries: &HashMap<Slot, Entry>, first: u32, n: u32, last: u32| {
             let next = |i| Slot((last - last.min(first) + 1 + i) % n + first);
             (0..n).map(next).find(|s| !entries.contains_key(s))
         };
         // A second peer with the same selector is told apart by its mark, too.
-        let slot = match mark || !same.is_empty() {
-            true => free(&self.entries, 1, marks, last_marked)?,
-            false => free(&self.entries, marks + 1, more, last_other)
-                .or_else(|| free(&self.entries, 1, marks, last_marked))?,
+        let slot = match mark || shared {
+            true => free(&self.entries, 1, MARKS, last_marked)?,
+            false => free(&self.entries, MARKS + 1, more, last_other)
+                .or_else(|| free(&self.entries, 1, MARKS, last_marked))?,
         };
-        self.last[usize::from(slot.0 > marks)] = slot.0;
-        let marked = same.iter().any(|s| self.entries.get(s).is_some_and(|e| !e.marked));
-        same.insert(slot);
+        self.last[usize::from(slot.0 > MARKS)] = slot.0;
+        self.by_flow.entry(flow).or_default().insert(slot);
         let users = BTreeSet::from([user]);
         let entry = Entry { flow, conn, marked, users, installed: Vec::new(), shunted: false };
         self.entries.insert(slot, entry);
@@ -190,6 +190,8 @@ impl Spd {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     fn flow() -> Flow {
@@ -228,15 +230,23 @@ mod tests {
     }
 
     #[test]
-    fn slots_run_out_without_a_panic() {
-        let mut spd = Spd::default();
-        let mut n = 0;
-        while spd.enter(flow(), ConnId(n), Serial(1), true).is_some() {
-            n += 1;
-            if n > 2000 {
-                return;
-            }
-        }
-        panic!("stopped at {n}");
+    fn a_hundred_thousand_clients_have_marks_and_the_last_one_is_refused() {
+        // Pairs of clients behind one address; the other addresses are their own.
+        let flow = |n: u32| Flow { theirs: IpNet::from(IpAddr::from((n / 2).to_be_bytes())), ..flow() };
+        let mut spd = Spd::new(u16::MAX);
+        let enter = |spd: &mut Spd, n: u32| spd.enter(flow(n), ConnId(n.into()), Serial(n), true);
+        let slots: Vec<Slot> = (0..MARKS).map(|n| enter(&mut spd, n).unwrap()).collect();
+        assert!(slots.len() >= 100_000);
+        let marks: BTreeSet<u32> = slots.iter().map(|s| s.mark().unwrap().value).collect();
+        assert_eq!(marks.len(), slots.len(), "a mark alone tells whose SA it is");
+        assert!(slots.iter().all(|s| Slot::of_reqid(s.reqid()) == Some(*s)));
+
+        // Nothing is left of the one that finds no place, and one that leaves makes room.
+        assert_eq!(enter(&mut spd, MARKS), None);
+        assert!(spd.owners(&flow(MARKS)).len() == 1 && spd.owners(&flow(MARKS + 2)).is_empty());
+        let tunnel = spd.enter(flow(MARKS + 2), ConnId(0), Serial(0), false).unwrap();
+        assert_eq!(tunnel.mark(), None);
+        spd.leave(slots[7], Serial(7));
+        assert_eq!(enter(&mut spd, MARKS), Some(slots[7]));
     }
 }

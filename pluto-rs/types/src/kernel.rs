@@ -13,8 +13,8 @@ pub struct ReqToken(pub u64);
 
 /// Every SA and policy of ours carries a reqid from this range, so that after a crash our own are known from
 /// everybody else's ("clean removal of what is ours only").
-/// The first 32,767 have a mark, the others are for tunnels, which need none.
-pub const REQID_RANGE: std::ops::RangeInclusive<u32> = 0x4379_0000..=0x437a_ffff;
+/// Behind the first come [`MARKS`] that have a mark; the others are for tunnels, which need none.
+pub const REQID_RANGE: std::ops::RangeInclusive<u32> = 0x4379_0000..=0x437c_ffff;
 
 /// Priority of our policies for the narrowest SAs; wider ones come behind, those that want a mark one before.
 pub const SA_PRIORITY: u32 = 2080;
@@ -26,8 +26,12 @@ pub const SHUNT_PRIORITY: u32 = 0x4379_0001;
 /// With [`SHUNT_PRIORITY`] the only one by which a policy without a reqid is known as ours.
 pub const PASS_PRIORITY: u32 = 1743;
 
-/// The bits of a packet mark that are ours, by default: 15 bits from bit 16 up. The value 0 is "not through IPsec".
-pub const MARK_MASK: u32 = 0x7fff_0000;
+/// The bits of a packet mark that are ours: the upper 17. The value 0 is "not through IPsec". They are as many as tell
+/// 100,000 clients apart by the mark alone; the lower ones are the administrator's.
+pub const MARK_MASK: u32 = 0xffff_8000;
+
+/// How many different marks there are.
+pub const MARKS: u32 = MARK_MASK >> MARK_MASK.trailing_zeros();
 
 /// A mark under a mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,13 +42,13 @@ pub struct Mark {
     pub mask: u32,
 }
 
-/// The mark of what SAs with this reqid decapsulate: the place in [`REQID_RANGE`], from 1 to 32,767, in the bits of
+/// The mark of what SAs with this reqid decapsulate: the place in [`REQID_RANGE`], from 1 to [`MARKS`], in the bits of
 /// [`MARK_MASK`]. `None` for a reqid that has no mark: somebody else's, the first of the range (its mark would be "not
 /// through IPsec") or one too far up.
 pub fn mark_of_reqid(reqid: u32) -> Option<Mark> {
     let shift = MARK_MASK.trailing_zeros();
     let place = reqid.checked_sub(*REQID_RANGE.start())?;
-    (1..=MARK_MASK >> shift).contains(&place).then_some(Mark { value: place << shift, mask: MARK_MASK })
+    (1..=MARKS).contains(&place).then_some(Mark { value: place << shift, mask: MARK_MASK })
 }
 
 /// Which protocol an SA is of.
@@ -325,9 +329,10 @@ mod tests {
     fn only_places_that_fit_the_mask_have_a_mark() {
         let first = *REQID_RANGE.start();
         let value = |reqid| mark_of_reqid(reqid).map(|m| m.value);
-        assert_eq!(value(first + 1), Some(0x1_0000));
-        assert_eq!(value(first + 0x7fff), Some(MARK_MASK));
-        for none in [0, first - 1, first, first + 0x8000, u32::MAX] {
+        assert_eq!(value(first + 1), Some(0x8000));
+        assert_eq!(value(first + 100_000), Some(100_000 * 0x8000));
+        assert_eq!(value(first + MARKS), Some(MARK_MASK));
+        for none in [0, first - 1, first, first + MARKS + 1, *REQID_RANGE.end(), u32::MAX] {
             assert_eq!(value(none), None, "{none:#x}");
         }
     }

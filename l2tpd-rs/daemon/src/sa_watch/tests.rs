@@ -1,12 +1,12 @@
-use ipsec_types::kernel::REQID_RANGE;
+use ipsec_types::kernel::{MARKS, REQID_RANGE};
 use proptest::prelude::*;
 
 use super::*;
 
 const A: u32 = *REQID_RANGE.start() + 1;
 const B: u32 = *REQID_RANGE.start() + 2;
-const MARK_A: u32 = 0x1_0000;
-const MARK_B: u32 = 0x2_0000;
+const MARK_A: u32 = 0x8000;
+const MARK_B: u32 = 0x1_0000;
 
 fn info(reqid: u32) -> Vec<u8> {
     let mut out = vec![0xee; INFO];
@@ -43,7 +43,7 @@ fn each_kind_of_news_is_read_and_nobody_elses() {
     assert_eq!(news(&expire(A, 0)), None, "soft");
     assert_eq!(news(&message(XFRM_MSG_UPDSA, &info(B))), Some(News::Here(B)));
     assert_eq!(news(&message(XFRM_MSG_FLUSHSA, &[50, 0, 0, 0])), Some(News::Flushed));
-    for foreign in [0, 16385, *REQID_RANGE.start()] {
+    for foreign in [0, 16385, *REQID_RANGE.start(), *REQID_RANGE.start() + MARKS + 1] {
         assert_eq!(news(&delsa(foreign)), None);
         assert_eq!(news(&message(XFRM_MSG_NEWSA, &info(foreign))), None);
     }
@@ -78,6 +78,20 @@ fn the_kernel_is_asked_after_the_grace_and_a_rekey_ends_nothing() {
     // B has a new SA.
     assert_eq!(s.check(ask_at, |_| true, || Ok(BTreeSet::from([B]))), [MARK_A]);
     assert_eq!(s.next(), None);
+}
+
+#[test]
+fn of_all_clients_there_can_be_only_the_one_whose_sa_is_gone_ends() {
+    let all: BTreeSet<u32> = (A..A + MARKS).collect();
+    assert!(all.len() >= 100_000);
+    for gone in [A, A + 0x7ffe, A + 0x7fff, A + 99_999, A + MARKS - 1] {
+        let mut s = State::default();
+        s.note(at(0), news(&delsa(gone)).unwrap());
+        let left = || Ok(all.iter().copied().filter(|r| *r != gone).collect());
+        let ended = s.check(at(2000), |_| true, left);
+        let of_others = all.iter().filter(|r| **r != gone && mark_of_reqid(**r).unwrap().value == ended[0]);
+        assert_eq!((ended.len(), of_others.count()), (1, 0), "{gone:#x}");
+    }
 }
 
 #[test]
