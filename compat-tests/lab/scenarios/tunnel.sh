@@ -12,6 +12,8 @@ LIBRESWAN_SUITES=(
   'aes256-sha1;modp4096 | aes128-aes_xcbc'
   'aes128-sha1;modp6144 | aes192-sha2_384'
   'aes128-md5;modp2048 | null-sha1'
+  'aes128-sha2_256;modp2048 | null_auth_aes_gmac_256-null'
+  'aes128-sha1;modp2048 | aes128-aes_cmac'
 )
 STRONGSWAN_SUITES=(
   'aes256-sha256-modp2048 | aes256-sha256'
@@ -25,6 +27,7 @@ STRONGSWAN_SUITES=(
   'aes128-sha256-modp2048s256 | aes128-sha512'
   'aes128-sha1-ecp256 | aes192gcm8'
   'aes128-sha1-modp3072 | des-md5'
+  'aes256-sha256-modp2048 | aes128gmac'
 )
 
 tunnel_conn() { # tunnel_conn N IKE ESP MORE...: one conn as all three programs read it
