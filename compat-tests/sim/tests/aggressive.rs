@@ -75,6 +75,21 @@ fn three_messages_make_an_isakmp_sa_direct_and_behind_a_nat() {
     }
 }
 
+/// `leftnat-hide=yes` cannot be obeyed here, and both ends see the same all the same.
+#[test]
+fn nothing_is_hidden() {
+    for nat in [false, true] {
+        let mut server = server();
+        server.nat_hide = true;
+        let mut pair = Pair::new(PairConfig { nat, server: vec![server], ..config() });
+        assert!(pair.connect(), "{:?}", pair.server().log);
+        pair.run_for(Duration::from_secs(1));
+        let encap =
+            |host: &sim::Host| host.kernel.sas().iter().map(|s| s.encap.is_some()).collect::<Vec<_>>();
+        assert_eq!((encap(&pair.hosts[0]), encap(&pair.hosts[1])), (vec![nat; 2], vec![nat; 2]));
+    }
+}
+
 /// AI2 has no answer: what follows on it makes the client say it again.
 #[test]
 fn a_lost_ai2_is_sent_again() {

@@ -78,3 +78,81 @@ fn all_conns_with_a_dead_peer_are_called_again() {
         assert_eq!((after.len(), kept), (2, usize::from(!both)), "{action:?}");
     }
 }
+
+/// How many datagrams a host has sent since there were `since`.
+fn sent_by(pair: &Pair, host: usize, since: usize) -> usize {
+    pair.sent[since..].iter().filter(|d| d.src.ip() == pair.hosts[host].addr).count()
+}
+
+/// For `rounds` times ten seconds, packets come through the tunnel to the client.
+fn traffic(pair: &mut Pair, rounds: std::ops::Range<u64>) {
+    for n in rounds {
+        pair.hosts[1].kernel.carry(n * 100, 0);
+        pair.run_for(Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn a_peer_whose_packets_come_is_not_asked() {
+    let conn = ConnSpec { dpd_delay: 10, dpd_timeout: 30, ..tunnel() };
+    let mut pair = pair_with(ConnSpec { dpd_delay: 0, ..conn.clone() }, conn);
+    assert!(pair.connect());
+    pair.run_for(Duration::from_secs(1));
+    let quiet = pair.sent.len();
+    traffic(&mut pair, 1..30);
+    assert_eq!(pair.sent.len(), quiet, "nothing but packets in the tunnel");
+    // They end: he is asked as often as before, and answers.
+    pair.run_for(Duration::from_secs(100));
+    assert_eq!((sent_by(&pair, 1, quiet), sent_by(&pair, 0, quiet)), (10, 10));
+    // Who neither sends nor answers is dead.
+    pair.filter = Some(Box::new(|_| false));
+    pair.run_for(Duration::from_secs(45));
+    assert!(pair.client().logged("DPD: No response from peer - declaring peer dead"));
+}
+
+/// IKE is cut, ESP is not: packets that come after a probe without an answer show that the peer lives.
+#[test]
+fn packets_stand_for_an_answer() {
+    let conn = ConnSpec { dpd_delay: 10, dpd_timeout: 30, dpd_action: DpdAction::Clear, ..tunnel() };
+    let mut pair = pair_with(ConnSpec { dpd_delay: 0, ..conn.clone() }, conn);
+    assert!(pair.connect());
+    pair.filter = Some(Box::new(|_| false));
+    let before = pair.sent.len();
+    for start in [1, 11, 21] {
+        pair.run_for(Duration::from_secs(25));
+        assert!(sent_by(&pair, 1, before) > 0);
+        traffic(&mut pair, start..start + 3);
+    }
+    assert!(!pair.client().logged("declaring peer dead"));
+    assert_eq!(pair.client().engine.counts()[..2], [1, 1]);
+}
+
+/// Through a NAT the probes keep the mapping, whatever comes the other way.
+#[test]
+fn through_a_nat_the_peer_is_asked_all_the_same() {
+    let mut client = sim::client_conn(ipsec_types::algo::DhGroup::Ecp256, CLIENT);
+    (client.dpd_delay, client.dpd_timeout) = (10, 30);
+    let mut pair = Pair::new(PairConfig { nat: true, client, ..PairConfig::default() });
+    assert!(pair.connect());
+    pair.run_for(Duration::from_secs(1));
+    let before = pair.sent.len();
+    traffic(&mut pair, 1..11);
+    let long = pair.sent[before..].iter().filter(|d| d.src.ip() == pair.hosts[1].addr && d.data.len() > 1);
+    assert_eq!(long.count(), 10);
+}
+
+/// Both ends watch: who was asked need not ask.
+#[test]
+fn a_peer_that_asks_is_not_asked() {
+    let conn = |delay| ConnSpec { dpd_delay: delay, dpd_timeout: 60, ..tunnel() };
+    let mut pair = pair_with(conn(5), conn(10));
+    assert!(pair.connect());
+    pair.run_for(Duration::from_secs(1));
+    let before = pair.sent.len();
+    pair.run_for(Duration::from_secs(100));
+    assert_eq!((sent_by(&pair, 0, before), sent_by(&pair, 1, before)), (20, 20), "probes, and their answers");
+    // The other one dies: it is missed all the same.
+    pair.filter = Some(Box::new(|_| false));
+    pair.run_for(Duration::from_secs(90));
+    assert!(pair.client().logged("DPD: No response from peer - declaring peer dead"));
+}

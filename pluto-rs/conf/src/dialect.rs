@@ -72,9 +72,12 @@ pub(crate) fn of(sections: &Sections) -> Dialect {
 
 fn by_words(sections: &Sections) -> Dialect {
     let (mut openswan, mut libreswan, mut strongswan) = (0u32, 0u32, 0u32);
-    let (mut pluto, mut strict) = (0u32, false);
+    let (mut pluto, mut strict, mut authorities) = (0u32, false, 0u32);
     for section in &sections.list {
-        strongswan += u32::from(matches!(section.kind, SectionKind::Ca(_)));
+        if matches!(section.kind, SectionKind::Ca(_)) {
+            authorities += 1;
+            continue;
+        }
         for param in section.params.iter().filter(|p| !p.value.is_empty()) {
             let key = param.key.to_ascii_lowercase();
             pluto += u32::from(PLUTO.contains(&key.as_str()));
@@ -107,6 +110,10 @@ fn by_words(sections: &Sections) -> Dialect {
                 _ => {}
             }
         }
+    }
+    // A `ca` section is strongSwan's too, but served in every file: alone it says nothing.
+    if strongswan > 0 {
+        strongswan += authorities;
     }
     match () {
         () if strongswan > pluto + openswan.max(libreswan) => Dialect::Strongswan,

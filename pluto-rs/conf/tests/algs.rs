@@ -64,7 +64,7 @@ fn ciphers_of_every_dialect() {
         assert_eq!(s.suites.len(), 1, "{text}");
         (s.suites[0].cipher, s.suites[0].integ)
     };
-    use EspCipher::{AesCcm, AesCtr, AesGcm, Camellia, ChaCha20Poly1305, Des, Null};
+    use EspCipher::{AesCcm, AesCtr, AesGcm, AesGmac, Camellia, ChaCha20Poly1305, Des, Null};
     for (text, cipher, integ) in [
         ("aes_gcm_c-128-null", AesGcm(128, 16), EspInteg::None),
         ("aes_gcm_c-160-null", AesGcm(128, 16), EspInteg::None),
@@ -81,6 +81,16 @@ fn ciphers_of_every_dialect() {
         ("aes192ctr-aesxcbc", AesCtr(192), EspInteg::AesXcbc),
         ("camellia256-sha256", Camellia(256), EspInteg::Sha256),
         ("camellia-192-sha2_512", Camellia(192), EspInteg::Sha512),
+        ("null_auth_aes_gmac_256-none", AesGmac(256), EspInteg::None),
+        ("null_auth_aes_gmac-null", AesGmac(128), EspInteg::None),
+        ("aes_gmac-192", AesGmac(192), EspInteg::None),
+        ("aes_gmac_288", AesGmac(256), EspInteg::None),
+        ("aes256gmac", AesGmac(256), EspInteg::None),
+        ("aes128gmac-modp2048", AesGmac(128), EspInteg::None),
+        ("aes128-aes_cmac", EspCipher::Aes(128), EspInteg::AesCmac),
+        ("null-aescmac", Null, EspInteg::AesCmac),
+        ("aes256-aes_cmac_96", EspCipher::Aes(256), EspInteg::AesCmac),
+        ("3des-aes128_xcbc_96", EspCipher::TripleDes, EspInteg::AesXcbc),
         ("chacha20poly1305", ChaCha20Poly1305, EspInteg::None),
         ("null-md5", Null, EspInteg::Md5),
         ("des-sha1-96", Des, EspInteg::Sha1),
@@ -88,7 +98,15 @@ fn ciphers_of_every_dialect() {
     ] {
         assert_eq!(one(text), (cipher, integ), "{text}");
     }
-    for bad in ["aes_gcm_d-128-null", "aes_gcm-129", "aes256gcm16x", "aes_foo", "aes128gcm13"] {
+    for bad in [
+        "aes_gcm_d-128-null",
+        "aes_gcm-129",
+        "aes256gcm16x",
+        "aes_foo",
+        "aes128gcm13",
+        "aes100gmac",
+        "aes_gmac_16_256",
+    ] {
         assert!(esp(bad).is_err(), "{bad}");
     }
 }

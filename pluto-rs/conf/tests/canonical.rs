@@ -93,6 +93,26 @@ proptest! {
     }
 }
 
+/// `ca` sections are served in every file: of the dialect they tell something only beside other words of strongSwan's.
+#[test]
+fn a_ca_section_alone_is_nobodys_dialect() {
+    use ipsec_conf::dialect::Dialect;
+    let dialect = |more: &str, authorities: usize| {
+        let cas: String = (0..authorities)
+            .map(|n| format!("ca c{n}\n cacert=c.pem\n crluri=http://x/\n auto=add\n"))
+            .collect();
+        let text = format!("{cas}conn x\n left=192.0.2.1\n right=%any\n auto=add\n{more}");
+        load_str(Path::new("t"), &text).unwrap().dialect
+    };
+    assert_eq!(dialect("", 3), Dialect::Openswan);
+    assert_eq!(dialect(" phase2=ah\n", 3), Dialect::Openswan);
+    assert_eq!(dialect(" initial-contact=yes\n", 3), Dialect::Libreswan);
+    assert_eq!(dialect(" margintime=3m\n", 1), Dialect::Strongswan);
+    // They decide where the words are balanced.
+    let both = " margintime=3m\n phase2=ah\n";
+    assert_eq!((dialect(both, 0), dialect(both, 1)), (Dialect::Openswan, Dialect::Strongswan));
+}
+
 #[test]
 fn the_dialect_is_said_where_the_words_would_say_another() {
     // One word of libreswan's in `%default` comes to stand in every conn.

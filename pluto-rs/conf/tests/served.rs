@@ -86,6 +86,20 @@ fn a_conn_that_needs_ikev2_is_refused_with_one_line() {
 }
 
 #[test]
+fn nothing_is_hidden_in_aggressive_mode() {
+    let said = |lines| {
+        let config = conn(lines);
+        config.conns[1].notes.iter().filter(|n| n.message.contains("nat-hide")).count()
+    };
+    for side in ["left", "right"] {
+        let both = format!(" {side}nat-hide=yes\n aggrmode=yes\n").leak();
+        assert_eq!(said(both), 1, "{both}");
+        assert!(conn(both).conn_errors.is_empty());
+    }
+    assert_eq!(said(" leftnat-hide=yes\n aggrmode=no\n") + said(" leftnat-hide=no\n aggrmode=yes\n"), 0);
+}
+
+#[test]
 fn of_a_list_what_can_be_done_remains() {
     assert_eq!(authby(" authby=rsasig,null\n"), AuthBy::default());
     assert_eq!(authby(" authby=secret,eddsa\n"), AuthBy::PSK);

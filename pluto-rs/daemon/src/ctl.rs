@@ -28,11 +28,14 @@ const CHUNK: usize = 64 << 10;
 /// Where the lines of an answer go; `None` ends it.
 type Replies = UnboundedSender<Option<String>>;
 
+/// Somebody's number, where his answer goes, and what he asks.
+pub(crate) type Asked = (ClientId, Replies, Box<Request>);
+
 /// What the socket tells the loop.
 #[derive(Debug)]
 pub(crate) enum CtlEvent {
     /// Somebody asks, one thing or several.
-    Requests(Vec<(ClientId, Replies, Box<Request>)>),
+    Requests(Vec<Asked>),
     /// Somebody hung up.
     Gone(ClientId),
 }
@@ -69,6 +72,11 @@ impl Clients {
 
     pub(crate) fn gone(&mut self, id: ClientId) {
         self.open.remove(&id);
+    }
+
+    /// Whether somebody still waits.
+    pub(crate) fn has(&self, id: ClientId) -> bool {
+        self.open.contains_key(&id)
     }
 
     /// Whether every reply has been taken by its client.

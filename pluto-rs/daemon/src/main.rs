@@ -11,6 +11,7 @@ mod fetch;
 mod groups;
 mod http;
 mod ignored;
+mod keeper;
 mod keys;
 mod listen;
 mod logging;

@@ -1,16 +1,17 @@
 //! Passphrases that a person is asked for (`%prompt` in `ipsec.secrets`): one key file after the other, with lines `040 …` to
 //! the client that had the secrets read. The answers come over connections of their own.
 //!
-//! One client is asked at a time. Nothing here waits, opens a file or keeps a passphrase.
+//! One client is asked at a time. Nothing here waits, opens a file or keeps a passphrase: what was entered is tried elsewhere.
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Arc;
 
 use ike::ClientId;
 use ipsec_types::SecretBytes;
 use ipsec_types::whack::rc;
 
-use crate::keys::{Keys, Locked, Refused};
+use crate::keys::{Locked, Refused};
 
 /// How often a passphrase may be wrong.
 const TRIALS: u32 = 5;
@@ -27,8 +28,10 @@ pub(crate) struct Prompts {
 struct Open {
     client: ClientId,
     /// The first is the one that was asked for.
-    locked: VecDeque<Locked>,
+    locked: VecDeque<Arc<Locked>>,
     trials: u32,
+    /// Something was entered, which is being tried.
+    trying: bool,
 }
 
 /// What came of a step: what to tell whom, and whether there is more to come.
@@ -40,13 +43,19 @@ pub(crate) struct Step {
     pub(crate) lines: Vec<(u8, String)>,
     /// The client has heard all.
     pub(crate) ended: bool,
-    /// There is a key more.
-    pub(crate) opened: bool,
+}
+
+/// What an answer comes to.
+pub(crate) enum Answer {
+    /// It is to be tried on this key, which [`Prompts::tried`] is told of.
+    Try(Arc<Locked>),
+    /// There is nothing to try.
+    Step(Step),
 }
 
 impl Step {
     fn new(client: ClientId) -> Self {
-        Step { client, lines: Vec::new(), ended: false, opened: false }
+        Step { client, lines: Vec::new(), ended: false }
     }
 }
 
@@ -58,7 +67,8 @@ pub(crate) fn refusal(locked: &Locked, why: &str) -> (u8, String) {
 impl Prompts {
     /// Asks a client for the passphrases of these keys, at least one.
     pub(crate) fn start(&mut self, client: ClientId, locked: Vec<Locked>) -> Step {
-        self.open = Some(Open { client, locked: locked.into(), trials: 0 });
+        let locked = locked.into_iter().map(Arc::new).collect();
+        self.open = Some(Open { client, locked, trials: 0, trying: false });
         let mut step = Step::new(client);
         self.ask(&mut step);
         step
@@ -77,31 +87,38 @@ impl Prompts {
     }
 
     /// What a person has typed for a file; nothing at all means that nobody is there. `None` if nobody was asked.
-    pub(crate) fn answer(&mut self, keys: &mut Keys, file: &Path, text: &SecretBytes) -> Option<Step> {
+    pub(crate) fn answer(&mut self, file: &Path, text: &SecretBytes) -> Option<Answer> {
         let open = self.open.as_mut()?;
-        let locked = open.locked.front().filter(|l| l.path == file)?;
+        let locked = open.locked.front().filter(|l| l.path == file && !open.trying)?.clone();
+        if text.is_empty() {
+            return self.take(&locked, Err(Refused::Other(NOBODY.into()))).map(Answer::Step);
+        }
+        open.trying = true;
+        Some(Answer::Try(locked))
+    }
+
+    /// What came of a trial. `None` if the questions have ended meanwhile.
+    pub(crate) fn tried(&mut self, locked: &Arc<Locked>, result: Result<String, Refused>) -> Option<Step> {
+        let open = self.open.as_mut().filter(|o| o.locked.front().is_some_and(|l| Arc::ptr_eq(l, locked)))?;
+        open.trying = false;
+        self.take(locked, result)
+    }
+
+    fn take(&mut self, locked: &Locked, result: Result<String, Refused>) -> Option<Step> {
+        let open = self.open.as_mut()?;
         let mut step = Step::new(open.client);
-        let unlocked = match text.is_empty() {
-            true => Err(Refused::Other(NOBODY.into())),
-            false => keys.unlock(locked, text),
-        };
-        let why = match unlocked {
-            Ok(loaded) => {
-                step.lines.push((rc::LOG, loaded));
-                step.opened = true;
-                String::new()
-            }
+        match result {
+            Ok(loaded) => step.lines.push((rc::LOG, loaded)),
             Err(Refused::Passphrase(_)) if open.trials + 1 < TRIALS => {
                 open.trials += 1;
                 let text = format!("invalid passphrase for '{}', please try again", locked.path.display());
                 step.lines.push((rc::ENTERSECRET, text));
                 return Some(step);
             }
-            Err(Refused::Passphrase(why)) => format!("{why}; too many trials"),
-            Err(Refused::Other(why)) => why,
-        };
-        if !step.opened {
-            step.lines.push(refusal(locked, &why));
+            Err(Refused::Passphrase(why)) => {
+                step.lines.push(refusal(locked, &format!("{why}; too many trials")));
+            }
+            Err(Refused::Other(why)) => step.lines.push(refusal(locked, &why)),
         }
         open.locked.pop_front();
         open.trials = 0;
@@ -131,10 +148,11 @@ mod tests {
     use ipsec_conf::secrets;
 
     use super::*;
+    use crate::keys::Holder;
 
     struct World {
         dir: tempfile::TempDir,
-        keys: Keys,
+        keys: Holder,
         prompts: Prompts,
     }
 
@@ -149,7 +167,7 @@ mod tests {
             for name in ["one.key", "two.der", "three.p12", "plain.key"] {
                 fs::copy(pki.join(name), dir.path().join("private").join(name)).unwrap();
             }
-            let keys = Keys::new(dir.path().to_path_buf());
+            let keys = Holder::new(dir.path().to_path_buf());
             World { dir, keys, prompts: Prompts::default() }
         }
 
@@ -163,11 +181,19 @@ mod tests {
             self.dir.path().join("private").join(name)
         }
 
-        /// The codes and texts of a step's lines, the folder cut off.
+        /// The codes and texts of a step's lines, the folder cut off; whether there is a key more, and whether it has ended.
         fn said(&mut self, name: &str, pass: &str) -> (Vec<String>, bool, bool) {
             let (path, pass) = (self.path(name), SecretBytes::from(pass.as_bytes()));
-            let step = self.prompts.answer(&mut self.keys, &path, &pass).unwrap();
-            (self.lines(&step), step.opened, step.ended)
+            let before = self.names().len();
+            let step = match self.prompts.answer(&path, &pass).unwrap() {
+                Answer::Step(step) => step,
+                Answer::Try(locked) => {
+                    assert!(self.prompts.answer(&path, &pass).is_none(), "one trial at a time");
+                    let result = self.keys.unlock(&locked, &pass);
+                    self.prompts.tried(&locked, result).unwrap()
+                }
+            };
+            (self.lines(&step), self.names().len() > before, step.ended)
         }
 
         fn lines(&self, step: &Step) -> Vec<String> {
@@ -177,7 +203,7 @@ mod tests {
         }
 
         fn names(&self) -> Vec<String> {
-            self.keys.ring(0).own.iter().map(|k| k.ids.iter().map(ToString::to_string).collect()).collect()
+            self.keys.own().keys.iter().map(|k| k.ids.iter().map(ToString::to_string).collect()).collect()
         }
     }
 
@@ -196,7 +222,7 @@ mod tests {
         assert_eq!(w.said("one.key", "no"), (again.map(String::from).to_vec(), false, false));
         // An answer to another question is none to this one.
         let other = w.path("two.der");
-        assert!(w.prompts.answer(&mut w.keys, &other, &SecretBytes::from(&b"two"[..])).is_none());
+        assert!(w.prompts.answer(&other, &SecretBytes::from(&b"two"[..])).is_none());
         let (lines, opened, ended) = w.said("one.key", "one");
         assert!(lines[0].starts_with("002   loaded private key file '"), "{lines:?}");
         assert_eq!((&lines[1][..], opened, ended), ("040 need passphrase for 'two.der'", true, false));
@@ -205,8 +231,8 @@ mod tests {
         assert_eq!((lines.len(), opened, ended), (1, true, true));
         // In the order of the file, with the certificate of the container.
         assert_eq!(w.names(), ["@a", "@b", "@c", "@d"]);
-        assert!(w.keys.ring(0).own[3].cert.is_some());
-        let none = w.prompts.answer(&mut w.keys, &other, &SecretBytes::default());
+        assert!(w.keys.own().keys[3].cert.is_some());
+        let none = w.prompts.answer(&other, &SecretBytes::default());
         assert!(none.is_none(), "nobody is asked any more");
     }
 
@@ -264,5 +290,20 @@ mod tests {
             "{lines:?}"
         );
         assert_eq!(w.prompts.end(None), None);
+    }
+
+    #[test]
+    fn what_comes_of_a_trial_after_the_end_is_told_nobody() {
+        let mut w = World::new();
+        let (locked, _) = w.take(RECORDS);
+        w.prompts.start(CLIENT, locked);
+        let (path, pass) = (w.path("one.key"), SecretBytes::from(&b"one"[..]));
+        let Some(Answer::Try(locked)) = w.prompts.answer(&path, &pass) else { panic!("nothing to try") };
+        w.prompts.end(Some(CLIENT)).unwrap();
+        // Somebody else is asked for the same file meanwhile.
+        let (again, _) = w.take(RECORDS);
+        w.prompts.start(CLIENT, again);
+        assert_eq!(w.prompts.tried(&locked, w.keys.unlock(&locked, &pass)), None);
+        assert!(w.said("one.key", "one").1, "the question is still open");
     }
 }

@@ -1,12 +1,13 @@
 //! Diffie-Hellman and signatures, apart from the event loop: on threads, or in its idle moments where there is no
-//! processor for a thread. Must not touch the engine: a result goes back as an input.
+//! processor for a thread. A token signs on a thread in any case, as it is waited for and not computed. Must not touch the
+//! engine: a result goes back as an input.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use ike::{CryptoJob, CryptoResult, CryptoToken};
-use ipsec_crypto::CryptoError;
+use ipsec_crypto::{CryptoError, PrivateKey};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What a job becomes.
@@ -22,7 +23,8 @@ pub(crate) enum Workers {
     /// Threads take the jobs and send the results.
     Threads { jobs: SyncSender<Job>, done: UnboundedSender<Done> },
     /// The event loop computes one job in each turn. The engine has one for each negotiation, so its limits bound them.
-    Inline(VecDeque<Job>),
+    /// There is a thread from the first signature of a token on.
+    Inline { queue: VecDeque<Job>, done: UnboundedSender<Done>, waiting: Option<SyncSender<Job>> },
 }
 
 impl Workers {
@@ -32,42 +34,62 @@ impl Workers {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let n = n.unwrap_or(cores.saturating_sub(1)).min(4);
         if n == 0 {
-            return Ok((Workers::Inline(VecDeque::new()), 0));
+            return Ok((Workers::Inline { queue: VecDeque::new(), done, waiting: None }, 0));
         }
-        let (jobs, queue) = sync_channel(QUEUE);
-        let queue = Arc::new(Mutex::new(queue));
-        for i in 0..n {
-            let (queue, done) = (queue.clone(), done.clone());
-            std::thread::Builder::new().name(format!("crypto-{i}")).spawn(move || work(&queue, &done))?;
-        }
-        Ok((Workers::Threads { jobs, done }, n))
+        Ok((Workers::Threads { jobs: threads(n, &done)?, done }, n))
     }
 
     /// Hands a job over.
     pub(crate) fn submit(&mut self, token: CryptoToken, job: CryptoJob) {
         match self {
-            Workers::Inline(queue) => queue.push_back((token, job)),
-            Workers::Threads { jobs, done } => {
-                if let Err(TrySendError::Full((token, job)) | TrySendError::Disconnected((token, job))) =
-                    jobs.try_send((token, job))
-                {
-                    let _ = done.send((token, ike::run_crypto(&job)));
+            Workers::Inline { done, waiting, .. } if is_of_token(&job) => {
+                if waiting.is_none() {
+                    *waiting = threads(1, done).ok();
+                }
+                match waiting {
+                    Some(jobs) => hand_over(jobs, done, (token, job)),
+                    None => drop(done.send((token, ike::run_crypto(&job)))),
                 }
             }
+            Workers::Inline { queue, .. } => queue.push_back((token, job)),
+            Workers::Threads { jobs, done } => hand_over(jobs, done, (token, job)),
         }
     }
 
     /// Whether a job waits for [`run_one`](Self::run_one).
     pub(crate) fn has_job(&self) -> bool {
-        matches!(self, Workers::Inline(queue) if !queue.is_empty())
+        matches!(self, Workers::Inline { queue, .. } if !queue.is_empty())
     }
 
     /// Computes the job that has waited longest, where there are no threads.
     pub(crate) fn run_one(&mut self) -> Option<Done> {
-        let Workers::Inline(queue) = self else { return None };
+        let Workers::Inline { queue, .. } = self else { return None };
         let (token, job) = queue.pop_front()?;
         Some((token, ike::run_crypto(&job)))
     }
+}
+
+fn is_of_token(job: &CryptoJob) -> bool {
+    matches!(job, CryptoJob::Sign { key, .. } if matches!(**key, PrivateKey::Remote(_)))
+}
+
+fn hand_over(jobs: &SyncSender<Job>, done: &UnboundedSender<Done>, job: Job) {
+    if let Err(TrySendError::Full((token, job)) | TrySendError::Disconnected((token, job))) =
+        jobs.try_send(job)
+    {
+        let _ = done.send((token, ike::run_crypto(&job)));
+    }
+}
+
+/// Starts `n` threads.
+fn threads(n: usize, done: &UnboundedSender<Done>) -> std::io::Result<SyncSender<Job>> {
+    let (jobs, queue) = sync_channel(QUEUE);
+    let queue = Arc::new(Mutex::new(queue));
+    for i in 0..n {
+        let (queue, done) = (queue.clone(), done.clone());
+        std::thread::Builder::new().name(format!("crypto-{i}")).spawn(move || work(&queue, &done))?;
+    }
+    Ok(jobs)
 }
 
 fn work(queue: &Mutex<Receiver<Job>>, done: &UnboundedSender<Done>) {
@@ -87,6 +109,7 @@ fn work(queue: &Mutex<Receiver<Job>>, done: &UnboundedSender<Done>) {
 #[cfg(test)]
 mod tests {
     use ike::KeyExchange;
+    use ipsec_crypto::key::RemoteKey;
     use ipsec_types::SecretBytes;
     use ipsec_types::algo::DhGroup;
     use tokio::sync::mpsc::unbounded_channel;
@@ -114,6 +137,42 @@ mod tests {
             std::iter::from_fn(|| workers.has_job().then(|| workers.run_one().unwrap())).collect();
         assert!(order.iter().all(|(_, r)| r.is_ok()), "a job failed");
         assert_eq!(order.into_iter().map(|(t, _)| t).collect::<Vec<_>>(), [CryptoToken(1), CryptoToken(2)]);
+    }
+
+    /// A token that signs when it is told to.
+    #[derive(Debug)]
+    struct Token(ipsec_crypto::PublicKey, Mutex<Receiver<()>>);
+
+    impl RemoteKey for Token {
+        fn public(&self) -> &ipsec_crypto::PublicKey {
+            &self.0
+        }
+        fn sign(&self, _: &[u8]) -> Result<Vec<u8>, CryptoError> {
+            self.1.lock().unwrap().recv().unwrap();
+            Ok(vec![1])
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_waited_for() {
+        let pem = include_bytes!("../tests/keys/plain.key");
+        let public = PrivateKey::from_file(pem, None).unwrap().public();
+        let (go, told) = std::sync::mpsc::channel();
+        let key = Arc::new(PrivateKey::Remote(Arc::new(Token(public, Mutex::new(told)))));
+        let (done, mut results) = unbounded_channel();
+        let (mut workers, _) = Workers::start(Some(0), done).unwrap();
+        for n in [10, 11] {
+            workers.submit(CryptoToken(n), CryptoJob::Sign { key: key.clone(), hash: vec![0; 20] });
+        }
+        assert!(!workers.has_job());
+        let (token, other) = job(1);
+        workers.submit(token, other);
+        assert!(workers.run_one().is_some_and(|(t, r)| t == CryptoToken(1) && r.is_ok()));
+        assert!(results.try_recv().is_err(), "the token has not signed yet");
+        for n in [10, 11] {
+            go.send(()).unwrap();
+            assert_eq!(results.blocking_recv().unwrap().0, CryptoToken(n));
+        }
     }
 
     #[test]

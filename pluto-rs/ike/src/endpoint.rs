@@ -28,9 +28,8 @@ use crate::scripts::{LastUsage, Scripts};
 use crate::spd::Spd;
 use crate::table::{ChildTable, IkeTable};
 use crate::timer::{TimerKind, TimerQueue};
-use crate::v1::Continuation;
 use crate::v1::fragment::Reassemblies;
-use crate::v1::natt;
+use crate::v1::{Continuation, Due, natt};
 use crate::wire::Cookie;
 
 /// What an engine is made with.
@@ -56,6 +55,7 @@ pub(crate) enum KernelWait {
     Install(Serial, Stage),
     Usage(Serial, Traffic),
     LastUsage(LastUsage),
+    Traffic(Due),
     Flush,
 }
 
@@ -328,6 +328,7 @@ impl Endpoint {
                 (Some(KernelWait::Install(child, stage)), result) => self.on_installed(child, stage, result),
                 (Some(KernelWait::Usage(child, traffic)), result) => self.on_usage(child, traffic, result),
                 (Some(KernelWait::LastUsage(asked)), result) => self.on_last_usage(asked, result),
+                (Some(KernelWait::Traffic(due)), result) => self.on_traffic(due, result),
                 (Some(KernelWait::Flush), Ok(KernelReply::Flushed { sas, policies })) => {
                     if sas + policies > 0 {
                         let text = format!(

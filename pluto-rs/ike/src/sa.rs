@@ -232,6 +232,8 @@ pub(crate) struct Dpd {
     pub unanswered_since: Option<Instant>,
     pub peer_seq: Option<u32>,
     pub duplicates: u32,
+    /// What the peer's Child SAs had carried to us when a probe was due last.
+    pub octets: u64,
 }
 
 impl IkeSa {

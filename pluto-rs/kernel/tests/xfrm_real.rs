@@ -65,6 +65,7 @@ fn every_algorithm() {
         EspCipher::AesCtr(_) => "rfc3686(ctr(aes))",
         EspCipher::AesCcm(..) => "rfc4309(ccm(aes))",
         EspCipher::AesGcm(..) => "rfc4106(gcm(aes))",
+        EspCipher::AesGmac(_) => "rfc4543(gcm(aes))",
         EspCipher::Camellia(_) => "cbc(camellia)",
         EspCipher::ChaCha20Poly1305 => "rfc7539esp(chacha20,poly1305)",
     };
@@ -76,6 +77,7 @@ fn every_algorithm() {
         (EspInteg::Sha384, "hmac(sha384)"),
         (EspInteg::Sha512, "hmac(sha512)"),
         (EspInteg::AesXcbc, "xcbc(aes)"),
+        (EspInteg::AesCmac, "cmac(aes)"),
     ];
     let mut refused = Vec::new();
     for cipher in EspCipher::ALL {

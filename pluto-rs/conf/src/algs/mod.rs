@@ -242,7 +242,7 @@ fn ike_hash(i: EspInteg) -> Option<HashAlg> {
         EspInteg::Sha256 => Some(HashAlg::Sha256),
         EspInteg::Sha384 => Some(HashAlg::Sha384),
         EspInteg::Sha512 => Some(HashAlg::Sha512),
-        EspInteg::None | EspInteg::Sha256Trunc96 | EspInteg::AesXcbc => None,
+        EspInteg::None | EspInteg::Sha256Trunc96 | EspInteg::AesXcbc | EspInteg::AesCmac => None,
     }
 }
 

@@ -24,30 +24,13 @@ pub(super) enum Word {
 }
 
 /// Algorithms that other programs know, or knew; a word that begins with one is that.
-const NOT_OFFERED: [&str; 19] = [
-    "blowfish",
-    "cast",
-    "idea",
-    "rc5",
-    "serpent",
-    "twofish",
-    "seed",
-    "aes_gmac",
-    "null_auth_aes_gmac",
-    "aes_cmac",
-    "aescmac",
-    "ripemd",
-    "tiger",
-    "kpdk",
-    "modpnull",
-    "curve448",
-    "x448",
-    "ecp192",
-    "ecp224",
+const NOT_OFFERED: [&str; 15] = [
+    "blowfish", "cast", "idea", "rc5", "serpent", "twofish", "seed", "ripemd", "tiger", "kpdk", "modpnull",
+    "curve448", "x448", "ecp192", "ecp224",
 ];
 
 /// The usual spellings, for "did you mean".
-pub(super) const SPELLINGS: [&str; 41] = [
+pub(super) const SPELLINGS: [&str; 43] = [
     "aes",
     "aes128",
     "aes192",
@@ -57,6 +40,7 @@ pub(super) const SPELLINGS: [&str; 41] = [
     "aes_gcm128",
     "aes_gcm256",
     "aes_ccm",
+    "aes_gmac",
     "aes128gcm16",
     "aes256gcm16",
     "3des",
@@ -77,6 +61,7 @@ pub(super) const SPELLINGS: [&str; 41] = [
     "sha512",
     "aes_xcbc",
     "aesxcbc",
+    "aes_cmac",
     "modp768",
     "modp1024",
     "modp1536",
@@ -120,7 +105,7 @@ pub(super) fn read(word: &str, bits: Option<&str>) -> (Word, bool) {
         return whole(Word::Ikev2);
     }
     let of_group = ["ecp256bp", "ecp384bp", "ecp512bp", "newhope", "ntru"];
-    if NOT_OFFERED.iter().chain(&of_group).any(|n| word.starts_with(n)) || word.contains("gmac") {
+    if NOT_OFFERED.iter().chain(&of_group).any(|n| word.starts_with(n)) {
         return whole(Word::NotOffered);
     }
     match (cipher(word, None), bits.and_then(|b| cipher(word, Some(b)))) {
@@ -165,14 +150,16 @@ fn cipher(word: &str, bits: Option<&str>) -> Option<EspCipher> {
         let rest = rest.strip_prefix("_cbc").unwrap_or(rest).trim_start_matches('_');
         return key_bits(rest, bits, 0).map(EspCipher::Camellia);
     }
-    // aes, aes256, aes_cbc, aes_ctr256, aes256ctr, aes_gcm_c-256, aes_gcm_16_256, aes_gcm256, aes256gcm16, aes256gcm128
+    // aes, aes256, aes_cbc, aes_ctr256, aes256ctr, aes_gcm_c-256, aes_gcm_16_256, aes_gcm256, aes256gcm16, aes256gcm128,
+    // null_auth_aes_gmac_256, aes256gmac
+    let word = word.strip_prefix("null_auth_").filter(|w| w.contains("gmac")).unwrap_or(word);
     let rest = word.strip_prefix("aes")?;
     let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (glued, mode) = rest.split_at(digits);
     let mode = mode.strip_prefix('_').unwrap_or(mode);
-    let (name, tail) = mode.split_at(mode.len().min(3));
+    let (name, tail) = mode.split_at(mode.len().min(if mode.starts_with("gmac") { 4 } else { 3 }));
     let salt = match name {
-        "ctr" | "gcm" => 32,
+        "ctr" | "gcm" | "gmac" => 32,
         "ccm" => 24,
         "" | "cbc" => 0,
         _ => return None,
@@ -188,6 +175,7 @@ fn cipher(word: &str, bits: Option<&str>) -> Option<EspCipher> {
         "ctr" => EspCipher::AesCtr(size),
         "gcm" => EspCipher::AesGcm(size, tag),
         "ccm" => EspCipher::AesCcm(size, tag),
+        "gmac" => EspCipher::AesGmac(size),
         _ => EspCipher::Aes(size),
     })
 }
@@ -221,7 +209,10 @@ fn integ(word: &str) -> Option<EspInteg> {
         "sha256_96" | "sha2_256_96" | "sha2_256_truncbug" => EspInteg::Sha256Trunc96,
         "sha384" | "sha2_384" | "sha384_192" | "sha2_384_192" => EspInteg::Sha384,
         "sha512" | "sha2_512" | "sha512_256" | "sha2_512_256" => EspInteg::Sha512,
-        "aes_xcbc" | "aesxcbc" | "aes_xcbc_96" | "aes_xcbc_mac" => EspInteg::AesXcbc,
+        "aes_xcbc" | "aesxcbc" | "aes_xcbc_96" | "aes_xcbc_mac" | "aes128_xcbc" | "aes128_xcbc_96" => {
+            EspInteg::AesXcbc
+        }
+        "aes_cmac" | "aescmac" | "aes_cmac_96" => EspInteg::AesCmac,
         _ => return None,
     })
 }

@@ -207,6 +207,12 @@ impl Builder<'_> {
         spec.cisco_unity = self.boolean("cisco-unity", false) || self.word("remote_peer_type") == "cisco";
         spec.send_vendorid = self.boolean("send-vendorid", true);
         spec.aggressive = self.boolean("aggrmode", false);
+        if let (true, true, Some(param)) = (spec.aggressive, spec.nat_hide, self.get("aggrmode", Side::Both))
+        {
+            let text = "with aggrmode=yes, leftnat-hide=yes has no effect in Aggressive Mode: there the client is answered before \
+                        it has told how it sees this server";
+            self.say(Severity::Warning, param, text.into());
+        }
         spec.overlap_ip = self.boolean("overlapip", false);
     }
 }

@@ -1,34 +1,118 @@
 //! What the loop does about secrets, keys, certificates and lists: reads them, asks for passphrases, gives the engine what
-//! there is, has news of revocation fetched. Nothing here waits for a person or for a network.
+//! there is, has news of revocation fetched. Nothing here waits for a person, a network, a token or a key that is decrypted.
 
 use std::sync::Arc;
 
-use ike::ClientId;
+use ike::{ClientId, Input};
 use ipsec_conf::diag::Severity;
+use ipsec_crypto::{Certificate, CryptoError};
 use ipsec_netio::clock;
+use ipsec_types::SecretBytes;
 use ipsec_types::whack::{Request, Reread, rc};
 
 use super::Shell;
 use crate::fetch::News;
-use crate::keys::Locked;
-use crate::prompt::Step;
-use crate::secrets;
+use crate::keeper::{Ask, Fresh, Read, Told};
+use crate::keys::{Locked, Remark};
+use crate::prompt::{Answer, Step};
+use crate::tokens::TokenName;
+
+/// What goes on when the keeper has answered.
+pub(super) enum After {
+    /// `--listen`: the sockets are opened.
+    Listen(ClientId),
+    /// `--rereadsecrets`.
+    Secrets(ClientId),
+    /// `--rereadall`: the folders come next.
+    Reread(ClientId),
+    /// The end of `--rereadall` and `--rereadcacerts`, with the keys that want a passphrase.
+    Certs(ClientId, Vec<Locked>),
+    /// A conn with certificates on tokens is taken.
+    Request(ClientId, Box<Request>),
+    /// A passphrase was tried.
+    Unlock,
+}
+
+impl After {
+    /// Who waits for it: what else he wants comes later.
+    pub(super) fn client(&self) -> Option<ClientId> {
+        match self {
+            After::Listen(c) | After::Secrets(c) | After::Reread(c) => Some(*c),
+            After::Certs(c, _) | After::Request(c, _) => Some(*c),
+            After::Unlock => None,
+        }
+    }
+}
 
 impl Shell {
-    /// Certificates and CRLs, and for `--rereadall` the secrets too, are read again.
-    pub(super) fn reread(&mut self, client: ClientId, what: Reread) -> Vec<Locked> {
-        let locked = match what {
-            Reread::All => self.read_secrets(Some(client)),
-            _ => Vec::new(),
-        };
+    /// Has the keeper do something, and remembers what comes after it.
+    pub(super) fn ask(&mut self, ask: Ask, after: After) {
+        self.asked.push_back(after);
+        self.keeper.ask(ask);
+    }
+
+    /// Has the secrets read.
+    pub(super) fn ask_secrets(&mut self, after: After) {
+        self.ask(Ask::Secrets(self.options.secrets.clone()), after);
+    }
+
+    /// The keeper has answered.
+    pub(super) fn on_told(&mut self, told: Told) {
+        let Some(after) = self.asked.pop_front() else { return };
+        let client = after.client();
+        match (told, after) {
+            (Told::Secrets(read), after) => {
+                let locked = self.take_secrets(client, *read);
+                match after {
+                    After::Listen(client) => self.listen(client, &locked),
+                    After::Reread(client) => self.reread(client, Reread::All, locked),
+                    After::Secrets(client) => self.ask_or_end(client, locked),
+                    After::Certs(..) | After::Request(..) | After::Unlock => {}
+                }
+            }
+            (Told::Unlocked(locked, result, own), _) => {
+                self.keys.set_own(own);
+                self.hand_keys();
+                let step = self.prompts.tried(&locked, result);
+                self.follow(step);
+            }
+            (Told::Certs(certs), After::Request(client, request)) => {
+                for (name, cert) in certs {
+                    self.take_cert(name, cert);
+                }
+                self.engine.handle(clock::now(), Input::Whack { client, request });
+            }
+            (Told::Certs(certs), after) => {
+                let remarks =
+                    certs.iter().filter_map(|(name, cert)| Some(unreadable(name, cert.as_ref().err()?)));
+                self.tell_all(client, remarks.collect());
+                for (name, cert) in certs {
+                    self.engine.set_cert(name, cert);
+                }
+                if let After::Certs(client, locked) = after {
+                    self.ask_or_end(client, locked);
+                }
+            }
+        }
+        self.drain();
+        if let Some(client) = client {
+            self.go_on(client);
+        }
+    }
+
+    /// Certificates and CRLs are read again; then `client` is asked for the passphrases of `locked`.
+    pub(super) fn reread(&mut self, client: ClientId, what: Reread, locked: Vec<Locked>) {
         let mut remarks = Vec::new();
         self.keys.reread(what, &mut remarks);
+        let mut on_tokens = Vec::new();
         if matches!(what, Reread::All | Reread::CaCerts) {
             for name in self.engine.cert_names() {
-                let cert = self.keys.read_cert(&name);
-                if let Err(e) = &cert {
-                    remarks.push((true, format!("  could not open host cert file '{name}': {e}")));
+                if TokenName::is_one(&name) {
+                    on_tokens.push(name);
+                    continue;
                 }
+                let cert = self.keys.read_cert(&name);
+                remarks.extend(cert.as_ref().err().map(|e| unreadable(&name, e)));
                 self.engine.set_cert(name, cert);
             }
         }
@@ -41,62 +125,87 @@ impl Shell {
         if matches!(what, Reread::All | Reread::Crls) {
             self.refetch(u64::MAX);
         }
-        locked
+        match on_tokens.is_empty() {
+            true => self.ask_or_end(client, locked),
+            false => self.ask(Ask::Certs(on_tokens), After::Certs(client, locked)),
+        }
     }
 
-    /// The client is asked for the passphrases of key files, if there are any, or has heard all.
-    pub(super) fn ask_or_end(&mut self, client: ClientId, locked: Vec<Locked>) {
-        match locked.is_empty() {
-            true => self.clients.done(client),
-            false => {
-                let step = self.prompts.start(client, locked);
-                self.follow(Some(step));
-            }
+    /// The client is asked for the passphrases of key files, if there are any and he is still there, or has heard all.
+    fn ask_or_end(&mut self, client: ClientId, locked: Vec<Locked>) {
+        if locked.is_empty() {
+            return self.clients.done(client);
+        }
+        let step = self.prompts.start(client, locked);
+        self.follow(Some(step));
+        if !self.clients.has(client) {
+            let step = self.prompts.end(Some(client));
+            self.follow(step);
         }
     }
 
     /// Tells what has come of a question, or of its end.
     pub(super) fn follow(&mut self, step: Option<Step>) {
-        let Some(Step { client, lines, ended, opened }) = step else { return };
+        let Some(Step { client, lines, ended }) = step else { return };
         for (code, text) in lines {
             match code {
                 rc::ENTERSECRET => self.clients.reply(client, &format!("{code:03} {text}")),
                 _ => self.tell(Some(client), code, &text),
             }
         }
-        if opened {
-            self.hand_keys();
-        }
         if ended {
             self.clients.done(client);
         }
     }
 
-    /// The files that a conn names in `leftcert=` are read before the engine sees it.
-    pub(super) fn read_certs_of(&mut self, request: &Request) {
-        let (Request::Add(spec) | Request::Load { spec, .. }) = request else { return };
+    /// What a person has entered for a key file.
+    pub(super) fn on_passphrase(&mut self, file: &std::path::Path, text: SecretBytes) {
+        match self.prompts.answer(file, &text) {
+            Some(Answer::Try(locked)) => self.ask(Ask::Unlock(locked, text), After::Unlock),
+            Some(Answer::Step(step)) => self.follow(Some(step)),
+            None => {}
+        }
+    }
+
+    /// The files that a conn names in `leftcert=` are read before the engine sees it; what is on tokens is asked for, and the
+    /// request comes back with it.
+    pub(super) fn read_certs_of(&mut self, client: ClientId, request: Box<Request>) -> Option<Box<Request>> {
+        let (Request::Add(spec) | Request::Load { spec, .. }) = &*request else { return Some(request) };
         let known = self.engine.cert_names();
-        let mut read = false;
+        let (mut read, mut on_tokens) = (false, Vec::new());
         for name in [&spec.left.cert, &spec.right.cert].into_iter().flatten() {
             // One that could not be read may be there now.
-            if !known.contains(name) || !self.engine.has_cert(name) {
-                let cert = self.keys.read_cert(name);
-                if cert.is_ok() {
-                    self.log.line(&format!("  loaded host cert file '{name}'"));
+            match known.contains(name) && self.engine.has_cert(name) {
+                true => {}
+                false if TokenName::is_one(name) => on_tokens.push(name.clone()),
+                false => {
+                    let cert = self.keys.read_cert(name);
+                    self.take_cert(name.clone(), cert);
+                    read = true;
                 }
-                self.engine.set_cert(name.clone(), cert);
-                read = true;
             }
         }
         if read {
             self.hand_keys();
         }
+        if on_tokens.is_empty() {
+            return Some(request);
+        }
+        self.ask(Ask::Certs(on_tokens), After::Request(client, request));
+        None
+    }
+
+    fn take_cert(&mut self, name: String, cert: Result<Certificate, CryptoError>) {
+        if cert.is_ok() {
+            self.log.line(&format!("  loaded host cert file '{name}'"));
+        }
+        self.engine.set_cert(name, cert);
     }
 
     /// The files that `ca` sections name in `cacert=`.
     pub(super) fn read_sections_of(&mut self, client: ClientId, request: &Request) {
         let Request::Setup(setup) = request else { return };
-        self.keys.set_token_module(setup.pkcs11_module.as_deref());
+        self.keeper.set_module(setup.pkcs11_module.as_deref());
         let mut remarks = Vec::new();
         if self.keys.set_sections(&setup.authorities, &mut remarks) {
             self.tell_all(Some(client), remarks);
@@ -139,30 +248,28 @@ impl Shell {
         self.engine.set_keyring(Arc::new(self.keys.ring(clock::now().wall)));
     }
 
-    /// Reads the secrets anew; who was asked for a passphrase is not any more. Returns the keys that want one.
-    pub(super) fn read_secrets(&mut self, client: Option<ClientId>) -> Vec<Locked> {
+    /// The secrets have been read anew; who was asked for a passphrase is not any more. Returns the keys that want one.
+    fn take_secrets(&mut self, client: Option<ClientId>, read: Read) -> Vec<Locked> {
         let step = self.prompts.end(None);
         self.follow(step);
-        let path = self.options.secrets.clone();
-        let (fresh, remarks) = secrets::load(&path);
-        for r in &remarks {
-            let code = if r.severity == Severity::Error { rc::LOG_SERIOUS } else { rc::LOG };
-            self.tell(client, code, &r.log_form());
+        for d in &read.wrong {
+            let code = if d.severity == Severity::Error { rc::LOG_SERIOUS } else { rc::LOG };
+            self.tell(client, code, &d.log_form());
         }
-        // A file that cannot be read at all costs nothing that worked before.
-        if fresh.is_empty() && remarks.iter().any(|r| r.severity == Severity::Error) {
-            self.tell(
-                client,
-                rc::LOG_SERIOUS,
-                "no secret could be read; the secrets loaded before stay in force",
-            );
+        let Some(Fresh { secrets, own, remarks, locked }) = read.fresh else {
+            let text = "no secret could be read; the secrets loaded before stay in force";
+            self.tell(client, rc::LOG_SERIOUS, text);
             return Vec::new();
-        }
-        let mut remarks = Vec::new();
-        let locked = self.keys.take_secrets(&fresh, &mut remarks);
+        };
         self.tell_all(client, remarks);
-        self.engine.set_secrets(Box::new(secrets::Secrets::from(fresh)));
+        self.engine.set_secrets(Box::new(secrets));
+        self.keys.set_own(own);
         self.hand_keys();
         locked
     }
+}
+
+/// The remark about a certificate of a conn that cannot be read.
+fn unreadable(name: &str, why: &CryptoError) -> Remark {
+    (true, format!("  could not open host cert file '{name}': {why}"))
 }

@@ -1,6 +1,6 @@
 //! The loop: takes what is ready in a fixed order, hands it to the engine, does what the engine hands out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use ike::{ClientId, Endpoint, EndpointConfig, Input, Output};
@@ -11,9 +11,10 @@ use ipsec_netio::daemon::Ready;
 use ipsec_types::whack::{Reread, rc};
 use tokio::sync::mpsc::unbounded_channel;
 
-use crate::ctl::{Clients, CtlEvent};
+use crate::ctl::{Asked, Clients, CtlEvent};
 use crate::fetch::Fetcher;
-use crate::keys::Keys;
+use crate::keeper::Keeper;
+use crate::keys::{Keys, Locked};
 use crate::listen::Listeners;
 use crate::logging::{Log, PAUSE};
 use crate::options::Options;
@@ -26,8 +27,10 @@ use crate::workers::Workers;
 use crate::{groups, keys, protect, readiness, secrets};
 
 mod material;
+mod requests;
 mod start;
 
+use material::After;
 use start::{OsEntropy, Parts, start, vendor_id};
 
 /// Inputs of one kind that are taken before the others get their turn.
@@ -46,6 +49,11 @@ struct Shell {
     clients: Clients,
     scripts: Scripts,
     keys: Keys,
+    keeper: Keeper,
+    /// What the keeper was asked and has not answered, in its order.
+    asked: VecDeque<After>,
+    /// What clients want that is to come after that.
+    held: HashMap<ClientId, VecDeque<Asked>>,
     prompts: Prompts,
     fetcher: Fetcher,
     crls_checked: tokio::time::Instant,
@@ -94,6 +102,8 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         workers,
         fetcher,
         mut fetched,
+        keeper,
+        mut told,
         mut done,
         datagrams,
         mut events,
@@ -124,6 +134,9 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         clients: Clients::default(),
         scripts,
         keys: Keys::new(options.ipsecdir.clone()),
+        keeper,
+        asked: VecDeque::new(),
+        held: HashMap::new(),
         prompts: Prompts::default(),
         fetcher,
         crls_checked: tokio::time::Instant::now(),
@@ -191,6 +204,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
                 // The sockets and clients get their turn before the next one.
                 tokio::task::yield_now().await;
             }
+            Some(told) = told.recv() => shell.on_told(told),
             Some(news) = fetched.recv() => shell.on_news(news),
             () = crl_check => shell.check_crls(),
             // The flush is what each turn begins with.
@@ -256,26 +270,6 @@ impl Shell {
         }
     }
 
-    fn on_ctl(&mut self, event: CtlEvent) {
-        match event {
-            CtlEvent::Requests(list) => {
-                for (id, replies, request) in list {
-                    if self.clients.add(id, replies) {
-                        self.read_certs_of(&request);
-                        self.read_sections_of(id, &request);
-                        self.handle(Input::Whack { client: id, request });
-                    }
-                }
-            }
-            CtlEvent::Gone(id) => {
-                self.clients.gone(id);
-                let step = self.prompts.end(Some(id));
-                self.follow(step);
-                self.handle(Input::WhackGone(id));
-            }
-        }
-    }
-
     fn poll_kernel(&mut self) {
         while let Some(event) = self.kernel.poll_event() {
             self.engine.handle(clock::now(), Input::Kernel(event));
@@ -305,21 +299,15 @@ impl Shell {
                 Output::Whack(client, line) => self.clients.reply(client, &line),
                 Output::WhackDone(client) => self.clients.done(client),
                 Output::Log(record) => self.log.record(&record),
-                Output::Listen(client) => self.listen(client),
+                Output::Listen(client) => self.ask_secrets(After::Listen(client)),
                 Output::Unlisten => self.listeners.close(),
-                Output::RereadSecrets(client) => {
-                    let locked = self.read_secrets(Some(client));
-                    self.ask_or_end(client, locked);
-                }
+                Output::RereadSecrets(client) => self.ask_secrets(After::Secrets(client)),
                 Output::Passphrase { client, file, text } => {
-                    let step = self.prompts.answer(&mut self.keys, &file, &text);
                     self.clients.done(client);
-                    self.follow(step);
+                    self.on_passphrase(&file, text);
                 }
-                Output::Reread(client, what) => {
-                    let locked = self.reread(client, what);
-                    self.ask_or_end(client, locked);
-                }
+                Output::Reread(client, Reread::All) => self.ask_secrets(After::Reread(client)),
+                Output::Reread(client, what) => self.reread(client, what, Vec::new()),
                 Output::Fetch(list) => {
                     let (trust, now) = (self.keys.trust(), clock::now().wall);
                     for wanted in list {
@@ -351,14 +339,15 @@ impl Shell {
         }
     }
 
-    fn listen(&mut self, client: ClientId) {
+    /// Opens the sockets: now that the secrets are there, as who calls is answered with them.
+    fn listen(&mut self, client: ClientId, locked: &[Locked]) {
         let (interfaces, errors) = self.listeners.scan();
         for e in errors {
             self.tell(Some(client), rc::LOG_SERIOUS, &e);
         }
         // Nobody can be asked here: this is what happens at the start.
-        for locked in self.read_secrets(Some(client)) {
-            let (code, text) = refusal(&locked, "enter a passphrase using ipsec auto --rereadsecrets");
+        for locked in locked {
+            let (code, text) = refusal(locked, "enter a passphrase using ipsec auto --rereadsecrets");
             self.tell(Some(client), code, &text);
         }
         let groups = self.read_groups(client);

@@ -8,6 +8,7 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel, unbounded_
 
 use crate::ctl::{self, CtlEvent};
 use crate::fetch::{Fetcher, News};
+use crate::keeper::{Keeper, Told};
 use crate::listen::Datagram;
 use crate::logging::Log;
 use crate::options::{Options, VERSION};
@@ -41,6 +42,8 @@ fn open_kernel(options: &Options) -> Result<Box<dyn KernelBackend>, String> {
 pub(super) struct Parts {
     pub fetcher: Fetcher,
     pub fetched: UnboundedReceiver<News>,
+    pub keeper: Keeper,
+    pub told: UnboundedReceiver<Told>,
     pub kernel: Box<dyn KernelBackend>,
     pub workers: Workers,
     pub done: UnboundedReceiver<Done>,
@@ -63,6 +66,8 @@ pub(super) fn start(options: &Options, log: &mut Log) -> Result<Parts, String> {
     });
     let (send_news, fetched) = unbounded_channel();
     let fetcher = Fetcher::start(send_news).map_err(|e| text("fetching", e))?;
+    let (send_told, told) = unbounded_channel();
+    let keeper = Keeper::start(options.ipsecdir.clone(), send_told).map_err(|e| text("keys", e))?;
     let name = if kernel.name() == "netkey" { "Linux XFRM/NETKEY" } else { "no kernel" };
     log.line(&format!("Using {name} IPsec interface code"));
     let path = options.ctl_path();
@@ -75,6 +80,8 @@ pub(super) fn start(options: &Options, log: &mut Log) -> Result<Parts, String> {
         workers,
         fetcher,
         fetched,
+        keeper,
+        told,
         done,
         datagrams: channel(DATAGRAMS),
         events,

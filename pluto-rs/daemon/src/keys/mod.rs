@@ -1,12 +1,13 @@
-//! Private keys and certificates, read from files: the `RSA { … }` blocks of `ipsec.secrets` and the key files its records
-//! name, and the folders of `/etc/ipsec.d`. What is wrong with a file costs that file, and is told with its name.
+//! Keys and certificates, read from files: the folders of `/etc/ipsec.d`, and in [`private`] the `RSA { … }` blocks of
+//! `ipsec.secrets` and the key files its records name. What is wrong with a file costs that file, and is told with its name.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ike::{Keyring, OwnKey};
+use ike::Keyring;
 use ipsec_crypto::crl::{Crl, MAX_CRL};
 use ipsec_crypto::key::MAX_FILE;
 use ipsec_crypto::ocsp::Answer;
@@ -15,12 +16,9 @@ use ipsec_crypto::{Certificate, CryptoError};
 use ipsec_types::auth::Authority;
 use ipsec_types::whack::Reread;
 
-use crate::tokens::{TokenName, Tokens};
-
 mod private;
 
-use private::Opened;
-pub(crate) use private::{Locked, Refused};
+pub(crate) use private::{Holder, Locked, Own, Refused};
 
 /// What is told while reading: a line for the log, and whether it is about a fault.
 pub(crate) type Remark = (bool, String);
@@ -30,16 +28,16 @@ const MAX_FILES: usize = 1000;
 /// Most lists and answers that are kept of what was fetched.
 const MAX_FETCHED: usize = 1000;
 
+/// Most CAs that are taken from a file of `leftcert=`.
+const MAX_ABOVE: usize = 16;
+
 /// All that is read, by where it comes from.
 pub(crate) struct Keys {
     ipsecdir: PathBuf,
-    /// Private keys, each with the number of its record, in the order of the file.
-    own: Vec<(usize, OwnKey)>,
-    /// Those that a person has given the passphrase for.
-    opened: Vec<Opened>,
-    tokens: Tokens,
-    /// Behind our own certificates, in containers and in files of `leftcert=`.
-    intermediates: Vec<Certificate>,
+    /// As its [`Holder`] had it last.
+    own: Own,
+    /// What stands behind our own certificates in files of `leftcert=`, by their names.
+    above: BTreeMap<String, Vec<Certificate>>,
     authorities: Vec<Certificate>,
     /// The `ca` sections.
     sections: Vec<Authority>,
@@ -70,10 +68,8 @@ impl Keys {
     pub(crate) fn new(ipsecdir: PathBuf) -> Self {
         Keys {
             ipsecdir,
-            own: Vec::new(),
-            opened: Vec::new(),
-            tokens: Tokens::new(),
-            intermediates: Vec::new(),
+            own: Own::default(),
+            above: BTreeMap::new(),
             authorities: Vec::new(),
             sections: Vec::new(),
             section_certs: Vec::new(),
@@ -88,9 +84,15 @@ impl Keys {
 
     /// A snapshot for the engine, made at second `now`.
     pub(crate) fn ring(&self, now: u64) -> Keyring {
+        let mut intermediates = self.own.intermediates.clone();
+        for cert in self.above.values().flatten() {
+            if !intermediates.contains(cert) {
+                intermediates.push(cert.clone());
+            }
+        }
         Keyring {
-            own: self.own.iter().map(|(_, key)| key.clone()).collect(),
-            intermediates: self.intermediates.clone(),
+            own: self.own.keys.clone(),
+            intermediates,
             trust: Arc::new(self.trust()),
             attribute_authorities: self.attribute_authorities.clone(),
             made: now,
@@ -144,9 +146,9 @@ impl Keys {
         }
     }
 
-    /// `pkcs11module=`.
-    pub(crate) fn set_token_module(&mut self, path: Option<&str>) {
-        self.tokens.set_module(path);
+    /// These are our private keys from now on.
+    pub(crate) fn set_own(&mut self, own: Own) {
+        self.own = own;
     }
 
     /// The `ca` sections are these from now on. True if that changes something.
@@ -247,18 +249,14 @@ impl Keys {
 
     /// The certificate that `leftcert=name` means. What stands behind it in the file are the CAs above it.
     pub(crate) fn read_cert(&mut self, name: &str) -> Result<Certificate, CryptoError> {
-        if TokenName::is_one(name) {
-            let cert = name.parse().and_then(|name| self.tokens.certificate(&name));
-            return cert.map_err(CryptoError::Unusable);
-        }
+        self.above.remove(name);
         let path = self.ipsecdir.join("certs").join(name);
         let data = read_bounded(&path, MAX_FILE).map_err(CryptoError::Unusable)?;
         let mut certs = Certificate::from_file(&data)?;
         let cert = certs.remove(0);
-        for other in certs.into_iter().take(16) {
-            if !self.intermediates.contains(&other) {
-                self.intermediates.push(other);
-            }
+        certs.truncate(MAX_ABOVE);
+        if !certs.is_empty() {
+            self.above.insert(name.into(), certs);
         }
         Ok(cert)
     }
@@ -348,16 +346,51 @@ mod tests {
     fn tokens_are_refused_with_the_reason() {
         let dir = folder();
         fs::write(dir.path().join("private/server.key"), pki("server.key")).unwrap();
-        let mut keys = Keys::new(dir.path().to_path_buf());
+        let mut holder = Holder::new(dir.path().to_path_buf());
         let mut remarks = Vec::new();
         let text = b": PIN %smartcard:45 %prompt\n: RSA server.key\n";
         let (records, _) = ipsec_conf::secrets::parse_all(Path::new("s"), text, &|_| None);
-        assert_eq!(keys.take_secrets(&records, &mut remarks).len(), 0);
+        assert_eq!(holder.take_secrets(&records, &mut remarks).len(), 0);
         let why = "keys on tokens need a pluto that was built with the feature pkcs11";
         let line = "\"s\" line 1: error loading private key of token";
         assert_eq!(remarks[0], (true, format!("{line}: '%smartcard:45': {why}")));
-        assert_eq!(keys.ring(0).own.len(), 1);
-        assert_eq!(keys.read_cert("%smartcard"), Err(CryptoError::Unusable(why.into())));
+        assert_eq!(holder.own().keys.len(), 1);
+        assert_eq!(holder.certificate("%smartcard"), Err(CryptoError::Unusable(why.into())));
+    }
+
+    /// However often the files are read: what stood in one is forgotten with it.
+    #[test]
+    fn intermediates_are_those_of_the_files_there_are() {
+        let dir = folder();
+        fs::create_dir(dir.path().join("certs")).unwrap();
+        let file = dir.path().join("certs/us.pem");
+        let mut keys = Keys::new(dir.path().to_path_buf());
+        let text = |above: &str| [pki("server.pem"), pki(above)].concat();
+        for above in ["ca.pem", "ecca.pem", "other.pem"] {
+            fs::write(&file, text(above)).unwrap();
+            for _ in 0..2 {
+                keys.read_cert("us.pem").unwrap();
+            }
+            let ca = Certificate::from_file(&pki(above)).unwrap();
+            assert_eq!(keys.ring(0).intermediates, ca, "{above}");
+        }
+        // The same CA in two files is one, and stays until both are gone.
+        fs::write(dir.path().join("certs/second.pem"), text("other.pem")).unwrap();
+        keys.read_cert("second.pem").unwrap();
+        assert_eq!(keys.ring(0).intermediates.len(), 1);
+        fs::write(&file, pki("server.pem")).unwrap();
+        keys.read_cert("us.pem").unwrap();
+        assert_eq!(keys.ring(0).intermediates.len(), 1);
+        fs::remove_file(dir.path().join("certs/second.pem")).unwrap();
+        assert!(keys.read_cert("second.pem").is_err());
+        assert!(keys.ring(0).intermediates.is_empty());
+        // No more than sixteen of one file.
+        for n in [15, 16, 17] {
+            let many = std::iter::once(pki("server.pem")).chain(vec![pki("ca.pem"); n]).collect::<Vec<_>>();
+            fs::write(&file, many.concat()).unwrap();
+            keys.read_cert("us.pem").unwrap();
+            assert_eq!(keys.above["us.pem"].len(), n.min(16));
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //!
 //! A file with `%prompt` that is encrypted stays closed until somebody gives its passphrase. The passphrase is not kept; the
 //! key is, as long as a record names the file and the file is the same. A token stays open by itself.
+//!
+//! To decrypt a file or to open a token may take as long as it likes: the event loop must not wait for anything here.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,8 +16,8 @@ use ipsec_crypto::{Certificate, CryptoError, PrivateKey};
 use ipsec_types::auth::{KeyFileKind, Passphrase, Secret, SecretRecord};
 use ipsec_types::{Id, SecretBytes};
 
-use super::{Keys, Remark, read_bounded};
-use crate::tokens::{NoKeys, TokenKey, TokenName};
+use super::{Remark, read_bounded};
+use crate::tokens::{NoKeys, TokenKey, TokenName, Tokens};
 
 /// A key with `%prompt` whose passphrase or PIN is not known.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ enum Behind {
 }
 
 /// One that has been opened.
-pub(super) struct Opened {
+struct Opened {
     path: PathBuf,
     data: SecretBytes,
     contents: Contents,
@@ -110,7 +112,64 @@ fn loaded(path: &Path, data: &SecretBytes) -> String {
     format!("  loaded private key file '{}' ({} bytes)", path.display(), data.len())
 }
 
-impl Keys {
+/// Our private keys, and what came with them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Own {
+    /// In the order of the records.
+    pub(crate) keys: Vec<OwnKey>,
+    /// Intermediate CAs out of containers.
+    pub(crate) intermediates: Vec<Certificate>,
+}
+
+/// One of our keys, by the number of its record.
+struct Held {
+    record: usize,
+    own: OwnKey,
+    /// CAs that came with it.
+    others: Vec<Certificate>,
+}
+
+/// Who has the private keys.
+pub(crate) struct Holder {
+    ipsecdir: PathBuf,
+    /// In the order of the records.
+    held: Vec<Held>,
+    /// Those that a person has given the passphrase for.
+    opened: Vec<Opened>,
+    tokens: Tokens,
+}
+
+impl Holder {
+    /// No key yet; files are below `ipsecdir`.
+    pub(crate) fn new(ipsecdir: PathBuf) -> Self {
+        Holder { ipsecdir, held: Vec::new(), opened: Vec::new(), tokens: Tokens::new() }
+    }
+
+    /// `pkcs11module=`.
+    pub(crate) fn set_token_module(&mut self, path: Option<&str>) {
+        self.tokens.set_module(path);
+    }
+
+    /// The certificate that `leftcert=%smartcard…` means.
+    pub(crate) fn certificate(&mut self, name: &str) -> Result<Certificate, CryptoError> {
+        let cert = name.parse().and_then(|name| self.tokens.certificate(&name));
+        cert.map_err(CryptoError::Unusable)
+    }
+
+    /// The keys there are.
+    pub(crate) fn own(&self) -> Own {
+        let mut own = Own::default();
+        for held in &self.held {
+            own.keys.push(held.own.clone());
+            for other in &held.others {
+                if !own.intermediates.contains(other) {
+                    own.intermediates.push(other.clone());
+                }
+            }
+        }
+        own
+    }
+
     /// Takes the private keys of `records`. Relative file names are below `private/`. Returns those that a passphrase must be
     /// asked for.
     pub(crate) fn take_secrets(
@@ -118,7 +177,7 @@ impl Keys {
         records: &[SecretRecord],
         remarks: &mut Vec<Remark>,
     ) -> Vec<Locked> {
-        self.own = Vec::new();
+        self.held = Vec::new();
         let opened = std::mem::take(&mut self.opened);
         let mut locked = Vec::new();
         for (number, record) in records.iter().enumerate() {
@@ -261,13 +320,9 @@ impl Keys {
     /// Takes a key, and the CAs that came with it.
     fn add(&mut self, record: usize, ids: &[Id], contents: Contents) {
         let Contents { key, cert, others } = contents;
-        for other in others {
-            if !self.intermediates.contains(&other) {
-                self.intermediates.push(other);
-            }
-        }
         let public = key.public();
-        let at = self.own.partition_point(|(other, _)| *other <= record);
-        self.own.insert(at, (record, OwnKey { ids: ids.to_vec(), key, public, cert }));
+        let own = OwnKey { ids: ids.to_vec(), key, public, cert };
+        let at = self.held.partition_point(|h| h.record <= record);
+        self.held.insert(at, Held { record, own, others });
     }
 }

@@ -12,7 +12,7 @@ use ipsec_conf::secrets;
 use ipsec_crypto::{Certificate, PublicKey};
 use ipsec_types::SecretBytes;
 
-use crate::keys::{Keys, Locked};
+use crate::keys::{Holder, Locked};
 use crate::workers::Workers;
 
 const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
@@ -81,7 +81,7 @@ fn prepare() -> (u64, u64) {
     (slot("one").id(), slot("two").id())
 }
 
-fn take(keys: &mut Keys, text: &str) -> (Vec<Locked>, Vec<String>) {
+fn take(keys: &mut Holder, text: &str) -> (Vec<Locked>, Vec<String>) {
     let mut remarks = Vec::new();
     let (records, _) = secrets::parse_all(Path::new("s"), text.as_bytes(), &|_| None);
     let locked = keys.take_secrets(&records, &mut remarks);
@@ -89,11 +89,11 @@ fn take(keys: &mut Keys, text: &str) -> (Vec<Locked>, Vec<String>) {
 }
 
 /// Every key signs, on a thread of the workers, and the signatures are right.
-fn all_sign(keys: &Keys, want: &[PublicKey]) {
+fn all_sign(keys: &Holder, want: &[PublicKey]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (done, mut results) = tokio::sync::mpsc::unbounded_channel();
     let (mut workers, _) = Workers::start(Some(2), done).unwrap();
-    let own = keys.ring(0).own;
+    let own = keys.own().keys;
     assert_eq!(own.iter().map(|k| k.public.clone()).collect::<Vec<_>>(), want);
     for (n, own) in own.iter().enumerate() {
         for round in 0..8 {
@@ -110,7 +110,7 @@ fn all_sign(keys: &Keys, want: &[PublicKey]) {
 
 fn inside() {
     let (one, two) = prepare();
-    let mut keys = Keys::new(Path::new("/nonexistent").to_path_buf());
+    let mut keys = Holder::new(Path::new("/nonexistent").to_path_buf());
     keys.set_token_module(Some("/nonexistent/module.so"));
     let failing = "\"s\" line 1: error loading private key of token: ";
     let (_, said) = take(&mut keys, ": PIN %smartcard 1234\n");
@@ -121,15 +121,15 @@ fn inside() {
     keys.set_token_module(Some(MODULE));
 
     // Certificates need no PIN.
-    assert_eq!(keys.read_cert("%smartcard:45"), Ok(cert("server")));
-    assert_eq!(keys.read_cert(&format!("%SMARTCARD{one}")), Ok(cert("server")));
+    assert_eq!(keys.certificate("%smartcard:45"), Ok(cert("server")));
+    assert_eq!(keys.certificate(&format!("%SMARTCARD{one}")), Ok(cert("server")));
     for (name, why) in [
         (format!("%smartcard{two}"), "no certificate is there"),
         ("%smartcard:46".into(), "no certificate is there"),
         (format!("%smartcard{}", one ^ two ^ 1), "no such token is there"),
         ("%smartcard#1".into(), "expected the number of a slot"),
     ] {
-        let e = keys.read_cert(&name).unwrap_err().to_string();
+        let e = keys.certificate(&name).unwrap_err().to_string();
         assert!(e.contains(why), "{name}: {e}");
     }
 
@@ -160,7 +160,7 @@ fn inside() {
         let mut said = said.join("\n");
         said.truncate(failing.len() + why.len());
         assert!(locked.is_empty() && said == format!("{failing}{why}"), "{record}: {said}");
-        assert!(keys.ring(0).own.is_empty());
+        assert!(keys.own().keys.is_empty());
     }
 
     // Asked for; then the token is open, for other records too.
@@ -172,7 +172,7 @@ fn inside() {
     assert_eq!(keys.unlock(locked, &pin("1234")).unwrap(), format!("  opened token '%smartcard{one}:45'"));
     let (rsa, ec) = (cert("server").key().unwrap().clone(), cert("ecserver").key().unwrap().clone());
     all_sign(&keys, std::slice::from_ref(&rsa));
-    assert_eq!(keys.ring(0).own[0].cert, Some(cert("server")));
+    assert_eq!(keys.own().keys[0].cert, Some(cert("server")));
     let (locked, said) = take(&mut keys, &record);
     assert!(
         locked.is_empty() && said == [format!("  found 1 private key on token '%smartcard{one}:45'")],
@@ -182,9 +182,9 @@ fn inside() {
     let (_, said) = take(&mut keys, &format!(": RSA %smartcard{one}:45\n: PIN %smartcard{one}:46 1234\n"));
     all_sign(&keys, &[rsa, ec]);
     assert_eq!(said.len(), 2);
-    assert_eq!(keys.ring(0).own[1].cert, None);
+    assert_eq!(keys.own().keys[1].cert, None);
     let (_, said) = take(&mut keys, &format!(": PIN %smartcard{one} 1234\n"));
     assert_eq!(said, [format!("  found 2 private keys on token '%smartcard{one}'")]);
     // Nothing of a key leaves the token.
-    assert!(keys.ring(0).own[0].key.to_pem().is_err());
+    assert!(keys.own().keys[0].key.to_pem().is_err());
 }

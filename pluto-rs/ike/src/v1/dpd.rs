@@ -1,17 +1,33 @@
-//! Dead peer detection (RFC 3706): answers always, asks when the conn wants it.
+//! Dead peer detection (RFC 3706): answers always, asks when the conn wants it and nothing else shows that the peer lives.
+//! What his SAs have carried is asked of the kernel when a probe is due, never per packet.
 
 use std::time::Duration;
 
 use ipsec_types::conn::DpdAction;
+use ipsec_types::kernel::{KernelError, KernelReply, KernelRequest, SaId};
 use ipsec_types::whack::rc;
 
 use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind};
+use crate::endpoint::KernelWait;
 use crate::sa::Serial;
 use crate::timer::TimerKind;
 use crate::wire::notify::{NotifyType, emit_notification};
 use crate::wire::payload::Kind;
 use crate::wire::sa::PROTO_ISAKMP;
+
+/// Most Child SAs that are asked about for one probe: the newest.
+const MAX_ASKED: usize = 8;
+
+/// A probe that is due, while the kernel counts what came from the peer.
+#[derive(Debug)]
+pub(crate) struct Due {
+    ike: Serial,
+    /// Inbound SAs still to be asked about.
+    left: Vec<SaId>,
+    /// Octets of those that were.
+    octets: u64,
+}
 
 impl Endpoint {
     /// Both `dpddelay=` and `dpdtimeout=` are set.
@@ -45,6 +61,12 @@ impl Endpoint {
         } else {
             sa.later.dpd.peer_seq = Some(seq);
             sa.later.dpd.duplicates = 0;
+            // Who asks is there: ours is due as long after his as after one of our own.
+            if sa.later.dpd.next_seq > 0 {
+                sa.later.dpd.unanswered_since = None;
+                let conn = sa.conn;
+                self.next_dpd(ike, conn);
+            }
         }
         self.send_dpd(ike, NotifyType::RUThereAck, seq);
     }
@@ -70,16 +92,55 @@ impl Endpoint {
         }
         self.log_sa(ike, rc::LOG, "Dead Peer Detection (RFC 3706): enabled");
         let first = u32::from(u16::from_be_bytes(self.random()) >> 1) + 1;
-        let delay = self.conns.get(conn).map_or(30, |c| c.spec.dpd_delay);
         if let Some(sa) = self.ikes.get_mut(&ike) {
             sa.later.dpd.next_seq = first;
         }
-        let at = self.in_seconds(delay);
+        self.next_dpd(ike, conn);
+    }
+
+    fn next_dpd(&mut self, ike: Serial, conn: ConnId) {
+        let at = self.in_seconds(self.conns.get(conn).map_or(30, |c| c.spec.dpd_delay));
         self.timers.set(ike, TimerKind::Dpd, at);
     }
 
-    /// Time to probe, or to give the peer up.
+    /// Time to probe, unless packets came from the peer. Through a NAT a probe is sent all the same: it keeps the mapping.
     pub(crate) fn on_dpd(&mut self, ike: Serial) {
+        let Some((conn, nat)) = self.ikes.get(&ike).map(|s| (s.conn, s.natt.detected())) else { return };
+        self.next_dpd(ike, conn);
+        if nat {
+            return self.probe(ike);
+        }
+        let mut children = self.children.of_ike(ike);
+        children.extend(self.children.of_conn(conn));
+        children.sort_unstable();
+        children.dedup();
+        let up = children.iter().rev().filter_map(|c| self.children.get(c)).filter(|c| c.is_up());
+        let left = up.filter_map(|c| c.in_sa).take(MAX_ASKED).collect();
+        self.ask_traffic(Due { ike, left, octets: 0 });
+    }
+
+    /// Asks about the next SA; when there is none left, what they carried decides.
+    fn ask_traffic(&mut self, mut due: Due) {
+        if let Some(id) = due.left.pop() {
+            return self.kernel(KernelRequest::QuerySa(id), Some(KernelWait::Traffic(due)));
+        }
+        let Some(dpd) = self.ikes.get_mut(&due.ike).map(|s| &mut s.later.dpd) else { return };
+        if std::mem::replace(&mut dpd.octets, due.octets) == due.octets {
+            return self.probe(due.ike);
+        }
+        (dpd.unanswered_since, dpd.expected_ack) = (None, None);
+    }
+
+    /// The kernel's answer; an SA that is gone has carried nothing.
+    pub(crate) fn on_traffic(&mut self, mut due: Due, result: Result<KernelReply, KernelError>) {
+        if let Ok(KernelReply::Usage(u)) = result {
+            due.octets = due.octets.saturating_add(u.bytes);
+        }
+        self.ask_traffic(due);
+    }
+
+    /// Asks the peer, or gives him up.
+    fn probe(&mut self, ike: Serial) {
         let now = self.now.mono;
         let Some(sa) = self.ikes.get_mut(&ike) else { return };
         let Some(spec) = self.conns.get(sa.conn).map(|c| c.spec.clone()) else { return };
@@ -92,8 +153,6 @@ impl Endpoint {
         sa.later.dpd.expected_ack = Some(seq);
         sa.later.dpd.unanswered_since.get_or_insert(now);
         self.send_dpd(ike, NotifyType::RUThere, seq);
-        let at = self.in_seconds(spec.dpd_delay);
-        self.timers.set(ike, TimerKind::Dpd, at);
     }
 
     /// What `dpdaction=` says: `clear` forgets, `hold` sets a trap first, `restart` calls the peer again for this conn,

@@ -34,6 +34,7 @@ mod vendor;
 mod xauth_client;
 mod xauth_server;
 
+pub(crate) use dpd::Due;
 pub(crate) use quick_initiator::flow_of_conn;
 pub(crate) use quick_responder::AfterQi1;
 

@@ -207,7 +207,7 @@ pub(crate) fn why_silent(sa: &IkeSa) -> String {
 ///
 /// With `leftnat-hide=yes` a responder answers with the peer's own first hash in place of the second one, and the
 /// first is of port 0: the client believes that it is behind a NAT and we are not, which is the one case in which
-/// Windows needs no registry value.
+/// Windows needs no registry value. In Aggressive Mode we answer before the peer has sent a hash: there nothing is hidden.
 pub(crate) fn payloads(sa: &IkeSa, hash: HashAlg, wish: Wish) -> Result<Vec<(Kind, Vec<u8>)>, Fail> {
     let Some(method) = sa.natt.method else { return Ok(Vec::new()) };
     let of = |a: SocketAddr, spoil: bool| {
@@ -260,7 +260,7 @@ pub(crate) fn detect(
     let is = |hash: &Vec<u8>, at: usize| got.get(at).is_some_and(|h| *h == hash.as_slice());
     let us = is(&ours, 0) || any && is(&ours, 1);
     let peer = (1..got.len()).any(|n| is(&theirs, n)) || any && is(&theirs, 0);
-    let hide = wish.hide && sa.role == Role::Responder;
+    let hide = wish.hide && sa.role == Role::Responder && !sa.aggressive;
     natt.us = !wish.never && (wish.force || !us);
     natt.peer = !wish.never && (wish.force || hide || !peer);
     let text = format!("NAT-Traversal: Result using {}: {}", method.name(), natt.result());

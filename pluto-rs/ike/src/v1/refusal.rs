@@ -120,7 +120,7 @@ fn esp_name(proto: SaProto, s: EspSuite) -> String {
 
 /// `aes128-sha1`, as `esp=` takes it.
 fn esp_conf(proto: SaProto, s: EspSuite) -> String {
-    use ipsec_types::algo::EspCipher::{Aes, AesCcm, AesCtr, AesGcm, Camellia, ChaCha20Poly1305};
+    use ipsec_types::algo::EspCipher::{Aes, AesCcm, AesCtr, AesGcm, AesGmac, Camellia, ChaCha20Poly1305};
     use ipsec_types::algo::EspCipher::{Des, Null, TripleDes};
     use ipsec_types::algo::EspInteg;
     let cipher = match s.cipher {
@@ -131,6 +131,7 @@ fn esp_conf(proto: SaProto, s: EspSuite) -> String {
         AesCtr(bits) => format!("aes_ctr{bits}"),
         AesCcm(bits, tag) => format!("aes{bits}ccm{tag}"),
         AesGcm(bits, tag) => format!("aes{bits}gcm{tag}"),
+        AesGmac(bits) => format!("aes{bits}gmac"),
         Camellia(bits) => format!("camellia{bits}"),
         ChaCha20Poly1305 => "chacha20poly1305".into(),
     };
@@ -142,6 +143,7 @@ fn esp_conf(proto: SaProto, s: EspSuite) -> String {
         EspInteg::Sha384 => "sha2_384",
         EspInteg::Sha512 => "sha2_512",
         EspInteg::AesXcbc => "aes_xcbc",
+        EspInteg::AesCmac => "aes_cmac",
     };
     if proto == SaProto::Ah { integ.into() } else { format!("{cipher}-{integ}") }
 }

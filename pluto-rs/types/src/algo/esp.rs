@@ -23,14 +23,17 @@ pub enum EspCipher {
     AesGcm(u16, u8),
     /// ESP_CAMELLIA (CBC), number 22 (RFC 4312), key length in bits.
     Camellia(u16),
+    /// ESP_NULL_AUTH_AES-GMAC, number 23 (RFC 4543): key length in bits without the salt. A tag of 16 octets, no encryption.
+    AesGmac(u16),
     /// ChaCha20 with Poly1305 (RFC 7634). IKEv1 never got a number for it: IKEv2's 28 serves between our own ends.
     ChaCha20Poly1305,
 }
 
 impl EspCipher {
     /// Every transform with every length.
-    pub const ALL: [EspCipher; 31] = {
-        use EspCipher::{Aes, AesCcm, AesCtr, AesGcm, Camellia, ChaCha20Poly1305, Des, Null, TripleDes};
+    pub const ALL: [EspCipher; 34] = {
+        use EspCipher::{Aes, AesCcm, AesCtr, AesGcm, AesGmac, Camellia, ChaCha20Poly1305};
+        use EspCipher::{Des, Null, TripleDes};
         [
             Des,
             TripleDes,
@@ -62,6 +65,9 @@ impl EspCipher {
             Camellia(128),
             Camellia(192),
             Camellia(256),
+            AesGmac(128),
+            AesGmac(192),
+            AesGmac(256),
             ChaCha20Poly1305,
         ]
     };
@@ -81,6 +87,7 @@ impl EspCipher {
             EspCipher::AesGcm(_, 12) => 19,
             EspCipher::AesGcm(..) => 20,
             EspCipher::Camellia(_) => 22,
+            EspCipher::AesGmac(_) => 23,
             EspCipher::ChaCha20Poly1305 => 28,
         }
     }
@@ -92,6 +99,7 @@ impl EspCipher {
             | EspCipher::AesCtr(b)
             | EspCipher::AesCcm(b, _)
             | EspCipher::AesGcm(b, _)
+            | EspCipher::AesGmac(b)
             | EspCipher::Camellia(b) => Some(b),
         }
     }
@@ -111,7 +119,10 @@ impl EspCipher {
     /// Octets of key material: the key, and the salt or nonce that some modes draw with it.
     pub fn key_len(self) -> usize {
         let salt = match self {
-            EspCipher::AesCtr(_) | EspCipher::AesGcm(..) | EspCipher::ChaCha20Poly1305 => 4,
+            EspCipher::AesCtr(_)
+            | EspCipher::AesGcm(..)
+            | EspCipher::AesGmac(_)
+            | EspCipher::ChaCha20Poly1305 => 4,
             EspCipher::AesCcm(..) => 3,
             _ => 0,
         };
@@ -128,7 +139,7 @@ impl EspCipher {
     pub fn tag_len(self) -> Option<u8> {
         match self {
             EspCipher::AesCcm(_, tag) | EspCipher::AesGcm(_, tag) => Some(tag),
-            EspCipher::ChaCha20Poly1305 => Some(16),
+            EspCipher::AesGmac(_) | EspCipher::ChaCha20Poly1305 => Some(16),
             _ => None,
         }
     }
@@ -147,6 +158,7 @@ impl EspCipher {
             EspCipher::AesCtr(bits) => format!("AES_CTR_{bits}"),
             EspCipher::AesCcm(bits, tag) => format!("AES_CCM_{}_{bits}", letter(tag)),
             EspCipher::AesGcm(bits, tag) => format!("AES_GCM_{}_{bits}", letter(tag)),
+            EspCipher::AesGmac(bits) => format!("NULL_AUTH_AES_GMAC_{bits}"),
             EspCipher::Camellia(bits) => format!("CAMELLIA_{bits}"),
             EspCipher::ChaCha20Poly1305 => "CHACHA20_POLY1305_0".into(),
         }
@@ -154,7 +166,7 @@ impl EspCipher {
     /// How far it can be trusted.
     pub fn class(self) -> PolicyClass {
         match self {
-            EspCipher::Des | EspCipher::Null => PolicyClass::Named,
+            EspCipher::Des | EspCipher::Null | EspCipher::AesGmac(_) => PolicyClass::Named,
             EspCipher::TripleDes => PolicyClass::Compat,
             _ => PolicyClass::Modern,
         }
@@ -181,17 +193,20 @@ pub enum EspInteg {
     Sha512,
     /// AES-XCBC-MAC-96, number 9 (RFC 3566).
     AesXcbc,
+    /// AES-CMAC-96 (RFC 4494). IKEv1 never got a number for it: 250 is libreswan's.
+    AesCmac,
 }
 
 impl EspInteg {
     /// Those that are negotiated, by number.
-    pub const NEGOTIATED: [EspInteg; 6] = [
+    pub const NEGOTIATED: [EspInteg; 7] = [
         EspInteg::Md5,
         EspInteg::Sha1,
         EspInteg::Sha256,
         EspInteg::Sha384,
         EspInteg::Sha512,
         EspInteg::AesXcbc,
+        EspInteg::AesCmac,
     ];
 
     /// Wire number; 0 is "not sent".
@@ -204,6 +219,7 @@ impl EspInteg {
             EspInteg::Sha384 => 6,
             EspInteg::Sha512 => 7,
             EspInteg::AesXcbc => 9,
+            EspInteg::AesCmac => 250,
         }
     }
     /// The algorithm of a wire number.
@@ -220,13 +236,14 @@ impl EspInteg {
             EspInteg::Sha384 => 6,
             EspInteg::Sha512 => 7,
             EspInteg::AesXcbc => 9,
+            EspInteg::AesCmac => 250,
         }
     }
-    /// Key length in bytes (RFC 2403, 2404, 3566, 4868).
+    /// Key length in bytes (RFC 2403, 2404, 3566, 4494, 4868).
     pub fn key_len(self) -> usize {
         match self {
             EspInteg::None => 0,
-            EspInteg::Md5 | EspInteg::AesXcbc => 16,
+            EspInteg::Md5 | EspInteg::AesXcbc | EspInteg::AesCmac => 16,
             EspInteg::Sha1 => 20,
             EspInteg::Sha256 | EspInteg::Sha256Trunc96 => 32,
             EspInteg::Sha384 => 48,
@@ -237,7 +254,11 @@ impl EspInteg {
     pub fn trunc_bits(self) -> u32 {
         match self {
             EspInteg::None => 0,
-            EspInteg::Md5 | EspInteg::Sha1 | EspInteg::AesXcbc | EspInteg::Sha256Trunc96 => 96,
+            EspInteg::Md5
+            | EspInteg::Sha1
+            | EspInteg::AesXcbc
+            | EspInteg::AesCmac
+            | EspInteg::Sha256Trunc96 => 96,
             EspInteg::Sha256 => 128,
             EspInteg::Sha384 => 192,
             EspInteg::Sha512 => 256,
@@ -254,6 +275,7 @@ impl EspInteg {
             EspInteg::Sha384 => "HMAC_SHA2_384",
             EspInteg::Sha512 => "HMAC_SHA2_512",
             EspInteg::AesXcbc => "AES_XCBC",
+            EspInteg::AesCmac => "AES_CMAC_96",
         }
     }
     /// How far it can be trusted.

@@ -31,7 +31,7 @@ fn every_cipher_is_offered_and_taken_when_it_is_named() {
         let sa = SaPayload::parse(&body).unwrap();
         assert_eq!(choose(&sa, &spec, NatT::default()).unwrap().1.suite, spec.esp[0]);
         let plain = choose(&sa, &ConnSpec::default(), NatT::default());
-        let wanted = !matches!(cipher, EspCipher::Des | EspCipher::Null);
+        let wanted = !matches!(cipher, EspCipher::Des | EspCipher::Null | EspCipher::AesGmac(_));
         assert_eq!(plain.is_ok(), wanted, "{cipher:?} without being named");
     }
 }
@@ -47,6 +47,11 @@ fn the_log_says_what_is_proposed() {
     assert_eq!(say(Phase2::Esp, &list), "AES(12)_128-SHA1(2)_160, 3DES(3)_192-MD5(1)_128");
     let list = [(EspCipher::AesGcm(256, 16), EspInteg::None), (EspCipher::Des, EspInteg::AesXcbc)];
     assert_eq!(say(Phase2::Esp, &list), "AES_GCM_C(20)_256-NONE(0)_000, DES(2)_064-AES_XCBC(9)_128");
+    let list = [(EspCipher::AesGmac(192), EspInteg::None), (EspCipher::Aes(128), EspInteg::AesCmac)];
+    assert_eq!(
+        say(Phase2::Esp, &list),
+        "NULL_AUTH_AES_GMAC(23)_192-NONE(0)_000, AES(12)_128-AES_CMAC_96(250)_128"
+    );
     assert_eq!(say(Phase2::Ah, &[(EspCipher::Null, EspInteg::Sha256)]), "SHA2_256(5)_256");
 }
 
@@ -70,16 +75,29 @@ fn encapsulation_must_fit_the_nat() {
     assert!(why[0].contains("must only be used if NAT-Traversal is detected"));
 }
 
-/// CVE-2024-3652: AES-GMAC, which has no key material of its own here, is refused.
+/// CVE-2024-3652: AES-GMAC, which no conn names, is refused; and without a length of its key wherever it is named.
 #[test]
 fn cve_2024_3652_gmac_is_refused() {
-    let mut a = Vec::new();
-    attr::emit(ATTR_ENCAPSULATION, 2, &mut a);
-    let mut w = SaWriter::new();
-    w.proposal(0, PROTO_ESP, &9999u32.to_be_bytes(), &[(0, 23, a)], true);
-    let body = w.finish();
-    let why = choose(&SaPayload::parse(&body).unwrap(), &ConnSpec::default(), NatT::default()).unwrap_err();
-    assert!(why[0].contains("GMAC"), "{why:?}");
+    let named = ConnSpec {
+        esp: vec![EspSuite { cipher: EspCipher::AesGmac(128), integ: EspInteg::None }],
+        ..ConnSpec::default()
+    };
+    for (bits, spec, says) in [
+        (None, &ConnSpec::default(), "GMAC not supported"),
+        (Some(128), &ConnSpec::default(), NOT_ALLOWED),
+        (None, &named, "GMAC not supported"),
+        (Some(129), &named, "GMAC (129) not supported"),
+        (Some(256), &named, NOT_ALLOWED),
+    ] {
+        let mut a = Vec::new();
+        attr::emit(ATTR_ENCAPSULATION, 2, &mut a);
+        bits.iter().for_each(|b| attr::emit(ATTR_KEY_LEN, *b, &mut a));
+        let mut w = SaWriter::new();
+        w.proposal(0, PROTO_ESP, &9999u32.to_be_bytes(), &[(0, 23, a)], true);
+        let body = w.finish();
+        let why = choose(&SaPayload::parse(&body).unwrap(), spec, NatT::default()).unwrap_err();
+        assert!(why[0].contains(says), "{bits:?} {why:?}");
+    }
 }
 
 #[test]

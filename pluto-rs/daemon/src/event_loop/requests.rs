@@ -1,0 +1,48 @@
+//! What clients of the control socket want: handed to the engine one after the other, and held back behind what the keeper
+//! of keys has to do with. Other clients do not wait for that.
+
+use std::collections::VecDeque;
+
+use ike::{ClientId, Input};
+
+use super::Shell;
+use crate::ctl::{Asked, CtlEvent};
+
+impl Shell {
+    pub(super) fn on_ctl(&mut self, event: CtlEvent) {
+        match event {
+            CtlEvent::Requests(list) => self.take_requests(list.into()),
+            CtlEvent::Gone(id) => {
+                self.clients.gone(id);
+                let step = self.prompts.end(Some(id));
+                self.follow(step);
+                self.handle(Input::WhackGone(id));
+            }
+        }
+    }
+
+    /// What a client wants, one after the other; after one that the keeper has to do with, the others wait for that.
+    fn take_requests(&mut self, mut list: VecDeque<Asked>) {
+        while let Some((client, replies, request)) = list.pop_front() {
+            if !self.clients.add(client, replies) {
+                continue;
+            }
+            self.read_sections_of(client, &request);
+            if let Some(request) = self.read_certs_of(client, request) {
+                self.handle(Input::Whack { client, request });
+            }
+            if self.asked.iter().any(|a| a.client() == Some(client)) {
+                return drop(self.held.insert(client, list));
+            }
+        }
+    }
+
+    /// The keeper has answered a client's question.
+    pub(super) fn go_on(&mut self, client: ClientId) {
+        if !self.asked.iter().any(|a| a.client() == Some(client))
+            && let Some(list) = self.held.remove(&client)
+        {
+            self.take_requests(list);
+        }
+    }
+}
