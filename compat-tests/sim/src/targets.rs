@@ -334,6 +334,7 @@ pub fn hdlc(data: &[u8]) {
     assert_eq!(frames(&mut data.chunks(size)), whole);
     for frame in &whole {
         assert!(!frame.is_empty() && frame.len() <= MAX_FRAME);
+        l2tpd::tos::of(frame);
         let mut sent = Vec::new();
         encode(frame, &mut sent);
         assert_eq!(frames(&mut std::iter::once(&sent[..])), std::slice::from_ref(frame));

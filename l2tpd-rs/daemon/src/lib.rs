@@ -30,4 +30,5 @@ pub mod signals;
 mod spawn;
 pub mod status;
 pub mod time;
+pub mod tos;
 pub mod udp;

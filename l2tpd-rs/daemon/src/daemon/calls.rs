@@ -13,6 +13,7 @@ use super::{ByGeneration, Daemon, TOKEN_CALLS, Timers};
 use crate::datapath::{DataPath, Traffic};
 use crate::log::Log;
 use crate::pppd::Words;
+use crate::tos;
 
 /// Octets taken from one pppd a wake-up.
 const BUDGET: usize = 64 * 1024;
@@ -270,7 +271,7 @@ impl Daemon {
         let Some(r) = self.calls.running.get_mut(&generation) else { return false };
         let (engine, outgoing, call) = (&mut self.engine, &mut self.outgoing, r.start.call);
         let alive = r.path.collect(BUDGET, &mut |frame| {
-            outgoing.append(|datagram| engine.encapsulate(call, frame, datagram));
+            outgoing.append(tos::of(frame), |datagram| engine.encapsulate(call, frame, datagram));
         });
         if alive {
             r.watch(&self.epoll, generation);
