@@ -84,6 +84,7 @@ impl Daemon {
             heard: 0,
             words: None,
             since: now,
+            over: false,
             start,
         });
         self.engine.handle(now, Input::CallStarted { call, pid: 0 });
@@ -173,6 +174,7 @@ impl Daemon {
             heard: 0,
             words: Some(Words::new(started.words)),
             since: now,
+            over: false,
             start,
         });
         if role == Role::Lns {
