@@ -39,6 +39,8 @@ pub struct Udp {
     tos: u8,
     /// The kernel tells the mark of received datagrams (`SO_RCVMARK`, Linux 5.19).
     pub marks: bool,
+    /// The address it is bound to was not this machine's then.
+    pub absent: bool,
 }
 
 /// What could not be sent, and the kernel's reason.
@@ -69,14 +71,21 @@ pub fn set_int(socket: &impl AsRawFd, level: i32, option: i32, value: i32) -> io
 }
 
 impl Udp {
-    /// Binds; port 0 lets the kernel choose. `tos` is the type of service of what is sent without one of its own.
+    /// Binds, to an address of this machine or to one that will be its own later; port 0 lets the kernel choose. `tos` is the type of service of what is sent without one of its own.
     ///
     /// # Errors
     /// The kernel's.
     pub fn bind(addr: SocketAddrV4, tos: u8) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
         socket.set_reuse_address(true)?;
-        socket.bind(&addr.into())?;
+        let absent = match socket.bind(&addr.into()) {
+            // A link that is not up yet, at boot: what is sent to the address arrives as soon as it is there.
+            Err(e) if e.kind() == io::ErrorKind::AddrNotAvailable => {
+                set_int(&socket, libc::IPPROTO_IP, libc::IP_FREEBIND, 1)?;
+                socket.bind(&addr.into()).map(|()| true)?
+            }
+            bound => bound.map(|()| false)?,
+        };
         set_int(&socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
         if tos != 0 {
             set_int(&socket, libc::IPPROTO_IP, libc::IP_TOS, tos.into())?;
@@ -84,7 +93,8 @@ impl Udp {
         let marks = set_int(&socket, libc::SOL_SOCKET, libc::SO_RCVMARK, 1).is_ok();
         // A burst of callers at once: best effort, the system's limit holds.
         let _ = socket.set_recv_buffer_size(1 << 20);
-        Ok(Udp { socket, buffers: vec![[0; MAX_DATAGRAM]; BATCH], one_by_one: BTreeSet::new(), tos, marks })
+        let buffers = vec![[0; MAX_DATAGRAM]; BATCH];
+        Ok(Udp { socket, buffers, one_by_one: BTreeSet::new(), tos, marks, absent })
     }
 
     /// A socket of the same port for one peer: what that peer sends from now on arrives here. It is the kernel's for

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use l2tp_proto::{CallEnd, CallId, CallStart, Input, Instant, Level};
+use l2tp_proto::{CallEnd, CallId, CallStart, Input, Instant, Level, Role};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -11,9 +11,9 @@ use nix::unistd::Pid;
 
 use super::{ByGeneration, Daemon, TOKEN_CALLS, Timers};
 use crate::datapath::{DataPath, Traffic};
+use crate::inner;
 use crate::log::Log;
 use crate::pppd::Words;
-use crate::tos;
 
 /// Octets taken from one pppd a wake-up.
 const BUDGET: usize = 64 * 1024;
@@ -49,6 +49,8 @@ pub(super) struct Running {
     pub(super) since: Instant,
     /// The engine has told the end of the call.
     pub(super) over: bool,
+    /// It was told that its own packets came back through it.
+    pub(super) looped: bool,
 }
 
 /// All data paths, and all pppds that have not been reaped.
@@ -284,9 +286,24 @@ impl Daemon {
     pub(super) fn collect(&mut self, generation: u64) -> bool {
         let Some(r) = self.calls.running.get_mut(&generation) else { return false };
         let (engine, outgoing, call) = (&mut self.engine, &mut self.outgoing, r.start.call);
+        // As LNS a caller may well be routed to by its own address.
+        let server = (r.start.role == Role::Lac).then_some(r.start.path.peer);
+        let mut looped = false;
         let alive = r.path.collect(BUDGET, &mut |frame| {
-            outgoing.append(tos::of(frame), |datagram| engine.encapsulate(call, frame, datagram));
+            if server.is_some_and(|s| inner::is_tunnel_to(frame, s)) {
+                looped = true;
+                return;
+            }
+            outgoing.append(inner::tos(frame), |datagram| engine.encapsulate(call, frame, datagram));
         });
+        if let (true, Some(server)) = (looped && !std::mem::replace(&mut r.looped, looped), server) {
+            self.log.warning(&format!(
+                "call {}: the route to its own server leads into it, packets for the tunnel to {} are dropped; give that \
+                 address a route of its own",
+                call.session,
+                server.ip()
+            ));
+        }
         if alive {
             r.watch(&self.epoll, generation);
             return true;

@@ -85,6 +85,7 @@ impl Daemon {
             words: None,
             since: now,
             over: false,
+            looped: false,
             start,
         });
         self.engine.handle(now, Input::CallStarted { call, pid: 0 });
@@ -175,6 +176,7 @@ impl Daemon {
             words: Some(Words::new(started.words)),
             since: now,
             over: false,
+            looped: false,
             start,
         });
         if role == Role::Lns {

@@ -51,6 +51,7 @@ fn frames_that_the_path_counts_itself_are_heard_once_and_told_at_the_end() {
         words: None,
         since: Instant(0),
         over: false,
+        looped: false,
     });
     assert!(!calls.has_heard(call));
     frames.set(7);
