@@ -334,6 +334,8 @@ pub fn hdlc(data: &[u8]) {
     assert_eq!(frames(&mut data.chunks(size)), whole);
     for frame in &whole {
         assert!(!frame.is_empty() && frame.len() <= MAX_FRAME);
+        l2tpd::inner::tos(frame);
+        l2tpd::inner::is_tunnel_to(frame, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1701));
         let mut sent = Vec::new();
         encode(frame, &mut sent);
         assert_eq!(frames(&mut std::iter::once(&sent[..])), std::slice::from_ref(frame));

@@ -28,6 +28,7 @@ use crate::resolver::Resolver;
 use crate::sa_watch::SaWatch;
 use crate::secrets::SecretFile;
 use crate::signals::Signals;
+use crate::status;
 use crate::time::now;
 use crate::udp::Udp;
 use addresses::Addresses;
@@ -257,18 +258,22 @@ impl Daemon {
                 Output::StartCall(start) => self.start_call(now, start),
                 Output::StopCall(call) => self.stop_call(now, call),
                 Output::Payload { call, frame } => self.calls.deliver(call, &frame),
-                Output::Event(e) => self.event(&e),
+                Output::Event(e) => self.event(now, &e),
                 Output::Resolve { dial, host } => self.resolver.ask(dial, host),
             }
         }
     }
 
-    fn event(&mut self, e: &Event) {
+    fn event(&mut self, now: Instant, e: &Event) {
         if let Event::TunnelMoved { tunnel, path } = e {
             self.starts.kernel.moved(*tunnel, path.peer);
         }
         if let Event::AddressGiven { caller, addr } = e {
             self.addresses.given(&self.engine, *caller, *addr);
+        }
+        if let Event::CallDown { call, peer, words } = e {
+            let unseen = self.calls.end_of(call.id.generation);
+            self.log.info(&status::summary(call, *peer.ip(), unseen, now, words));
         }
         let debug = self.conf.global.debug;
         let told = match e {

@@ -9,6 +9,7 @@ pub mod conf;
 pub mod control_pipe;
 pub mod daemon;
 pub mod datapath;
+pub mod inner;
 pub mod interfaces;
 pub mod kernel;
 pub mod lease_file;

@@ -168,6 +168,9 @@ fn serve(a: &Args, log: &Log, conf: Config, file: &str, udp: Udp) -> Result<Daem
         );
     }
     if let Some(l) = udp.local() {
+        if udp.absent {
+            log.warning(&format!("init_network: {} is not an address of this machine yet", l.ip()));
+        }
         log.info(&format!("Listening on IP address {}, port {}", l.ip(), l.port()));
     }
     let secrets = secrets_file(a, &conf, file);

@@ -19,11 +19,19 @@ const KEPT: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub struct Outgoing {
     octets: Vec<u8>,
-    /// Where to, and where in `octets` it ends.
-    list: Vec<(Path, usize)>,
+    list: Vec<Item>,
 }
 
-/// Datagrams that follow each other, to one peer, and of one size but for the last, which may be shorter.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    path: Path,
+    tos: Option<u8>,
+    /// Where in the octets it ends.
+    end: usize,
+}
+
+/// Datagrams that follow each other, to one peer, of one type of service, and of one size but for the last, which may be
+/// shorter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// Where to.
@@ -32,6 +40,8 @@ pub struct Run {
     pub datagrams: Range<usize>,
     /// Octets of each.
     pub size: usize,
+    /// Type of service; `None` for the socket's.
+    pub tos: Option<u8>,
     octets: Range<usize>,
 }
 
@@ -39,14 +49,14 @@ impl Outgoing {
     /// Adds a datagram.
     pub fn push(&mut self, path: Path, data: &[u8]) {
         self.octets.extend_from_slice(data);
-        self.list.push((path, self.octets.len()));
+        self.list.push(Item { path, tos: None, end: self.octets.len() });
     }
 
     /// Adds the datagram that `write` appends, if it says where to.
-    pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Option<Path>) {
+    pub fn append(&mut self, tos: Option<u8>, write: impl FnOnce(&mut Vec<u8>) -> Option<Path>) {
         let before = self.octets.len();
         match write(&mut self.octets) {
-            Some(path) => self.list.push((path, self.octets.len())),
+            Some(path) => self.list.push(Item { path, tos, end: self.octets.len() }),
             None => self.octets.truncate(before),
         }
     }
@@ -69,28 +79,32 @@ impl Outgoing {
     }
 
     fn octets_of(&self, n: usize) -> Range<usize> {
-        let start = n.checked_sub(1).and_then(|p| self.list.get(p)).map_or(0, |(_, end)| *end);
-        start..self.list.get(n).map_or(start, |(_, end)| *end)
+        let start = n.checked_sub(1).and_then(|p| self.list.get(p)).map_or(0, |i| i.end);
+        start..self.list.get(n).map_or(start, |i| i.end)
     }
 
     /// The run that begins with datagram `at`; just that one when it goes `alone`, and in every path with a mark: what
     /// IPsec will take one by one cannot be handed over together.
     pub fn run(&self, at: usize, alone: impl FnOnce(&Path) -> bool) -> Option<Run> {
-        let (path, _) = *self.list.get(at)?;
+        let Item { path, tos, .. } = *self.list.get(at)?;
         let octets = self.octets_of(at);
         let size = octets.len();
-        let mut run = Run { path, datagrams: at..at + 1, size, octets };
+        let mut run = Run { path, datagrams: at..at + 1, size, tos, octets };
         if path.mark != 0 || size == 0 || size > LONGEST || alone(&path) {
             return Some(run);
         }
         while run.datagrams.len() < MOST
-            && let Some((next, end)) = self.list.get(run.datagrams.end)
+            && let Some(next) = self.list.get(run.datagrams.end)
         {
-            let more = end - run.octets.end;
-            if *next != path || more == 0 || more > size || end - run.octets.start > MOST_OCTETS {
+            let (more, end) = (next.end - run.octets.end, next.end);
+            if (next.path, next.tos) != (path, tos)
+                || more == 0
+                || more > size
+                || end - run.octets.start > MOST_OCTETS
+            {
                 break;
             }
-            run.octets.end = *end;
+            run.octets.end = end;
             run.datagrams.end += 1;
             if more < size {
                 break;
@@ -138,6 +152,18 @@ mod tests {
     }
 
     #[test]
+    fn a_run_has_one_type_of_service() {
+        let mut out = Outgoing::default();
+        for tos in [None, Some(0), Some(0), Some(8), None, None] {
+            out.append(tos, |b| {
+                b.push(1);
+                Some(path(1, 0))
+            });
+        }
+        assert_eq!(runs(&out), [(1, 1), (2, 1), (1, 1), (2, 1)]);
+    }
+
+    #[test]
     fn what_goes_through_ipsec_or_may_have_to_be_cut_goes_alone() {
         let mut out = Outgoing::default();
         for _ in 0..3 {
@@ -152,12 +178,12 @@ mod tests {
     #[test]
     fn what_has_no_way_is_not_sent() {
         let mut out = Outgoing::default();
-        out.append(|b| {
+        out.append(None, |b| {
             b.extend_from_slice(b"lost");
             None
         });
         assert!(out.is_empty());
-        out.append(|b| {
+        out.append(None, |b| {
             b.extend_from_slice(b"sent");
             Some(path(1, 0))
         });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::net::Ipv4Addr;
 
 use l2tp_proto::status::{CallStatus, Counters, LacStatus, TunnelStatus};
 
@@ -108,6 +109,26 @@ pub fn dump(v: &View<'_>) -> Vec<String> {
     out.push(format!("Addresses in use: {}, frames dropped for slow pppds: {}", v.leased, v.dropped));
     out.push("================================".into());
     out
+}
+
+/// One line about a call that is over: who, how long, how much, why.
+pub fn summary(
+    c: &CallStatus,
+    peer: Ipv4Addr,
+    unseen: Option<Traffic>,
+    now: l2tp_proto::Instant,
+    words: &str,
+) -> String {
+    let (rx, tx) = unseen.map_or((c.rx.bytes, c.tx.bytes), |t| (t.rx_bytes, t.tx_bytes));
+    let mut line = format!("call_close: call {} with {peer}", c.id.session);
+    let about =
+        [("user", &c.user), ("number", &c.calling_number), ("address", &c.remote_ip.map(|a| a.to_string()))];
+    for (what, value) in about.into_iter().filter_map(|(w, v)| Some((w, v.as_ref()?))) {
+        let _ = write!(line, ", {what} {value}");
+    }
+    let seconds = now.since(c.since).as_secs();
+    let _ = write!(line, ": {seconds} s, {rx} octets received, {tx} sent; {words}");
+    line
 }
 
 /// The answer to `y NAME`.

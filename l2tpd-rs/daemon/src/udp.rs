@@ -19,8 +19,8 @@ pub const BATCH: usize = 32;
 const SMALL_BATCH: usize = 4;
 /// The longest datagram taken; longer ones are cut by the kernel and then refused for their length field.
 const MAX_DATAGRAM: usize = 4096;
-/// Octets for the control messages of a datagram: address, mark and size, with headers.
-const CONTROL: usize = 96;
+/// Octets for the control messages of a datagram: address, mark, size and type of service, with headers.
+const CONTROL: usize = 128;
 /// Peers that are remembered for getting their datagrams one by one.
 const ONE_BY_ONE: usize = 1024;
 
@@ -35,8 +35,12 @@ pub struct Udp {
     buffers: Vec<[u8; MAX_DATAGRAM]>,
     /// Peers for whom the kernel does not take several datagrams at once: IPsec is on the way, or a narrow link.
     one_by_one: BTreeSet<SocketAddrV4>,
+    /// Type of service of what has none of its own.
+    tos: u8,
     /// The kernel tells the mark of received datagrams (`SO_RCVMARK`, Linux 5.19).
     pub marks: bool,
+    /// The address it is bound to was not this machine's then.
+    pub absent: bool,
 }
 
 /// What could not be sent, and the kernel's reason.
@@ -67,14 +71,21 @@ pub fn set_int(socket: &impl AsRawFd, level: i32, option: i32, value: i32) -> io
 }
 
 impl Udp {
-    /// Binds; port 0 lets the kernel choose. `tos` is the type of service of what is sent.
+    /// Binds, to an address of this machine or to one that will be its own later; port 0 lets the kernel choose. `tos` is the type of service of what is sent without one of its own.
     ///
     /// # Errors
     /// The kernel's.
     pub fn bind(addr: SocketAddrV4, tos: u8) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
         socket.set_reuse_address(true)?;
-        socket.bind(&addr.into())?;
+        let absent = match socket.bind(&addr.into()) {
+            // A link that is not up yet, at boot: what is sent to the address arrives as soon as it is there.
+            Err(e) if e.kind() == io::ErrorKind::AddrNotAvailable => {
+                set_int(&socket, libc::IPPROTO_IP, libc::IP_FREEBIND, 1)?;
+                socket.bind(&addr.into()).map(|()| true)?
+            }
+            bound => bound.map(|()| false)?,
+        };
         set_int(&socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
         if tos != 0 {
             set_int(&socket, libc::IPPROTO_IP, libc::IP_TOS, tos.into())?;
@@ -82,7 +93,8 @@ impl Udp {
         let marks = set_int(&socket, libc::SOL_SOCKET, libc::SO_RCVMARK, 1).is_ok();
         // A burst of callers at once: best effort, the system's limit holds.
         let _ = socket.set_recv_buffer_size(1 << 20);
-        Ok(Udp { socket, buffers: vec![[0; MAX_DATAGRAM]; BATCH], one_by_one: BTreeSet::new(), marks })
+        let buffers = vec![[0; MAX_DATAGRAM]; BATCH];
+        Ok(Udp { socket, buffers, one_by_one: BTreeSet::new(), tos, marks, absent })
     }
 
     /// A socket of the same port for one peer: what that peer sends from now on arrives here. It is the kernel's for
@@ -208,7 +220,7 @@ impl Udp {
             h.msg_iov = &raw mut iov[count];
             h.msg_iovlen = 1;
             let control = controls[count].write(Control([0; CONTROL]));
-            let used = put_ancillary(control, &r);
+            let used = put_ancillary(control, &r, self.tos);
             if used > 0 {
                 h.msg_control = control.0.as_mut_ptr().cast();
                 h.msg_controllen = used as _;
@@ -278,8 +290,9 @@ fn ancillary(h: &libc::msghdr) -> (Ipv4Addr, u32) {
     (local, mark)
 }
 
-/// Writes the control messages for a run; returns their length.
-fn put_ancillary(control: &mut Control, run: &Run) -> usize {
+/// Writes the control messages for a run, whose type of service need not be told when it is the `usual` one; returns
+/// their length.
+fn put_ancillary(control: &mut Control, run: &Run, usual: u8) -> usize {
     let path = &run.path;
     let mut used = 0;
     let mut put = |level: i32, kind: i32, data: &[u8]| {
@@ -307,77 +320,11 @@ fn put_ancillary(control: &mut Control, run: &Run) -> usize {
     if let (2.., Ok(size)) = (run.datagrams.len(), u16::try_from(run.size)) {
         put(libc::SOL_UDP, libc::UDP_SEGMENT, &size.to_ne_bytes());
     }
+    if let Some(tos) = run.tos.filter(|t| *t != usual) {
+        put(libc::IPPROTO_IP, libc::IP_TOS, &i32::from(tos).to_ne_bytes());
+    }
     used
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-
-    use super::*;
-
-    fn receiver() -> std::net::UdpSocket {
-        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        peer.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
-        peer
-    }
-
-    fn all(out: &mut Outgoing, path: Path, sizes: &[usize]) -> Vec<Vec<u8>> {
-        let list: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(i, n)| vec![i as u8; *n]).collect();
-        list.iter().for_each(|d| out.push(path, d));
-        list
-    }
-
-    #[test]
-    fn answers_leave_from_the_address_the_datagram_came_to() {
-        let mut s = Udp::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), 0).unwrap();
-        let port = s.local().unwrap().port();
-        let peer = receiver();
-        for i in 0..3u8 {
-            peer.send_to(&[i; 5], ("127.0.7.9", port)).unwrap();
-        }
-        let (mut got, mut out) = (Vec::new(), Outgoing::default());
-        while got.len() < 3 {
-            s.receive(|p, d| {
-                got.push((p, d.to_vec()));
-                out.push(p, d);
-            })
-            .unwrap();
-        }
-        assert_eq!(got[0].0.local, Ipv4Addr::new(127, 0, 7, 9));
-        assert_eq!(got[2].1, [2; 5]);
-        s.send(&out, |e| panic!("{e:?}"));
-        let mut b = [0; 16];
-        for _ in 0..3 {
-            let (n, from) = peer.recv_from(&mut b).unwrap();
-            assert_eq!((n, from), (5, SocketAddrV4::new(Ipv4Addr::new(127, 0, 7, 9), port).into()));
-        }
-    }
-
-    #[test]
-    fn what_is_sent_together_arrives_one_by_one() {
-        let peer = receiver();
-        let SocketAddr::V4(to) = peer.local_addr().unwrap() else { panic!() };
-        let path = Path { local: Ipv4Addr::LOCALHOST, peer: to, mark: 0 };
-        let mut sizes = vec![600; 40];
-        sizes.extend([599, 600, 700, 0, 700, 1400, 1400]);
-        // Without checksums the kernel refuses to cut.
-        let without = Udp::connected(&path, 0).unwrap();
-        for mut s in [Udp::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), 0).unwrap(), without] {
-            let mut out = Outgoing::default();
-            let want = all(&mut out, path, &sizes);
-            s.send(&out, |e| panic!("{e:?}"));
-            let mut b = [0; 2048];
-            for w in want {
-                let n = peer.recv(&mut b).unwrap();
-                assert_eq!(b[..n], w);
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_to_receive_is_not_an_error() {
-        let mut s = Udp::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), 0).unwrap();
-        assert_eq!(s.receive(|_, _| ()).unwrap(), 0);
-    }
-}
+mod tests;

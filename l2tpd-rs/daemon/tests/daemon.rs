@@ -51,6 +51,8 @@ fn a_call_from_sccrq_to_frames_both_ways_and_hang_up() {
         Body::new(MessageType::CDN).must(attr::RESULT_CODE, &[0, 3]).must(attr::ASSIGNED_SESSION_ID, &[0, 7]),
     );
     d.expect("control_finish: Connection closed to 127.0.0.1, serial 0 ()");
+    let line = d.expect(&format!("call_close: call {session} with 127.0.0.1, address 10.9.8.2: "));
+    assert!(line.ends_with(" s, 9 octets received, 8 sent; the peer has hung up: 3 ()"), "{line}");
     d.expect(&format!("sending TERM signal to pid {pid}"));
     wait_for("pppd's end", || gone(pid));
     assert!(d.command("x").contains("calls count=0"));

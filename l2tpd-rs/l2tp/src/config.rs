@@ -1,5 +1,6 @@
 //! What the engine is told to do, as plain data; `xl2tpd.conf` is read elsewhere.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +79,14 @@ impl Default for EndpointConfig {
             debug_avp: false,
             limits: Limits::default(),
         }
+    }
+}
+
+impl EndpointConfig {
+    /// `local ip` of all sections: no caller may have one of them, whichever section serves it.
+    pub(crate) fn own_addresses(&self) -> BTreeSet<Ipv4Addr> {
+        let lns = self.lns.iter().chain(&self.default_lns).filter_map(|l| l.local_ip);
+        lns.chain(self.lac.iter().filter_map(|l| l.local_ip)).collect()
     }
 }
 

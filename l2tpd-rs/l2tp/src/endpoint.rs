@@ -56,6 +56,8 @@ pub struct Endpoint {
     /// The id is that of a tunnel, for [`TimerReason::Redial`] of a dial, for [`TimerReason::Reorder`] of a call.
     pub(crate) timers: BTreeSet<(Instant, u16, TimerReason)>,
     pub(crate) leases: Leases,
+    /// `local ip` of all sections.
+    pub(crate) own: BTreeSet<Ipv4Addr>,
     pub(crate) out: VecDeque<Output>,
     limiter: LogLimiter,
     pub(crate) counters: Counters,
@@ -66,6 +68,7 @@ impl Endpoint {
     /// An endpoint without tunnels.
     pub fn new(cfg: EndpointConfig, secrets: SecretTable, entropy: Box<dyn Entropy>) -> Self {
         Endpoint {
+            own: cfg.own_addresses(),
             cfg,
             secrets,
             entropy,
@@ -95,6 +98,7 @@ impl Endpoint {
 
     /// Takes a new configuration. Tunnels that stand keep the section they were accepted with.
     pub fn reconfigure(&mut self, cfg: EndpointConfig) {
+        self.own = cfg.own_addresses();
         self.cfg = cfg;
     }
 

@@ -160,11 +160,13 @@ impl Endpoint {
     /// The one place where a call ends: its addresses go back, its PPP is stopped, its ids are free.
     pub(crate) fn release(&mut self, id: CallId, words: String) {
         let Some(c) = self.calls.remove(&id.session) else { return };
-        if let Some(t) = self.tunnels.get_mut(&id.tunnel) {
+        let peer = self.tunnels.get_mut(&id.tunnel).map(|t| {
             t.calls.remove(&id.session);
             t.by_peer_session.remove(&c.peer_session);
-            let ip = *t.path.peer.ip();
-            self.log(Level::Info, format!("call_close: Call {} to {ip} disconnected", id.session));
+            t.path.peer
+        });
+        if let Some(peer) = peer {
+            self.log(Level::Info, format!("call_close: Call {} to {} disconnected", id.session, peer.ip()));
         }
         self.leases_back([c.remote_lease, c.local_lease]);
         self.news.extend(c.lac.map(|slot| News::CallOver { slot, call: id }));
@@ -175,8 +177,10 @@ impl Endpoint {
         self.call_is_set_up(c.since, id.session);
         if c.has_ppp() {
             self.ended.insert(id.generation, c.peer_session);
+            if let Some(peer) = peer {
+                self.event(Event::CallDown { call: c.status().into(), peer, words });
+            }
             self.out.push_back(Output::StopCall(id));
-            self.event(Event::CallDown { call: id, words });
         }
     }
 

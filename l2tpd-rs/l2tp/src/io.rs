@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipsec_types::SecretBytes;
 
 use crate::config::{LnsAddress, Section};
+use crate::status::CallStatus;
 
 /// Source of all randomness: ids and challenges.
 pub trait Entropy {
@@ -249,10 +250,12 @@ pub enum Event {
         /// Ours.
         role: Role,
     },
-    /// A call for which PPP was asked for is over.
+    /// A call for which PPP was asked for is over; comes before its [`Output::StopCall`].
     CallDown {
-        /// Which.
-        call: CallId,
+        /// As it was at its end.
+        call: Box<CallStatus>,
+        /// The peer.
+        peer: SocketAddrV4,
         /// Why, for people.
         words: String,
     },

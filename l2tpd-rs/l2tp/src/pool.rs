@@ -92,19 +92,19 @@ pub struct Leases {
 impl Leases {
     /// Takes an address: the one `caller` had last if it is free and still in the ranges, else the lowest free one:
     /// `ip range` lines in file order, addresses ascending, skipping those a later line takes away, those in use, and
-    /// `reserved` (our own address).
+    /// those that are `reserved`: our own.
     pub fn take(
         &mut self,
         rules: &[RangeRule],
-        reserved: Option<Ipv4Addr>,
+        reserved: impl Fn(Ipv4Addr) -> bool,
         caller: Option<u64>,
     ) -> Option<Ipv4Addr> {
         let again = caller.and_then(|c| self.last_of(c));
         let free = |a: Ipv4Addr| [&self.used, &self.kept].iter().all(|set| set.holding(a.into()).is_none());
-        let again = again.filter(|&a| Some(a) != reserved && verdict(rules, a) == Some(true) && free(a));
+        let again = again.filter(|&a| !reserved(a) && verdict(rules, a) == Some(true) && free(a));
         let addr = again
-            .or_else(|| self.lowest(rules, reserved, false))
-            .or_else(|| self.lowest(rules, reserved, true))?;
+            .or_else(|| self.lowest(rules, &reserved, false))
+            .or_else(|| self.lowest(rules, &reserved, true))?;
         self.given.insert(addr);
         self.used.insert(addr.into());
         if let Some(c) = caller {
@@ -114,7 +114,12 @@ impl Leases {
     }
 
     /// With `kept` those count too that are kept for users.
-    fn lowest(&self, rules: &[RangeRule], reserved: Option<Ipv4Addr>, kept: bool) -> Option<Ipv4Addr> {
+    fn lowest(
+        &self,
+        rules: &[RangeRule],
+        reserved: &impl Fn(Ipv4Addr) -> bool,
+        kept: bool,
+    ) -> Option<Ipv4Addr> {
         for (i, rule) in rules.iter().enumerate().filter(|(_, r)| r.allow) {
             let later = rules.get(i + 1..).unwrap_or(&[]);
             let mut n = u32::from(rule.range.start);
@@ -132,7 +137,7 @@ impl Leases {
                     last = b;
                 } else if let Some((_, b)) = self.kept.holding(n).filter(|_| !kept) {
                     last = b;
-                } else if Some(addr) != reserved {
+                } else if !reserved(addr) {
                     return Some(addr);
                 }
                 match last.checked_add(1) {
@@ -231,18 +236,18 @@ mod tests {
 
     fn drain(rules: &[RangeRule]) -> Vec<u8> {
         let mut l = Leases::default();
-        std::iter::from_fn(|| l.take(rules, None, None)).map(|a| a.octets()[3]).collect()
+        std::iter::from_fn(|| l.take(rules, |_| false, None)).map(|a| a.octets()[3]).collect()
     }
 
     #[test]
     fn the_lowest_free_address_wins_and_is_reused_at_once() {
         let r = [rule(true, "10.0.0.2", "10.0.0.4")];
         let mut l = Leases::default();
-        assert_eq!(l.take(&r, None, None), Some(Ipv4Addr::new(10, 0, 0, 2)));
-        assert_eq!(l.take(&r, None, None), Some(Ipv4Addr::new(10, 0, 0, 3)));
+        assert_eq!(l.take(&r, |_| false, None), Some(Ipv4Addr::new(10, 0, 0, 2)));
+        assert_eq!(l.take(&r, |_| false, None), Some(Ipv4Addr::new(10, 0, 0, 3)));
         assert!(l.give_back(Ipv4Addr::new(10, 0, 0, 2)));
         assert!(!l.give_back(Ipv4Addr::new(10, 0, 0, 2)));
-        assert_eq!(l.take(&r, None, None), Some(Ipv4Addr::new(10, 0, 0, 2)));
+        assert_eq!(l.take(&r, |_| false, None), Some(Ipv4Addr::new(10, 0, 0, 2)));
     }
 
     #[test]
@@ -257,8 +262,8 @@ mod tests {
     fn our_own_address_is_never_given_away() {
         let mut l = Leases::default();
         let r = [rule(true, "10.0.0.1", "10.0.0.2")];
-        assert_eq!(l.take(&r, Some(Ipv4Addr::new(10, 0, 0, 1)), None), Some(Ipv4Addr::new(10, 0, 0, 2)));
-        assert_eq!(l.take(&r, Some(Ipv4Addr::new(10, 0, 0, 1)), None), None);
+        assert_eq!(l.take(&r, |a| a == Ipv4Addr::new(10, 0, 0, 1), None), Some(Ipv4Addr::new(10, 0, 0, 2)));
+        assert_eq!(l.take(&r, |a| a == Ipv4Addr::new(10, 0, 0, 1), None), None);
     }
 
     #[test]
@@ -281,13 +286,13 @@ mod tests {
     fn a_caller_gets_the_address_it_had_while_that_is_free_and_in_the_ranges() {
         let r = [rule(true, "10.0.0.1", "10.0.0.9")];
         let mut l = Leases::default();
-        let [a, b] = [1, 2].map(|c| l.take(&r, None, Some(c)).unwrap());
+        let [a, b] = [1, 2].map(|c| l.take(&r, |_| false, Some(c)).unwrap());
         l.give_back(a);
         l.give_back(b);
-        assert_eq!(l.take(&r, None, Some(2)), Some(b), "not the lowest");
-        assert_ne!(l.take(&r, None, Some(2)), Some(b), "in use: a second call gets another");
+        assert_eq!(l.take(&r, |_| false, Some(2)), Some(b), "not the lowest");
+        assert_ne!(l.take(&r, |_| false, Some(2)), Some(b), "in use: a second call gets another");
         let narrow = [r[0], rule(false, "10.0.0.1", "10.0.0.1")];
-        assert_ne!(l.take(&narrow, None, Some(1)), Some(a));
+        assert_ne!(l.take(&narrow, |_| false, Some(1)), Some(a));
     }
 
     #[test]
@@ -295,13 +300,13 @@ mod tests {
         let r = [rule(true, "10.0.0.1", "10.0.0.2")];
         let mut l = Leases::default();
         l.hold(Ipv4Addr::new(10, 0, 0, 1));
-        assert_eq!(l.take(&r, None, None), Some(Ipv4Addr::new(10, 0, 0, 2)));
-        assert_eq!(l.take(&r, None, None), None);
+        assert_eq!(l.take(&r, |_| false, None), Some(Ipv4Addr::new(10, 0, 0, 2)));
+        assert_eq!(l.take(&r, |_| false, None), None);
         l.unhold(Ipv4Addr::new(10, 0, 0, 1));
-        assert_eq!(l.take(&r, None, None), Some(Ipv4Addr::new(10, 0, 0, 1)));
+        assert_eq!(l.take(&r, |_| false, None), Some(Ipv4Addr::new(10, 0, 0, 1)));
         l.hold(Ipv4Addr::new(10, 0, 0, 1));
         assert!(l.give_back(Ipv4Addr::new(10, 0, 0, 1)));
-        assert_eq!(l.take(&r, None, None), None, "held though given back");
+        assert_eq!(l.take(&r, |_| false, None), None, "held though given back");
     }
 
     #[test]
@@ -311,13 +316,13 @@ mod tests {
         let [a, b, c] = [1, 2, 3].map(|n| Ipv4Addr::new(10, 0, 0, n));
         l.remember(7, a);
         l.keep([a, b]);
-        assert_eq!(l.take(&r, None, Some(7)), Some(c), "not the one it had");
+        assert_eq!(l.take(&r, |_| false, Some(7)), Some(c), "not the one it had");
         assert!(l.claim(b) && !l.claim(b));
-        assert_eq!(l.take(&r, None, None), Some(a));
-        assert_eq!(l.take(&r, None, None), None);
+        assert_eq!(l.take(&r, |_| false, None), Some(a));
+        assert_eq!(l.take(&r, |_| false, None), None);
         assert!(l.give_back(b) && l.give_back(a));
         l.keep([]);
-        assert_eq!(l.take(&r, None, None), Some(a));
+        assert_eq!(l.take(&r, |_| false, None), Some(a));
     }
 
     #[test]
@@ -340,7 +345,7 @@ mod tests {
                 if take {
                     let want = (0..30).find(|n| !plain.contains(n));
                     plain.extend(want);
-                    prop_assert_eq!(l.take(&r, None, None).map(|a| a.octets()[3]), want);
+                    prop_assert_eq!(l.take(&r, |_| false, None).map(|a| a.octets()[3]), want);
                 } else {
                     prop_assert_eq!(l.give_back(Ipv4Addr::new(10, 0, 0, n)), plain.remove(&n));
                 }

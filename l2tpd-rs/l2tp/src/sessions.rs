@@ -118,7 +118,8 @@ impl Endpoint {
                 call.local_ip = l.local_ip;
                 if !l.no_assign {
                     let before = caller.and_then(|c| self.leases.last_of(c));
-                    call.remote_lease = self.leases.take(&l.pool, l.local_ip, caller);
+                    let own = |a| Some(a) == l.local_ip || self.own.contains(&a);
+                    call.remote_lease = self.leases.take(&l.pool, own, caller);
                     call.remote_ip = call.remote_lease;
                     if let (Some(caller), Some(addr)) =
                         (caller, call.remote_lease.filter(|_| call.remote_lease != before))
@@ -171,7 +172,7 @@ impl Endpoint {
         let Some(t) = self.tunnels.get(&id.tunnel) else { return false };
         let peer_tunnel = t.peer_id;
         let Some(lns) = t.section.lns().filter(|l| !l.local_pool.is_empty()).cloned() else { return true };
-        let lease = self.leases.take(&lns.local_pool, None, None);
+        let lease = self.leases.take(&lns.local_pool, |_| false, None);
         if let Some(c) = self.calls.get_mut(&id.session) {
             (c.local_lease, c.local_ip) = (lease, lease);
         }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use ipsec_types::Instant;
 
-use crate::call::Counter;
+use crate::call::{Call, Counter};
 use crate::config::Section;
 use crate::endpoint::Endpoint;
 use crate::io::{CallId, Role};
@@ -34,7 +34,7 @@ pub struct TunnelStatus {
 }
 
 /// A call as status output shows it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "fields say what they are")]
 pub struct CallStatus {
     pub id: CallId,
@@ -133,23 +133,7 @@ impl Endpoint {
     }
 
     fn tunnel_status(&self, t: &Tunnel) -> TunnelStatus {
-        let calls = t.calls.iter().filter_map(|s| self.calls.get(s)).map(|c| CallStatus {
-            id: c.id,
-            peer_session: c.peer_session,
-            serial: c.serial,
-            role: c.role,
-            up: c.pid.is_some(),
-            since: c.since,
-            pid: c.pid,
-            local_ip: c.local_ip,
-            remote_ip: c.remote_ip,
-            user: c.user.clone(),
-            calling_number: c.calling_number.clone(),
-            called_number: c.called_number.clone(),
-            rx: c.rx,
-            tx: c.tx,
-            rx_lost: c.reorder.as_ref().map_or(0, |r| r.lost),
-        });
+        let calls = t.calls.iter().filter_map(|s| self.calls.get(s)).map(|c| c.status());
         TunnelStatus {
             id: t.id,
             peer_id: t.peer_id,
@@ -202,5 +186,28 @@ impl Endpoint {
     /// Gives back what [`Endpoint::remembered`] told before a restart.
     pub fn remember(&mut self, key: u64, addr: Ipv4Addr) {
         self.leases.remember(key, addr);
+    }
+}
+
+impl Call {
+    /// What there is to tell of it.
+    pub(crate) fn status(&self) -> CallStatus {
+        CallStatus {
+            id: self.id,
+            peer_session: self.peer_session,
+            serial: self.serial,
+            role: self.role,
+            up: self.pid.is_some(),
+            since: self.since,
+            pid: self.pid,
+            local_ip: self.local_ip,
+            remote_ip: self.remote_ip,
+            user: self.user.clone(),
+            calling_number: self.calling_number.clone(),
+            called_number: self.called_number.clone(),
+            rx: self.rx,
+            tx: self.tx,
+            rx_lost: self.reorder.as_ref().map_or(0, |r| r.lost),
+        }
     }
 }

@@ -35,6 +35,18 @@ fn a_dial_makes_a_call_and_frames_go_both_ways() {
     assert_eq!(n.hosts[LAC].frames, [b"to the lac".to_vec()]);
     assert_eq!(n.hosts[LNS].frames, [b"to the lns".to_vec()]);
     n.check();
+    n.run(10 * S);
+    n.give(LAC, Input::HangUp(b));
+    n.run(S);
+    let told = n.hosts[LNS].events.iter().find_map(|e| match e {
+        Event::CallDown { call, peer, words } => {
+            Some((call.id, call.rx.bytes, call.tx.packets, n.now.since(call.since), *peer, words.as_str()))
+        }
+        _ => None,
+    });
+    let (id, received, sent, age, peer, words) = told.unwrap();
+    assert_eq!((id, received, sent, peer), (a, 10, 1, addr(2)));
+    assert!(age > 10 * S && words == "the peer has hung up: 3 (Goodbye!)", "{words}");
 }
 
 #[test]

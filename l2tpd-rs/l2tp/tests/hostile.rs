@@ -1,14 +1,12 @@
 //! Whatever is sent, the engine neither panics nor keeps more than its limits allow.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test helpers")]
-
 mod common;
 
 use common::*;
+use l2tp_proto::LacConfig;
 use l2tp_proto::avp::{self, attr};
 use l2tp_proto::header;
-use l2tp_proto::message::{Body, Message, MessageType};
-use l2tp_proto::{EndpointConfig, Input, LacConfig, LnsAddress};
+use l2tp_proto::message::{Body, MessageType};
 use proptest::prelude::*;
 
 /// One thing a hostile peer with a tunnel may do.
@@ -60,33 +58,10 @@ fn perform(act: Act, w: &mut World, other: &mut Lac, session: u16) {
     }
 }
 
-/// A LAC with a call at a server that is `Lac` only by its type: it has answered all that was asked.
-fn dialled() -> (World, Lac, u16) {
-    let lac = LacConfig {
-        name: "isp".into(),
-        lns: vec![LnsAddress { host: "203.0.113.10".into(), port: 1701 }],
-        redial: true,
-        max_redials: Some(2),
-        accept_outgoing: true,
-        ..LacConfig::default()
-    };
-    let mut w = World::new(EndpointConfig { lac: vec![lac.into()], ..EndpointConfig::default() });
-    w.give(Input::Dial { lac: "isp", number: None, credentials: Default::default() });
-    let (path, sccrq) = w.take().remove(0);
-    let Ok(header::Packet::Control(c)) = header::parse(&sccrq) else { panic!("no SCCRQ") };
-    let mut server = Lac::new(path, 5);
-    (server.lns_tid, server.nr) = (Message::decode(c.body, None).assigned_tunnel.unwrap(), 1);
-    let sccrp = Body::new(MessageType::SCCRP)
-        .must(attr::PROTOCOL_VERSION, &[1, 0])
-        .must(attr::FRAMING_CAPABILITIES, &[0, 0, 0, 3])
-        .must(attr::HOST_NAME, b"server")
-        .must(attr::ASSIGNED_TUNNEL_ID, &[0, 5]);
-    let said = server.say(&mut w, 0, sccrp);
-    let session = said.iter().find_map(|(_, m)| m.assigned_session).expect("ICRQ");
-    server.say(&mut w, session, Body::new(MessageType::ICRP).must(attr::ASSIGNED_SESSION_ID, &[0, 77]));
-    let call = w.started.last().expect("StartCall").call;
-    w.give(Input::CallStarted { call, pid: 4711 });
-    (w, server, session)
+/// A LAC with a call.
+fn calling() -> (World, Lac, u16) {
+    let (redial, max_redials, accept_outgoing) = (true, Some(2), true);
+    placed(LacConfig { redial, max_redials, accept_outgoing, ..lac_config() })
 }
 
 /// An SCCRQ, as good or bad as can be.
@@ -194,7 +169,7 @@ proptest! {
 
     #[test]
     fn any_answers_to_a_dial_end_clean(acts in proptest::collection::vec(act(), 0..60)) {
-        let (mut w, mut server, session) = dialled();
+        let (mut w, mut server, session) = calling();
         for a in acts {
             perform(a, &mut w, &mut server, session);
             prop_assert!(w.engine.status().is_empty() || w.engine.poll_timeout().is_some(), "nobody waits for it");

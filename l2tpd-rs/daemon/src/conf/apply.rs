@@ -133,7 +133,12 @@ impl Builder<'_> {
                 if number(text) < min {
                     return self.error(value, words.into(), format!("a number, at least {min}"));
                 }
-                if let Target::Idle(why) = target {
+                let idle = match target {
+                    Target::Idle(why) => Some(why),
+                    Target::Speed(..) if self.lac().is_none() => Some("speeds are told by a [lac] only"),
+                    _ => None,
+                };
+                if let Some(why) = idle {
                     self.warn(at, format!("'{}' has no effect: {why}", k.name));
                 }
                 self.put_int(target, number(text));

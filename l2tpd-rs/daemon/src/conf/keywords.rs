@@ -107,6 +107,14 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     KEYWORDS.iter().map(|k| k.name)
 }
 
+/// Every keyword, once for each kind of section it may stand in: `global`, `lns` or `lac`.
+pub fn places() -> impl Iterator<Item = (&'static str, &'static str)> {
+    KEYWORDS.iter().flat_map(|k| {
+        let In { global, lns, lac } = k.sections;
+        [(global, "global"), (lns, "lns"), (lac, "lac")].into_iter().filter(|p| p.0).map(|p| (p.1, k.name))
+    })
+}
+
 /// Words for pppd that people put here, where xl2tpd has never known them.
 const PPPD_WORDS: &[&str] = &[
     "mtu",

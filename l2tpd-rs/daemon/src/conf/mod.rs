@@ -21,7 +21,7 @@ use l2tp_proto::{EndpointConfig, LacConfig, Limits, LnsConfig};
 
 pub use build::{extend, load, with_section};
 pub use diag::ConfError;
-pub use keywords::names;
+pub use keywords::{names, places};
 pub use settings::{Setting, settings};
 
 /// Everything the file says.

@@ -162,7 +162,7 @@ proptest! {
     fn arbitrary_sections_of_the_fifo_never_panic(name in "[a-z\\] ;]{0,8}", options in any::<String>(), k in 0usize..99,
                                                   v in "[-0-9a-z.,;:= #]{0,30}") {
         let conf = load("x", HOWTO).unwrap();
-        let keyword = crate::conf::names().nth(k % 60).unwrap();
+        let keyword = keywords::KEYWORDS[k % keywords::KEYWORDS.len()].name;
         for options in [options, format!("{keyword}={v}")] {
             for kind in ["lns", "lac"] {
                 let _ = with_section(&conf, kind, &name, &options);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use l2tp_proto::{CallEnd, CallId, CallStart, Input, Instant, Level};
+use l2tp_proto::{CallEnd, CallId, CallStart, Input, Instant, Level, Role};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 
 use super::{ByGeneration, Daemon, TOKEN_CALLS, Timers};
 use crate::datapath::{DataPath, Traffic};
+use crate::inner;
 use crate::log::Log;
 use crate::pppd::Words;
 
@@ -46,6 +47,10 @@ pub(super) struct Running {
     /// pppd's standard error.
     pub(super) words: Option<Words>,
     pub(super) since: Instant,
+    /// The engine has told the end of the call.
+    pub(super) over: bool,
+    /// It was told that its own packets came back through it.
+    pub(super) looped: bool,
 }
 
 /// All data paths, and all pppds that have not been reaped.
@@ -61,6 +66,8 @@ pub(super) struct Calls {
     dirty: Vec<u64>,
     /// Frames lost in calls that have ended.
     dropped: u64,
+    /// What went unseen through paths that are gone, while the engine has not told the end of their calls.
+    last: ByGeneration<Traffic>,
 }
 
 fn signal(pid: u32, s: Signal) {
@@ -97,6 +104,15 @@ impl Calls {
     /// Name of a call's data path, and what went through it unseen by the engine.
     pub(super) fn path_of(&self, generation: u64) -> Option<(&'static str, Option<Traffic>)> {
         self.running.get(&generation).map(|r| (r.path.kind(), r.path.traffic()))
+    }
+
+    /// The engine tells the end of a call: what went through it unseen.
+    pub(super) fn end_of(&mut self, generation: u64) -> Option<Traffic> {
+        if let Some(r) = self.running.get_mut(&generation) {
+            r.over = true;
+            return r.path.traffic();
+        }
+        self.last.remove(&generation)
     }
 
     /// Whether frames of the peer have come since this was last asked, which did not come through the engine.
@@ -190,6 +206,7 @@ impl Calls {
             self.gates.remove(&(at, generation));
         }
         self.dropped += r.path.dropped();
+        self.last.extend(r.path.traffic().filter(|_| !r.over).map(|t| (generation, t)));
         Some(r)
     }
 
@@ -269,9 +286,24 @@ impl Daemon {
     pub(super) fn collect(&mut self, generation: u64) -> bool {
         let Some(r) = self.calls.running.get_mut(&generation) else { return false };
         let (engine, outgoing, call) = (&mut self.engine, &mut self.outgoing, r.start.call);
+        // As LNS a caller may well be routed to by its own address.
+        let server = (r.start.role == Role::Lac).then_some(r.start.path.peer);
+        let mut looped = false;
         let alive = r.path.collect(BUDGET, &mut |frame| {
-            outgoing.append(|datagram| engine.encapsulate(call, frame, datagram));
+            if server.is_some_and(|s| inner::is_tunnel_to(frame, s)) {
+                looped = true;
+                return;
+            }
+            outgoing.append(inner::tos(frame), |datagram| engine.encapsulate(call, frame, datagram));
         });
+        if let (true, Some(server)) = (looped && !std::mem::replace(&mut r.looped, looped), server) {
+            self.log.warning(&format!(
+                "call {}: the route to its own server leads into it, packets for the tunnel to {} are dropped; give that \
+                 address a route of its own",
+                call.session,
+                server.ip()
+            ));
+        }
         if alive {
             r.watch(&self.epoll, generation);
             return true;
@@ -324,60 +356,4 @@ impl Daemon {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-    use std::net::{Ipv4Addr, SocketAddrV4};
-    use std::rc::Rc;
-
-    use l2tp_proto::{LnsConfig, Path, Role, Section};
-
-    use super::*;
-
-    struct Counting(Rc<Cell<u64>>);
-
-    impl DataPath for Counting {
-        fn kind(&self) -> &'static str {
-            "kernel"
-        }
-
-        fn traffic(&self) -> Option<Traffic> {
-            Some(Traffic { rx_packets: self.0.get(), ..Traffic::default() })
-        }
-    }
-
-    #[test]
-    fn frames_that_the_path_counts_itself_are_heard_once() {
-        let (frames, mut calls) = (Rc::new(Cell::new(0)), Calls::default());
-        let call = CallId { tunnel: 1, session: 2, generation: 3 };
-        let peer = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1701);
-        let start = CallStart {
-            call,
-            peer_tunnel: 1,
-            peer_session: 1,
-            path: Path { local: Ipv4Addr::LOCALHOST, peer, mark: 0 },
-            role: Role::Lns,
-            section: Section::Lns(LnsConfig::default().into()),
-            number: None,
-            credentials: Default::default(),
-            send_numbers: false,
-            local_ip: None,
-            remote_ip: None,
-            calling_number: None,
-        };
-        assert!(!calls.has_heard(call));
-        calls.insert(Running {
-            start,
-            pid: None,
-            path: Box::new(Counting(frames.clone())),
-            watched: None,
-            gate: None,
-            dirty: false,
-            heard: 0,
-            words: None,
-            since: Instant(0),
-        });
-        assert!(!calls.has_heard(call));
-        frames.set(7);
-        assert!(calls.has_heard(call) && !calls.has_heard(call));
-    }
-}
+mod tests;

@@ -84,6 +84,8 @@ impl Daemon {
             heard: 0,
             words: None,
             since: now,
+            over: false,
+            looped: false,
             start,
         });
         self.engine.handle(now, Input::CallStarted { call, pid: 0 });
@@ -173,6 +175,8 @@ impl Daemon {
             heard: 0,
             words: Some(Words::new(started.words)),
             since: now,
+            over: false,
+            looped: false,
             start,
         });
         if role == Role::Lns {

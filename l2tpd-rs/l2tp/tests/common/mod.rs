@@ -18,8 +18,8 @@ use l2tp_proto::avp::attr;
 use l2tp_proto::header::{self, Control, Packet};
 use l2tp_proto::message::{Body, Message, MessageType};
 use l2tp_proto::{
-    AddrRange, CallId, CallStart, DialId, Endpoint, EndpointConfig, Event, Input, Instant, LnsConfig, Output,
-    Path, RangeRule, SecretTable,
+    AddrRange, CallId, CallStart, DialId, Endpoint, EndpointConfig, Event, Input, Instant, LacConfig,
+    LnsAddress, LnsConfig, Output, Path, RangeRule, SecretTable,
 };
 
 pub(crate) fn lns() -> LnsConfig {
@@ -211,6 +211,57 @@ impl Lac {
         w.give(Input::CallStarted { call, pid: 4711 });
         session
     }
+}
+
+/// The engine's SCCRQ to a server at 203.0.113.10, and that server: the script of [`Lac`] from the other end, with the
+/// tunnel id 5.
+pub(crate) fn dialled(w: &mut World, number: Option<&str>) -> (Lac, Message) {
+    let number = number.map(String::from);
+    w.give(Input::Dial { lac: "isp", number, credentials: Default::default() });
+    let (path, sccrq) = w.take().remove(0);
+    let Ok(Packet::Control(c)) = header::parse(&sccrq) else { panic!("no SCCRQ") };
+    let m = Message::decode(c.body, None);
+    let mut server = Lac::new(path, 5);
+    (server.lns_tid, server.nr) = (m.assigned_tunnel.unwrap(), 1);
+    (server, m)
+}
+
+/// For an engine that dials 203.0.113.10.
+pub(crate) fn lac_config() -> LacConfig {
+    LacConfig {
+        name: "isp".into(),
+        lns: vec![LnsAddress { host: "203.0.113.10".into(), port: 1701 }],
+        ..LacConfig::default()
+    }
+}
+
+pub(crate) fn dials(lac: LacConfig) -> EndpointConfig {
+    EndpointConfig { hostname: "lac".into(), lac: vec![lac.into()], ..Default::default() }
+}
+
+/// What the server of [`dialled`] says first.
+pub(crate) fn sccrp() -> Body {
+    Body::new(MessageType::SCCRP)
+        .must(attr::PROTOCOL_VERSION, &[1, 0])
+        .must(attr::FRAMING_CAPABILITIES, &[0, 0, 0, 3])
+        .must(attr::HOST_NAME, b"server")
+        .must(attr::ASSIGNED_TUNNEL_ID, &[0, 5])
+}
+
+/// A call that the engine has placed, its server, and the engine's session id.
+pub(crate) fn placed(lac: LacConfig) -> (World, Lac, u16) {
+    let mut w = World::new(dials(lac));
+    let (mut server, _) = dialled(&mut w, None);
+    let said = server.say(&mut w, 0, sccrp());
+    let session = said.iter().find_map(|(_, m)| m.assigned_session).expect("ICRQ");
+    server.say(&mut w, session, with_session(MessageType::ICRP, 77));
+    let call = w.started.last().expect("StartCall").call;
+    w.give(Input::CallStarted { call, pid: 4711 });
+    (w, server, session)
+}
+
+pub(crate) fn with_session(kind: MessageType, id: u16) -> Body {
+    Body::new(kind).must(attr::ASSIGNED_SESSION_ID, &id.to_be_bytes())
 }
 
 /// Message types, 0 for a ZLB.
