@@ -4,7 +4,7 @@
 . /lab/lib/server.sh
 . /lab/lib/client.sh
 . /lab/lib/judge.sh
-for f in connect verify refuse wire badinput teardown initiate l2tp l2tp-more l2tp-networkmanager kernel tunnel certs xauth xauth-rsa; do . "/lab/scenarios/$f.sh"; done
+for f in connect verify refuse wire badinput teardown initiate l2tp l2tp-more l2tp-networkmanager kernel tunnel certs xauth xauth-rsa vti; do . "/lab/scenarios/$f.sh"; done
 
 if [ "$SERVER" = cygnet ]; then SERVER_LAYER=cygnet; else SERVER_LAYER=$SERVER; fi
 topology "$SERVER_LAYER" || { say "no topology"; exit 1; }

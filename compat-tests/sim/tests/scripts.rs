@@ -12,6 +12,8 @@ mod common;
 use std::time::Duration;
 
 use common::tunnel::{pair_of, route, tunnel, whack};
+use ipsec_types::kernel::Dir;
+use ipsec_types::marks::{Marks, Vti};
 use ipsec_types::whack::Request;
 use sim::Pair;
 
@@ -20,6 +22,41 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn verbs(pair: &Pair, host: usize) -> Vec<String> {
     let verb = |s: &ike::Updown| s.env.iter().find(|(n, _)| *n == "PLUTO_VERB").unwrap().1.clone();
     pair.hosts[host].scripts.iter().map(verb).collect()
+}
+
+/// `mark=` and `vti-interface=`: the script is told, in libreswan's form, and the policies want the marks.
+#[test]
+fn marks_of_a_conn_are_in_its_policies_and_told_to_scripts() {
+    let mut conn = tunnel();
+    conn.marks = Some(Box::new(Marks {
+        inbound: Some("5/0xffffff".parse().unwrap()),
+        outbound: Some("0x64".parse().unwrap()),
+        vti: Some(Vti { interface: "vti01".into(), routing: true, shared: false }),
+    }));
+    conn.left.vti = Some("169.254.10.2/30".parse().unwrap());
+    let mut pair = pair_of(&conn);
+    assert!(pair.connect());
+    assert_eq!(
+        verbs(&pair, 1),
+        ["prepare-client", "route-client", "up-client"],
+        "the built-in script has work to do"
+    );
+    let env = &pair.hosts[1].scripts[0].env;
+    for (name, value) in [
+        ("CONNMARK_IN", "5/0x00ffffff"),
+        ("CONNMARK_OUT", "100/0xffffffff"),
+        ("VTI_IFACE", "vti01"),
+        ("VTI_ROUTING", "yes"),
+        ("VTI_SHARED", "no"),
+        ("VTI_IP", "169.254.10.2/30"),
+    ] {
+        assert!(env.iter().any(|(n, v)| *n == name && v == value), "{name}={value} {env:?}");
+    }
+    let policies = pair.hosts[1].kernel.policies();
+    let marks =
+        |dir| policies.iter().filter(move |p| p.id.dir == dir).map(|p| p.id.mark.map(|m| (m.value, m.mask)));
+    assert_eq!(marks(Dir::Out).collect::<Vec<_>>(), [Some((100, u32::MAX))]);
+    assert_eq!(marks(Dir::In).chain(marks(Dir::Fwd)).collect::<Vec<_>>(), [Some((5, 0xff_ffff)); 2]);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Child SAs: their SPIs, establishment, removal, counters. Installation is in `install`.
 
-use ipsec_types::conn::ConnType;
 use ipsec_types::kernel::{KernelError, KernelReply, KernelRequest, Layers, Mode, SaId, SaProto};
 use ipsec_types::whack::rc;
 
@@ -85,10 +84,8 @@ impl Endpoint {
         let trap = self.conns.get(c.conn).and_then(|x| x.template);
         let trap = trap.filter(|t| self.conns.get(*t).is_some_and(Connection::is_opportunistic));
         let trap = trap.filter(|t| self.spd.holds(&c.flow, *t));
-        // The guard of a transport-mode conn wants one even where the peer has chosen tunnel mode.
-        let asked = self.conns.get(c.conn).is_some_and(|x| x.spec.conn_type == ConnType::Transport);
-        let mark = asked || c.mode == Mode::Transport;
-        let Some(slot) = self.spd.enter(c.flow, trap.unwrap_or(c.conn), child, mark) else {
+        let Some(marking) = self.conns.get(c.conn).map(|x| x.marking(c.conn, c.mode)) else { return };
+        let Some(slot) = self.spd.enter(c.flow, trap.unwrap_or(c.conn), child, marking) else {
             self.failed(child, Fail::fatal("no room for another policy: too many are in use"));
             return;
         };

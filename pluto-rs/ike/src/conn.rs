@@ -6,13 +6,13 @@ use std::sync::LazyLock;
 
 use ipnet::IpNet;
 use ipsec_types::conn::{ConnSpec, ConnType, EndSpec, FailureShunt, HostSpec, Port};
-use ipsec_types::kernel::PolicyId;
+use ipsec_types::kernel::{Mark, Mode, PolicyId};
 use ipsec_types::modecfg::AddressPool;
 use ipsec_types::{Id, SecretBytes};
 
 use crate::later::{Blank, Later};
 use crate::sa::Serial;
-use crate::spd::Slot;
+use crate::spd::{Marking, Slot};
 
 /// Names a connection; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,6 +123,23 @@ impl Connection {
 
     pub(crate) fn that(&self) -> &EndSpec {
         if self.swapped { &self.spec.left } else { &self.spec.right }
+    }
+
+    /// The marks of `mark=`, inbound and outbound; this conn's number is `id`.
+    pub(crate) fn marks(&self, id: ConnId) -> Option<[Option<Mark>; 2]> {
+        // Only a conn with mark=-1 has a use for the number, and nobody loads so many.
+        let n = u32::try_from(id.0).unwrap_or(u32::MAX);
+        self.spec.marks.as_ref().map(|m| [m.inbound, m.outbound].map(|mark| mark.map(|mark| mark.of(n))))
+    }
+
+    /// Which marks the policies of a Child SA in this mode want. The guard of a transport-mode conn wants one even where the
+    /// peer has chosen tunnel mode.
+    pub(crate) fn marking(&self, id: ConnId, mode: Mode) -> Marking {
+        match self.marks(id) {
+            Some(marks) => Marking::Conn(marks),
+            None if mode == Mode::Transport || self.spec.conn_type == ConnType::Transport => Marking::Slot,
+            None => Marking::Unless,
+        }
     }
 
     /// `type=passthrough`, `drop` or `reject`.

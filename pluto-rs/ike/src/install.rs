@@ -209,9 +209,9 @@ impl Endpoint {
         if entry.note(dir, c.layers) == Some(c.layers) && !shunted {
             return;
         }
-        let (marked, flow) = (entry.marked, entry.flow);
+        let (lead, flow) = (entry.lead(), entry.flow);
         let Some(conn) = self.conns.get(c.conn) else { return };
-        let priority = policy_priority(conn, &flow) - u32::from(marked);
+        let priority = policy_priority(conn, &flow) - lead;
         let (src, dst) = if dir == Dir::Out { (sa.dst, sa.src) } else { (sa.src, sa.dst) };
         let action = PolicyAction::Esp { src, dst, reqid: slot.reqid(), mode, layers: c.layers };
         self.submit_step(child, stage, KernelRequest::AddPolicy(PolicySpec { id, priority, action }));

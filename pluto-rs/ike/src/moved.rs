@@ -79,9 +79,9 @@ impl Endpoint {
         else {
             return;
         };
-        let (installed, marked, flow) = (entry.policies(slot), entry.marked, entry.flow);
+        let (installed, lead, flow) = (entry.policies(slot), entry.lead(), entry.flow);
         let Some(conn) = self.children.get(&child).and_then(|c| self.conns.get(c.conn)) else { return };
-        let priority = policy_priority(conn, &flow) - u32::from(marked);
+        let priority = policy_priority(conn, &flow) - lead;
         for id in installed {
             let (src, dst) = (local.ip(), remote.ip());
             let (src, dst) = if id.dir == Dir::Out { (src, dst) } else { (dst, src) };

@@ -83,8 +83,8 @@ impl Endpoint {
             let text = "cannot route template policy of a road warrior";
             return self.log_conn(id, client, rc::ROUTE, text);
         }
-        let mark = mode_of(c) == Mode::Transport;
-        let Some(slot) = self.spd.enter(flow, id, TRAP, mark) else {
+        let marking = c.marking(id, mode_of(c));
+        let Some(slot) = self.spd.enter(flow, id, TRAP, marking) else {
             return self.log_conn(id, client, rc::ROUTE, "no room for another policy: too many are in use");
         };
         if let Some(c) = self.conns.get_mut(id) {
@@ -146,7 +146,7 @@ impl Endpoint {
         let flat = |c: &Connection| Layers { comp: false, ..phase2::layers(&c.spec) };
         let layers = self.conns.get(entry.conn).map(flat).unwrap_or_default();
         entry.note(Dir::Out, layers);
-        let (conn, marked, flow) = (entry.conn, entry.marked, entry.flow);
+        let (conn, lead, flow) = (entry.conn, entry.lead(), entry.flow);
         let Some(c) = self.conns.get(conn) else { return };
         let (priority, action) = match shunt {
             Some(action) => (SHUNT_PRIORITY, action),
@@ -155,7 +155,7 @@ impl Endpoint {
                 // In transport mode the kernel asks for an SA with the packet's destination, whoever that is.
                 let whoever = c.is_opportunistic().then(|| (groups::unspecified(src), Mode::Transport));
                 let Some((dst, mode)) = whoever.or_else(|| Some((c.peer?, mode_of(c)))) else { return };
-                let priority = policy_priority(c, &flow) - u32::from(marked);
+                let priority = policy_priority(c, &flow) - lead;
                 (priority, PolicyAction::Esp { src, dst, reqid: slot.reqid(), mode, layers })
             }
         };

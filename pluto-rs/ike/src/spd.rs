@@ -63,12 +63,35 @@ impl Slot {
     }
 }
 
+/// The marks that the policies of an entry want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Marking {
+    /// None, unless another peer has the same selector.
+    Unless,
+    /// The slot has one, for packets that were decrypted; the policies as above.
+    Slot,
+    /// Those of the conn (`mark=`), inbound and outbound. They keep it apart from every conn with others.
+    Conn([Option<Mark>; 2]),
+}
+
+impl Marking {
+    /// Those of the conn.
+    pub(crate) fn of_conn(self) -> Option<[Option<Mark>; 2]> {
+        match self {
+            Marking::Conn(marks) => Some(marks),
+            Marking::Unless | Marking::Slot => None,
+        }
+    }
+}
+
 /// One pair of policies and who uses it.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub flow: Flow,
     pub conn: ConnId,
-    pub marked: bool,
+    marked: bool,
+    /// `mark=`.
+    of_conn: Option<[Option<Mark>; 2]>,
     pub users: BTreeSet<Serial>,
     /// Directions with a policy in the kernel, and what each says is around a packet.
     pub installed: Vec<(Dir, Layers)>,
@@ -94,7 +117,17 @@ impl Entry {
     }
 
     pub(crate) fn policy(&self, slot: Slot, dir: Dir) -> PolicyId {
-        PolicyId { selector: self.flow.selector(dir), dir, mark: slot.mark().filter(|_| self.marked) }
+        let mark = match (self.of_conn, dir) {
+            (Some([_, outbound]), Dir::Out) => outbound,
+            (Some([inbound, _]), Dir::In | Dir::Fwd) => inbound,
+            (None, _) => slot.mark().filter(|_| self.marked),
+        };
+        PolicyId { selector: self.flow.selector(dir), dir, mark }
+    }
+
+    /// What a policy that wants a mark is before one that does not: packets with the mark fit both.
+    pub(crate) fn lead(&self) -> u32 {
+        u32::from(self.marked || self.of_conn.is_some())
     }
 }
 
@@ -118,12 +151,14 @@ impl Spd {
     /// The entry for this flow of this conn, made if there is none. `None` when all [`MARKS`] slots with a mark are taken,
     /// and there is no other or a mark is needed: for transport mode, where it tells clients behind one NAT apart and
     /// what came through IPsec from what did not.
-    pub(crate) fn enter(&mut self, flow: Flow, conn: ConnId, user: Serial, mark: bool) -> Option<Slot> {
+    pub(crate) fn enter(&mut self, flow: Flow, conn: ConnId, user: Serial, marking: Marking) -> Option<Slot> {
         let slots = self.by_flow.get(&flow);
-        let same = || slots.into_iter().flatten().filter_map(|s| Some((*s, self.entries.get(s)?)));
-        let of_conn = same().find(|(_, e)| e.conn == conn).map(|(slot, _)| slot);
+        let of_conn = marking.of_conn();
+        let entries = || slots.into_iter().flatten().filter_map(|s| Some((*s, self.entries.get(s)?)));
+        let same = || entries().filter(|(_, e)| e.of_conn == of_conn);
+        let own = same().find(|(_, e)| e.conn == conn).map(|(slot, _)| slot);
         let (shared, marked) = (same().next().is_some(), same().any(|(_, e)| !e.marked));
-        if let Some(slot) = of_conn {
+        if let Some(slot) = own {
             if let Some(e) = self.entries.get_mut(&slot) {
                 e.users.insert(user);
             }
@@ -136,7 +171,7 @@ impl Spd {
             (0..n).map(next).find(|s| !entries.contains_key(s))
         };
         // A second peer with the same selector is told apart by its mark, too.
-        let slot = match mark || shared {
+        let slot = match marking == Marking::Slot || shared {
             true => free(&self.entries, 1, MARKS, last_marked)?,
             false => free(&self.entries, MARKS + 1, more, last_other)
                 .or_else(|| free(&self.entries, 1, MARKS, last_marked))?,
@@ -144,7 +179,7 @@ impl Spd {
         self.last[usize::from(slot.0 > MARKS)] = slot.0;
         self.by_flow.entry(flow).or_default().insert(slot);
         let users = BTreeSet::from([user]);
-        let entry = Entry { flow, conn, marked, users, installed: Vec::new(), shunted: false };
+        let entry = Entry { flow, conn, marked, of_conn, users, installed: Vec::new(), shunted: false };
         self.entries.insert(slot, entry);
         Some(slot)
     }
@@ -172,10 +207,11 @@ impl Spd {
         e.policies(slot)
     }
 
-    /// The conns that have an entry for this flow.
-    pub(crate) fn owners(&self, flow: &Flow) -> Vec<ConnId> {
-        let same = self.by_flow.get(flow).into_iter().flatten();
-        same.filter_map(|s| self.entries.get(s).map(|e| e.conn)).collect()
+    /// The conns that have an entry for this flow with these marks.
+    pub(crate) fn owners(&self, flow: &Flow, marking: Marking) -> Vec<ConnId> {
+        let slots = self.by_flow.get(flow).into_iter().flatten();
+        let same = slots.filter_map(|s| self.entries.get(s)).filter(|e| e.of_conn == marking.of_conn());
+        same.map(|e| e.conn).collect()
     }
 
     /// Who uses the entry.
@@ -208,9 +244,9 @@ mod tests {
     #[test]
     fn a_second_peer_with_the_same_selector_is_marked_and_a_rekey_is_not() {
         let mut spd = Spd::default();
-        let a = spd.enter(flow(), ConnId(1), Serial(2), true).unwrap();
-        let b = spd.enter(flow(), ConnId(2), Serial(4), true).unwrap();
-        let a2 = spd.enter(flow(), ConnId(1), Serial(6), true).unwrap();
+        let a = spd.enter(flow(), ConnId(1), Serial(2), Marking::Slot).unwrap();
+        let b = spd.enter(flow(), ConnId(2), Serial(4), Marking::Slot).unwrap();
+        let a2 = spd.enter(flow(), ConnId(1), Serial(6), Marking::Slot).unwrap();
         assert_eq!(a, a2);
         assert!(!spd.get_mut(a).unwrap().marked && spd.get_mut(b).unwrap().marked);
         let (mark_a, mark_b) = (a.mark().unwrap(), b.mark().unwrap());
@@ -221,8 +257,28 @@ mod tests {
     }
 
     #[test]
+    fn conns_with_marks_of_their_own_do_not_meet() {
+        let mark = |value| Some(Mark { value, mask: u32::MAX });
+        let marking = |n| Marking::Conn([mark(n), mark(n + 1)]);
+        let mut spd = Spd::default();
+        let a = spd.enter(flow(), ConnId(1), Serial(2), marking(10)).unwrap();
+        let b = spd.enter(flow(), ConnId(2), Serial(4), marking(20)).unwrap();
+        let plain = spd.enter(flow(), ConnId(3), Serial(6), Marking::Unless).unwrap();
+        let seen = |spd: &mut Spd, slot| {
+            let entry = spd.get_mut(slot).unwrap();
+            let of = |dir| entry.policy(slot, dir).mark.map(|m| m.value);
+            ([of(Dir::In), of(Dir::Fwd), of(Dir::Out)], entry.lead())
+        };
+        assert_eq!(seen(&mut spd, a), ([Some(10), Some(10), Some(11)], 1));
+        assert_eq!(seen(&mut spd, b), ([Some(20), Some(20), Some(21)], 1));
+        assert_eq!(seen(&mut spd, plain), ([None, None, None], 0));
+        assert_eq!(spd.owners(&flow(), marking(20)), [ConnId(2)]);
+        assert_eq!(spd.owners(&flow(), Marking::Slot), [ConnId(3)]);
+    }
+
+    #[test]
     fn any_start_gives_a_slot_with_a_mark_and_another_start_another_slot() {
-        let first = |start| Spd::new(start).enter(flow(), ConnId(1), Serial(2), true).unwrap();
+        let first = |start| Spd::new(start).enter(flow(), ConnId(1), Serial(2), Marking::Slot).unwrap();
         for start in [0, 1, 0x7ffe, 0x7fff, 0x8000, u16::MAX] {
             assert!(first(start).mark().is_some(), "{start}");
         }
@@ -234,7 +290,7 @@ mod tests {
         // Pairs of clients behind one address; the other addresses are their own.
         let flow = |n: u32| Flow { theirs: IpNet::from(IpAddr::from((n / 2).to_be_bytes())), ..flow() };
         let mut spd = Spd::new(u16::MAX);
-        let enter = |spd: &mut Spd, n: u32| spd.enter(flow(n), ConnId(n.into()), Serial(n), true);
+        let enter = |spd: &mut Spd, n: u32| spd.enter(flow(n), ConnId(n.into()), Serial(n), Marking::Slot);
         let slots: Vec<Slot> = (0..MARKS).map(|n| enter(&mut spd, n).unwrap()).collect();
         assert!(slots.len() >= 100_000);
         let marks: BTreeSet<u32> = slots.iter().map(|s| s.mark().unwrap().value).collect();
@@ -243,8 +299,11 @@ mod tests {
 
         // Nothing is left of the one that finds no place, and one that leaves makes room.
         assert_eq!(enter(&mut spd, MARKS), None);
-        assert!(spd.owners(&flow(MARKS)).len() == 1 && spd.owners(&flow(MARKS + 2)).is_empty());
-        let tunnel = spd.enter(flow(MARKS + 2), ConnId(0), Serial(0), false).unwrap();
+        assert!(
+            spd.owners(&flow(MARKS), Marking::Slot).len() == 1
+                && spd.owners(&flow(MARKS + 2), Marking::Slot).is_empty()
+        );
+        let tunnel = spd.enter(flow(MARKS + 2), ConnId(0), Serial(0), Marking::Unless).unwrap();
         assert_eq!(tunnel.mark(), None);
         spd.leave(slots[7], Serial(7));
         assert_eq!(enter(&mut spd, MARKS), Some(slots[7]));

@@ -121,7 +121,7 @@ impl Endpoint {
         let suffix = if flow.ours == IpNet::from(me) { "host" } else { "client" };
         let six = if me.is_ipv6() { "-v6" } else { "" };
         let verb = format!("{verb}-{suffix}{six}");
-        let mut env = environment(c, flow, &verb, self.kernel_name);
+        let mut env = environment(conn, c, flow, &verb, self.kernel_name);
         if let Some(c) = child.and_then(|s| self.children.get(&s)) {
             env.extend(c.slot.map(|slot| ("PLUTO_SA_REQID", slot.reqid().to_string())));
             env.push(("PLUTO_ADD_TIME", c.since.to_string()));
@@ -161,12 +161,13 @@ impl Endpoint {
     }
 }
 
-/// What is to be run. The built-in script has nothing to do on its own unless there is a source address to set or a
-/// firewall to open, and is not asked then, but `always` where the system has settings for it.
+/// What is to be run. The built-in script has nothing to do on its own unless there is a source address to set, a
+/// tunnel device to make or a firewall to open, and is not asked then, but `always` where the system has settings for it.
 fn command(c: &Connection, always: bool) -> Option<String> {
     let this = c.this();
     let source = this.source_ip.is_some() || c.rare.our_lease.is_some();
-    let has_work = always || source || this.firewall || this.host_access;
+    let device = c.spec.marks.as_ref().is_some_and(|m| m.vti.is_some());
+    let has_work = always || source || device || this.firewall || this.host_access;
     match this.updown.as_deref() {
         None | Some(DEFAULT) => has_work.then(|| DEFAULT.into()),
         Some("" | "%disabled") => None,
@@ -175,7 +176,7 @@ fn command(c: &Connection, always: bool) -> Option<String> {
 }
 
 /// Every variable Openswan's scripts know, in its order, and those libreswan's need beside them.
-fn environment(c: &Connection, f: &Flow, verb: &str, stack: &str) -> Vec<(&'static str, String)> {
+fn environment(id: ConnId, c: &Connection, f: &Flow, verb: &str, stack: &str) -> Vec<(&'static str, String)> {
     let this = c.this();
     let mut env: Vec<(&'static str, String)> =
         vec![("PLUTO_VERB", verb.into()), ("PLUTO_VERSION", "2.0".into())];
@@ -238,17 +239,23 @@ fn environment(c: &Connection, f: &Flow, verb: &str, stack: &str) -> Vec<(&'stat
     // libreswan's, which its scripts test without asking whether they are there.
     add("PLUTO_PEER_DNS_INFO", dns);
     add("PLUTO_PEER_DOMAIN_INFO", domain);
-    for name in ["CONNMARK_IN", "CONNMARK_OUT", "VTI_IFACE"] {
-        add(name, String::new());
+    let yes_no = |on| if on { "yes" } else { "no" };
+    let marks = c.marks(id).unwrap_or_default();
+    for (name, mark) in ["CONNMARK_IN", "CONNMARK_OUT"].into_iter().zip(marks) {
+        add(name, mark.map_or_else(String::new, |m| format!("{}/{:#010x}", m.value, m.mask)));
     }
-    add("VTI_ROUTING", "no".into());
-    add("VTI_SHARED", "no".into());
+    let vti = c.spec.marks.as_ref().and_then(|m| m.vti.as_ref());
+    add("VTI_IFACE", vti.map_or_else(String::new, |v| v.interface.clone()));
+    add("VTI_ROUTING", yes_no(vti.is_some_and(|v| v.routing)).into());
+    add("VTI_SHARED", yes_no(vti.is_some_and(|v| v.shared)).into());
+    if let Some(address) = this.vti {
+        add("VTI_IP", address.to_string());
+    }
     let one = |on| u8::from(on).to_string();
     add("PLUTO_CFG_CLIENT", one(c.is_configured()));
     add("PLUTO_CFG_SERVER", one(c.configures_peer()));
     add("PLUTO_XAUTH_FAILED", one(c.rare.xauth_failed));
     add("XAUTH_FAILED", one(c.rare.xauth_failed));
-    let yes_no = |on| if on { "yes" } else { "no" };
     add("PLUTO_CONN_FIREWALL", yes_no(this.firewall).into());
     add("PLUTO_CONN_HOSTACCESS", yes_no(this.host_access).into());
     let kind = match c.kind {

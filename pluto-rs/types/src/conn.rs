@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::algo::{DhGroup, EspSuite, IkeSuite};
 use crate::auth::{AuthBy, CaSpec, CryptoPolicy, PublicKeySpec, SendCert, XauthBy, XauthFail};
 use crate::id::Id;
+use crate::marks::Marks;
 use crate::modecfg::{AddressPool, ModeConfig};
 
 /// `left=` / `right=`.
@@ -171,6 +172,9 @@ pub struct EndSpec {
     /// `lefthostaccess=`: also for the host itself.
     #[serde(skip_serializing_if = "is_default")]
     pub host_access: bool,
+    /// `leftvti=`: the address of the tunnel device.
+    #[serde(skip_serializing_if = "is_default")]
+    pub vti: Option<IpNet>,
 }
 
 /// `type=`.
@@ -413,6 +417,9 @@ pub struct ConnSpec {
     /// `overlapip=`: several clients may have the same inner addresses.
     #[serde(skip_serializing_if = "is_default")]
     pub overlap_ip: bool,
+    /// `mark=`, `mark-in=`, `mark-out=`, `vti-interface=`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub marks: Option<Box<Marks>>,
     /// `metric=`.
     #[serde(skip_serializing_if = "is_default")]
     pub metric: u32,
@@ -472,6 +479,7 @@ impl Default for ConnSpec {
             failure_shunt: FailureShunt::default(),
             negotiation_shunt: FailureShunt::default(),
             overlap_ip: false,
+            marks: None,
             metric: 0,
             mtu: 0,
         }

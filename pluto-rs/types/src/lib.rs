@@ -16,6 +16,7 @@ pub mod dn;
 pub mod id;
 pub mod kernel;
 pub mod limits;
+pub mod marks;
 pub mod modecfg;
 pub mod secret;
 pub mod time;

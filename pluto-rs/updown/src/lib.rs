@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  PLUTO_* variables ┐
-//!  --route, --iproute ├─► plan (pure) ─► steps ─┬─ addresses, routes: netlink
+//!  --route, --iproute ├─► plan (pure) ─► steps ─┬─ addresses, routes, tunnel devices: netlink
 //!  pluto_updown file ┘                          ├─ firewall: iptables, or nft where there is no iptables
 //!                                               └─ resolv.conf of a Cisco peer's client
 //! ```
@@ -17,20 +17,24 @@ mod netlink;
 mod plan;
 mod resolv;
 mod settings;
+mod vti;
 
 use std::collections::HashMap;
 
 pub use netlink::{Found, lookup};
 pub use settings::{BadOption, Settings};
 
+/// How the names of variables begin.
+const NAMES: [&str; 3] = ["PLUTO_", "VTI_", "CONNMARK_"];
+
 /// The variables of a call.
 #[derive(Clone, Debug, Default)]
 pub struct Variables(HashMap<String, String>);
 
 impl Variables {
-    /// Variables by name; others than those of `PLUTO_` are left out.
+    /// Variables by name; what no script is told is left out.
     pub fn new(all: impl IntoIterator<Item = (String, String)>) -> Self {
-        Variables(all.into_iter().filter(|(name, _)| name.starts_with("PLUTO_")).collect())
+        Variables(all.into_iter().filter(|(name, _)| NAMES.iter().any(|n| name.starts_with(n))).collect())
     }
 
     /// The value, empty if there is none.
@@ -73,6 +77,8 @@ pub fn run(variables: &Variables, settings: &Settings) -> Outcome {
             plan::Step::RemoveAddress(a) => netlink::remove_address(a),
             plan::Step::Route(r) => netlink::route(r),
             plan::Step::Unroute(r) => netlink::unroute(r),
+            plan::Step::AddTunnel(t) => vti::add(t, &mut out.lines),
+            plan::Step::RemoveTunnel(name) => vti::remove(name),
             plan::Step::Open(openings) => firewall::open(openings),
             plan::Step::Close(openings) => firewall::close(openings),
             plan::Step::Resolver(change) => resolv::run(change, &mut out.lines),

@@ -210,17 +210,17 @@ fn index(name: &str) -> Result<u32, String> {
 }
 
 /// The words of the kernel without the number Rust puts behind them.
-fn words(e: &io::Error) -> String {
+pub(crate) fn words(e: &io::Error) -> String {
     let text = e.to_string();
     format!("RTNETLINK answers: {}", text.split(" (os error").next().unwrap_or_default())
 }
 
-fn change(message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+pub(crate) fn change(message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
     ask(message, flags | NLM_F_ACK, |_| {})
 }
 
 /// Sends one request and reads the answer to its end. The kernel works while we send, so nothing is waited for.
-fn ask(
+pub(crate) fn ask(
     message: RouteNetlinkMessage,
     flags: u16,
     mut each: impl FnMut(RouteNetlinkMessage),

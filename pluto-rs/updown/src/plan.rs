@@ -24,6 +24,10 @@ pub(crate) enum Step {
     Route(Route),
     /// A route that may be gone already.
     Unroute(Route),
+    /// A tunnel device, unless it is there.
+    AddTunnel(Tunnel),
+    /// It goes again.
+    RemoveTunnel(String),
     /// Rules that let a tunnel's packets through.
     Open(Vec<Opening>),
     /// Those rules go.
@@ -37,6 +41,18 @@ pub(crate) enum Step {
 pub(crate) struct Address {
     pub(crate) net: IpNet,
     pub(crate) interface: String,
+}
+
+/// A virtual tunnel interface (libreswan's `vti-interface=`): what it sends has the one mark, what it lets in the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tunnel {
+    pub(crate) interface: String,
+    pub(crate) local: IpAddr,
+    /// None where others use it too.
+    pub(crate) remote: Option<IpAddr>,
+    pub(crate) mark_in: u32,
+    pub(crate) mark_out: u32,
+    pub(crate) address: Option<IpNet>,
 }
 
 /// A route.
@@ -108,10 +124,17 @@ pub(crate) fn plan(v: &Variables, s: &Settings) -> Result<Vec<Step>, String> {
         _ => return Err(format!("unknown verb `{verb}' or parameter `'")),
     };
     match what {
-        // Preparing was for KLIPS, the SPD verbs and saref for MAST.
-        "prepare" | "spdadd" | "spddel" | "saref" => Ok(Vec::new()),
+        "prepare" => Ok(tunnel(v)?.map(Step::AddTunnel).into_iter().collect()),
+        // These were for KLIPS and MAST.
+        "spdadd" | "spddel" | "saref" => Ok(Vec::new()),
         "route" => routes(v, s),
-        "unroute" => Ok(unroutes(routes(v, s)?)),
+        "unroute" => {
+            let mut steps = unroutes(routes(v, s)?);
+            // Instances, and conns that say so, share theirs.
+            let alone = v.get("PLUTO_CONN_KIND") == "CK_PERMANENT" && v.get("VTI_SHARED") != "yes";
+            steps.extend(tunnel(v)?.filter(|_| alone).map(|t| Step::RemoveTunnel(t.interface)));
+            Ok(steps)
+        }
         "up" => Ok(firewall(v, client)?.map(Step::Open).into_iter().collect()),
         "down" => {
             let mut steps: Vec<Step> = firewall(v, client)?.map(Step::Close).into_iter().collect();
@@ -169,6 +192,29 @@ fn interface(v: &Variables) -> String {
     v.get("PLUTO_INTERFACE").split(':').next().unwrap_or_default().to_string()
 }
 
+/// The tunnel device, if there is one and it has both marks.
+fn tunnel(v: &Variables) -> Result<Option<Tunnel>, String> {
+    let interface = v.get("VTI_IFACE");
+    let [mark_in, mark_out] = ["CONNMARK_IN", "CONNMARK_OUT"].map(|name| {
+        let text = v.get(name).split('/').next().unwrap_or_default();
+        (!text.is_empty())
+            .then(|| text.parse().map_err(|_| format!("{name}: `{text}' is not understood")))
+            .transpose()
+    });
+    let (Some(mark_in), Some(mark_out), false) = (mark_in?, mark_out?, interface.is_empty()) else {
+        return Ok(None);
+    };
+    let shared = v.get("VTI_SHARED") == "yes" || v.get("PLUTO_CONN_KIND") == "CK_INSTANCE";
+    Ok(Some(Tunnel {
+        interface: interface.to_string(),
+        local: needed(v, "PLUTO_ME")?,
+        remote: Some(needed(v, "PLUTO_PEER")?).filter(|_| !shared),
+        mark_in,
+        mark_out,
+        address: value(v, "VTI_IP")?,
+    }))
+}
+
 fn address(v: &Variables, s: &Settings) -> Result<Option<Address>, String> {
     let Some(source) = source(v, s)? else { return Ok(None) };
     let client: IpNet = needed(v, "PLUTO_PEER_CLIENT")?;
@@ -183,10 +229,13 @@ fn address(v: &Variables, s: &Settings) -> Result<Option<Address>, String> {
 /// and do not replace it.
 fn routes(v: &Variables, s: &Settings) -> Result<Vec<Step>, String> {
     let source = source(v, s)?;
-    if source.is_none() && !s.route {
+    let client: IpNet = needed(v, "PLUTO_PEER_CLIENT")?;
+    let vti = tunnel(v)?.filter(|_| v.get("VTI_ROUTING") == "yes").map(|t| t.interface);
+    // A route to everything through the device would send the tunnel into itself.
+    let into_itself = vti.is_some() && client.prefix_len() == 0;
+    if into_itself || (source.is_none() && !s.route && vti.is_none()) {
         return Ok(Vec::new());
     }
-    let client: IpNet = needed(v, "PLUTO_PEER_CLIENT")?;
     let words = &s.words;
     // A source of the other family is none for this network.
     let source = words.src.or(source).filter(|a| a.is_ipv4() == client.addr().is_ipv4());
@@ -194,9 +243,13 @@ fn routes(v: &Variables, s: &Settings) -> Result<Vec<Step>, String> {
     let route = Route {
         to: client.trunc(),
         // Without one family in common, a hop is none.
-        hop: hop
-            .filter(|h| words.dev.is_none() && h.is_ipv4() == client.addr().is_ipv4() && !h.is_unspecified()),
-        interface: words.dev.clone().unwrap_or_else(|| interface(v)),
+        hop: hop.filter(|h| {
+            vti.is_none()
+                && words.dev.is_none()
+                && h.is_ipv4() == client.addr().is_ipv4()
+                && !h.is_unspecified()
+        }),
+        interface: vti.or(words.dev.clone()).unwrap_or_else(|| interface(v)),
         source,
         table: words.table.unwrap_or(MAIN),
         metric: words.metric.or(value(v, "PLUTO_METRIC")?),

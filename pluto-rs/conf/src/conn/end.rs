@@ -1,5 +1,7 @@
 //! One end of a conn.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use ipsec_types::Id;
 use ipsec_types::conn::{ClientSpec, EndSpec, HostSpec, VirtualWord};
@@ -59,6 +61,10 @@ impl Builder<'_> {
             Some("%disabled") => Some(String::new()),
             Some(command) => Some(command.to_string()),
         };
+        end.vti = self.read_at("address", "vti", side, |s| {
+            let alone = || s.parse::<IpAddr>().ok().map(IpNet::from);
+            s.parse().ok().or_else(alone).ok_or_else(|| "expected ADDRESS/LENGTH".to_string())
+        });
         self.roles(side, &mut end);
         end
     }

@@ -11,6 +11,7 @@ use crate::values;
 
 mod auth;
 mod end;
+mod marks;
 mod options;
 mod served;
 mod subnets;
@@ -225,6 +226,7 @@ impl<'a> Builder<'a> {
         self.algorithms(&mut spec);
         self.dpd(&mut spec);
         self.options(&mut spec);
+        self.marks(&mut spec);
         let mut pending = [Pending::default(), Pending::default()];
         for (side, pending) in [Side::Left, Side::Right].into_iter().zip(&mut pending) {
             let end = self.end(side, pending);

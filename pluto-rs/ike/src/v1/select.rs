@@ -102,7 +102,7 @@ impl Endpoint {
     pub(super) fn settle_overlap(&mut self, conn: ConnId, flow: &Flow, mode: Mode) -> Result<(), Fail> {
         let Some(c) = self.conns.get(conn).filter(|_| mode == Mode::Tunnel) else { return Ok(()) };
         let id = c.peer_id.clone();
-        let mut rivals = self.spd.owners(flow);
+        let mut rivals = self.spd.owners(flow, c.marking(conn, mode));
         rivals.retain(|r| *r != conn && Some(*r) != c.template);
         for rival in rivals {
             let (Some(c), Some(r)) = (self.conns.get(conn), self.conns.get(rival)) else { continue };

@@ -45,6 +45,53 @@ fn a_source_address_makes_a_route_and_none_makes_none() {
     assert!(all.len() == 1 && route(&all[0]).source.is_none(), "{all:?}");
 }
 
+/// libreswan's `vti-interface=`: the device comes first, routes lead into it, and it goes last.
+#[test]
+fn a_tunnel_device_is_made_before_its_route_and_goes_after_it() {
+    let base = [
+        ("PLUTO_ME", "192.0.2.1"),
+        ("PLUTO_PEER", "203.0.113.1"),
+        ("PLUTO_CONN_KIND", "CK_PERMANENT"),
+        ("PLUTO_MY_SOURCEIP", ""),
+        ("CONNMARK_IN", "5/0xffffffff"),
+        ("CONNMARK_OUT", "6/0x000000ff"),
+        ("VTI_IFACE", "vti01"),
+        ("VTI_ROUTING", "yes"),
+        ("VTI_SHARED", "no"),
+        ("VTI_IP", "169.254.10.2/30"),
+    ];
+    let with = |more: &[(&'static str, &'static str)]| steps(&[&base[..], more].concat());
+    let made = with(&[("PLUTO_VERB", "prepare-client")]);
+    let want = Tunnel {
+        interface: "vti01".into(),
+        local: "192.0.2.1".parse().unwrap(),
+        remote: "203.0.113.1".parse().ok(),
+        mark_in: 5,
+        mark_out: 6,
+        address: "169.254.10.2/30".parse().ok(),
+    };
+    assert_eq!(made, [Step::AddTunnel(want.clone())]);
+    let all = with(&[]);
+    let r = route(&all[0]);
+    assert_eq!((all.len(), r.interface.as_str(), r.hop), (1, "vti01", None));
+    let all = with(&[("PLUTO_VERB", "unroute-client")]);
+    assert!(matches!(&all[..], [Step::Unroute(_), Step::RemoveTunnel(name)] if name == "vti01"), "{all:?}");
+    // Without vti-routing=, the routes are the administrator's; one to everything would lead the tunnel into itself.
+    assert_eq!(with(&[("VTI_ROUTING", "no")]), []);
+    assert_eq!(with(&[("PLUTO_PEER_CLIENT", "0.0.0.0/0")]), []);
+    // Shared with other conns or instances, it has no far end and stays.
+    for shared in [("VTI_SHARED", "yes"), ("PLUTO_CONN_KIND", "CK_INSTANCE")] {
+        let made = with(&[shared, ("PLUTO_VERB", "prepare-client")]);
+        assert_eq!(made, [Step::AddTunnel(Tunnel { remote: None, ..want.clone() })]);
+        let all = with(&[shared, ("PLUTO_VERB", "unroute-client")]);
+        assert!(matches!(&all[..], [Step::Unroute(_)]), "{all:?}");
+    }
+    // Without both marks there is none.
+    assert_eq!(with(&[("CONNMARK_IN", ""), ("PLUTO_VERB", "prepare-client")]), []);
+    let bad = vars(&[&base[..], &[("CONNMARK_OUT", "x"), ("PLUTO_VERB", "prepare-client")]].concat());
+    assert_eq!(plan(&bad, &Settings::default()), Err("CONNMARK_OUT: `x' is not understood".into()));
+}
+
 #[test]
 fn a_route_to_everything_is_two_and_both_go() {
     for (verb, count) in [("route-client", 3), ("unroute-client", 2)] {
