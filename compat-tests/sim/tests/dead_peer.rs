@@ -156,3 +156,25 @@ fn a_peer_that_asks_is_not_asked() {
     pair.run_for(Duration::from_secs(90));
     assert!(pair.client().logged("DPD: No response from peer - declaring peer dead"));
 }
+
+/// `inactivity=`: an SA nothing goes through is deleted, at both ends; one that carries packets stays, and so does one whose
+/// conn does not have the word.
+#[test]
+fn an_idle_sa_is_deleted_and_a_busy_one_is_not() {
+    let run = |inactivity: u32, busy: bool| {
+        let conn = ConnSpec { inactivity, ..tunnel() };
+        let mut pair = pair_with(ConnSpec { inactivity: 0, ..conn.clone() }, conn);
+        assert!(pair.connect());
+        for n in 1..=40 {
+            if busy {
+                pair.client().kernel.carry(n * 100, 0);
+            }
+            pair.run_for(Duration::from_secs(5));
+        }
+        let ends = [0, 1].map(|host: usize| pair.hosts[host].kernel.sas().len());
+        (ends, pair.client().logged("deleting IPsec SA after 60 seconds of inactivity"))
+    };
+    assert_eq!(run(60, false), ([0, 0], true));
+    assert_eq!(run(60, true), ([2, 2], false));
+    assert_eq!(run(0, false), ([2, 2], false));
+}

@@ -14,6 +14,7 @@ use crate::child::Traffic;
 use crate::conn_table::ConnTable;
 use crate::given::GivenKeys;
 use crate::groups::BareShunts;
+use crate::idle::Watched;
 use crate::install::Stage;
 use crate::io::{
     ClientId, CryptoJob, CryptoResult, CryptoToken, EntropySource, Input, Interface, Output, PasswordToken,
@@ -56,6 +57,7 @@ pub(crate) enum KernelWait {
     Usage(Serial, Traffic),
     LastUsage(LastUsage),
     Traffic(Due),
+    Idle(Serial),
     Flush,
 }
 
@@ -108,6 +110,7 @@ pub struct Endpoint {
     pub(crate) installs: HashMap<Serial, (u32, Option<KernelError>)>,
     pub(crate) traffic: HashMap<ClientId, u32>,
     pub(crate) scripts: Scripts,
+    pub(crate) watched: Watched,
     pub(crate) pools: Pools,
     /// Passwords that are being checked.
     pub(crate) checks: HashMap<PasswordToken, (Serial, String)>,
@@ -161,6 +164,7 @@ impl Endpoint {
             installs: HashMap::new(),
             traffic: HashMap::new(),
             scripts: Scripts::default(),
+            watched: Watched::new(),
             pools: Pools::default(),
             checks: HashMap::new(),
             fragments: Reassemblies::default(),
@@ -329,6 +333,7 @@ impl Endpoint {
                 (Some(KernelWait::Usage(child, traffic)), result) => self.on_usage(child, traffic, result),
                 (Some(KernelWait::LastUsage(asked)), result) => self.on_last_usage(asked, result),
                 (Some(KernelWait::Traffic(due)), result) => self.on_traffic(due, result),
+                (Some(KernelWait::Idle(child)), result) => self.on_idle_usage(child, result),
                 (Some(KernelWait::Flush), Ok(KernelReply::Flushed { sas, policies })) => {
                     if sas + policies > 0 {
                         let text = format!(
@@ -382,6 +387,7 @@ impl Endpoint {
                 TimerKind::Revive => self.on_revive(serial),
                 TimerKind::Shunt => self.on_shunts(),
                 TimerKind::Switch => self.switch_outbound(serial),
+                TimerKind::Idle => self.on_idle(serial),
             }
         }
     }

@@ -21,6 +21,7 @@ mod endpoint;
 mod given;
 mod groups;
 mod guard;
+mod idle;
 mod install;
 mod io;
 mod keyring;

@@ -25,6 +25,8 @@ pub enum TimerKind {
     Revive,
     /// The outbound SA of a successor takes over.
     Switch,
+    /// See what has gone through a Child SA with `inactivity=`.
+    Idle,
     /// A host that did not answer is left alone no longer.
     Shunt,
 }
@@ -42,6 +44,7 @@ impl TimerKind {
             TimerKind::Revive => "EVENT_REVIVE_CONNS",
             TimerKind::Shunt => "EVENT_SHUNT_SCAN",
             TimerKind::Switch => "EVENT_SA_SWITCH",
+            TimerKind::Idle => "EVENT_SA_IDLE",
         }
     }
 }
@@ -68,8 +71,8 @@ impl TimerQueue {
     }
 
     pub(crate) fn clear_all(&mut self, serial: Serial) {
-        use TimerKind::{Discard, Dpd, Expire, NatKeepalive, Replace, Retransmit, Switch};
-        for kind in [Retransmit, Discard, Replace, Expire, NatKeepalive, Dpd, Switch] {
+        use TimerKind::{Discard, Dpd, Expire, Idle, NatKeepalive, Replace, Retransmit, Switch};
+        for kind in [Retransmit, Discard, Replace, Expire, NatKeepalive, Dpd, Switch, Idle] {
             self.clear(serial, kind);
         }
     }
