@@ -3,9 +3,9 @@
 declare -A SUITE=([pub]=strongswan [client1]=strongswan [publ]=libreswan [client2]=libreswan)
 declare -A CLIENT_KEY CLIENT_IP TOUCHED
 
-# client NODE USER [PSK=...] [IKE=...] [PASSWORD=...] [PORTS=ours:theirs] [DIALS=ADDRESS]: configure and start; reused when unchanged
+# client NODE USER [PSK=...] [IKE=...] [PASSWORD=...] [PORTS=ours:theirs] [DIALS=ADDRESS] [ESP_HASH=WORD] [TRUNCBUG=yes]: configure and start; reused when unchanged
 client() {
-  local n=$1 user=$2 key="$*" PSK=keysharedbyallclients IKE='' PASSWORD='' PORTS=1701:1701 DIALS=192.0.2.1 a
+  local n=$1 user=$2 key="$*" PSK=keysharedbyallclients IKE='' PASSWORD='' PORTS=1701:1701 DIALS=192.0.2.1 TRUNCBUG='' ESP_HASH=sha1 a
   shift 2
   for a; do local "$a"; done
   case $user in alice) : "${PASSWORD:=secret-a}" ;; bob) : "${PASSWORD:=secret-b}" ;; esac
@@ -85,7 +85,8 @@ conn l2tp
     type=transport
     rekey=no
     ike=aes128-sha1;modp2048
-    esp=aes128-sha1
+    sha2-truncbug=${TRUNCBUG:-no}
+    esp=aes128-${ESP_HASH}
     left=%defaultroute
     leftprotoport=17/${PORTS%:*}
     right=192.0.2.1

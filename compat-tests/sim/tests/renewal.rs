@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use ipsec_types::algo::{EspCipher, EspInteg, EspSuite};
 use ipsec_types::auth::AuthBy;
 use ipsec_types::conn::{ClientSpec, ConnType};
 use ipsec_types::kernel::{KernelEvent, SaId};
@@ -22,7 +23,12 @@ fn end(host: std::net::IpAddr, net: &str) -> EndSpec {
 }
 
 fn connected() -> Pair {
+    connected_with(Vec::new())
+}
+
+fn connected_with(esp: Vec<EspSuite>) -> Pair {
     let conn = ConnSpec {
+        esp,
         name: "L2TP-PSK".into(),
         left: end(CLIENT, "10.2.0.0/16"),
         right: end(SERVER, "10.1.0.0/16"),
@@ -115,4 +121,37 @@ fn an_old_sa_that_goes_too_soon_leaves_no_gap() {
         assert_eq!((inbound(&pair.hosts[1]), outbound(&pair.hosts[1]).len()), (1, 1), "{after}");
         assert_eq!(pair.hosts[1].engine.established().len(), 1, "{after}");
     }
+}
+
+/// A peer that cuts SHA2-256 to 96 bits (Android to version 7) is found out by what fails the check; both SAs and their
+/// successors do as it does. Where that was not it, all is as before.
+#[test]
+fn the_truncation_of_sha2_256_is_the_peers() {
+    let sha256 = EspSuite { cipher: EspCipher::Aes(128), integ: EspInteg::Sha256 };
+    let used =
+        |pair: &Pair| -> Vec<EspInteg> { pair.hosts[1].kernel.sas().iter().map(|s| s.integ).collect() };
+    let mut pair = connected_with(vec![sha256]);
+    pair.run_for(Duration::from_secs(120));
+    assert_eq!(used(&pair), [EspInteg::Sha256; 2], "nothing has come, so nothing is known");
+
+    let mut pair = connected_with(vec![sha256]);
+    pair.client().kernel.fail_integrity(Some(EspInteg::Sha256));
+    pair.run_for(Duration::from_secs(2));
+    assert!(pair.client().logged("SHA2-256 is cut to 96 bits for it now, as with sha2-truncbug=yes"));
+    assert_eq!(used(&pair), [EspInteg::Sha256Trunc96; 2]);
+    pair.client().kernel.carry(1000, 1000);
+    pair.run_for(Duration::from_secs(60));
+    renew(&mut pair);
+    pair.run_for(Duration::from_secs(60));
+    assert_eq!(used(&pair)[2..], [EspInteg::Sha256Trunc96; 2], "{:?}", pair.hosts[1].log);
+    assert_eq!(pair.client().times_logged("is cut to"), 1);
+
+    // Somebody else's rubbish, or a wrong key: neither truncation helps.
+    let mut pair = connected_with(vec![sha256]);
+    pair.client().kernel.fail_integrity(Some(EspInteg::Sha256));
+    pair.run_for(Duration::from_millis(1500));
+    pair.client().kernel.fail_integrity(Some(EspInteg::Sha256Trunc96));
+    pair.run_for(Duration::from_secs(60));
+    assert!(pair.client().logged("fail the integrity check with either truncation"));
+    assert_eq!(used(&pair), [EspInteg::Sha256; 2]);
 }

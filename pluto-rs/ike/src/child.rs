@@ -157,6 +157,7 @@ impl Endpoint {
         self.log_state(child, name, &extra);
         self.arm_child_lifetime(child);
         self.watch_traffic(child);
+        self.watch_truncation(child);
         self.child_came_up(child);
         self.release_whack(child);
     }
@@ -207,6 +208,7 @@ impl Endpoint {
         self.release_whack(child);
         self.timers.clear_all(child);
         self.watched.remove(&child);
+        self.unproved.remove(&child);
         self.installs.remove(&child);
         let counted = self.count_last(child);
         let Some(c) = self.children.remove(&child) else { return };

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 
 use ipnet::IpNet;
+use ipsec_types::algo::{EspCipher, EspInteg, EspSuite};
 use ipsec_types::conn::{ConnSpec, ConnType, EndSpec, FailureShunt, HostSpec, Port};
 use ipsec_types::kernel::{Mark, Mode, PolicyId};
 use ipsec_types::modecfg::AddressPool;
@@ -95,6 +96,8 @@ pub(crate) struct Rare {
     pub member_of: Option<ConnId>,
     /// Policies of a conn that never negotiates.
     pub shunts: Vec<PolicyId>,
+    /// The peer cuts SHA2-256 otherwise than `sha2-truncbug=` says.
+    pub other_truncation: bool,
     /// As server: who proved himself with XAUTH, or with `xauthfail=soft` did not; from where.
     pub xauth_user: Option<String>,
     pub xauth_failed: bool,
@@ -140,6 +143,13 @@ impl Connection {
             None if mode == Mode::Transport || self.spec.conn_type == ConnType::Transport => Marking::Slot,
             None => Marking::Unless,
         }
+    }
+
+    /// Whether SHA2-256 beside this cipher is cut to 96 bits: `sha2-truncbug=`, or a word of `esp=`, unless the peer has shown
+    /// that it does otherwise.
+    pub(crate) fn cuts_sha256(&self, cipher: EspCipher) -> bool {
+        let named = |s: &EspSuite| s.cipher == cipher && s.integ == EspInteg::Sha256Trunc96;
+        (self.spec.sha2_truncbug || self.spec.esp.iter().any(named)) != self.rare.other_truncation
     }
 
     /// `type=passthrough`, `drop` or `reject`.

@@ -29,6 +29,7 @@ use crate::scripts::{LastUsage, Scripts};
 use crate::spd::Spd;
 use crate::table::{ChildTable, IkeTable};
 use crate::timer::{TimerKind, TimerQueue};
+use crate::truncation::Unproved;
 use crate::v1::fragment::Reassemblies;
 use crate::v1::{Continuation, Due, natt};
 use crate::wire::Cookie;
@@ -58,6 +59,7 @@ pub(crate) enum KernelWait {
     LastUsage(LastUsage),
     Traffic(Due),
     Idle(Serial),
+    Truncation(Serial),
     Flush,
 }
 
@@ -111,6 +113,7 @@ pub struct Endpoint {
     pub(crate) traffic: HashMap<ClientId, u32>,
     pub(crate) scripts: Scripts,
     pub(crate) watched: Watched,
+    pub(crate) unproved: Unproved,
     pub(crate) pools: Pools,
     /// Passwords that are being checked.
     pub(crate) checks: HashMap<PasswordToken, (Serial, String)>,
@@ -165,6 +168,7 @@ impl Endpoint {
             traffic: HashMap::new(),
             scripts: Scripts::default(),
             watched: Watched::new(),
+            unproved: Unproved::new(),
             pools: Pools::default(),
             checks: HashMap::new(),
             fragments: Reassemblies::default(),
@@ -334,6 +338,7 @@ impl Endpoint {
                 (Some(KernelWait::LastUsage(asked)), result) => self.on_last_usage(asked, result),
                 (Some(KernelWait::Traffic(due)), result) => self.on_traffic(due, result),
                 (Some(KernelWait::Idle(child)), result) => self.on_idle_usage(child, result),
+                (Some(KernelWait::Truncation(child)), result) => self.on_truncation_usage(child, result),
                 (Some(KernelWait::Flush), Ok(KernelReply::Flushed { sas, policies })) => {
                     if sas + policies > 0 {
                         let text = format!(
@@ -388,6 +393,7 @@ impl Endpoint {
                 TimerKind::Shunt => self.on_shunts(),
                 TimerKind::Switch => self.switch_outbound(serial),
                 TimerKind::Idle => self.on_idle(serial),
+                TimerKind::Truncation => self.on_truncation(serial),
             }
         }
     }

@@ -45,11 +45,10 @@ impl Endpoint {
     /// One direction of a child as the kernel wants it.
     fn sa_spec(&self, c: &ChildSa, id: SaId, keys: &EspKeys, inbound: bool) -> Option<SaSpec> {
         let (slot, suite, sa) = (c.slot?, c.suite?, self.ikes.get(&c.ike)?);
-        let spec = &self.conns.get(c.conn)?.spec;
-        let cut = spec.sha2_truncbug
-            || spec.esp.iter().any(|s| s.cipher == suite.cipher && s.integ == EspInteg::Sha256Trunc96);
+        let conn = self.conns.get(c.conn)?;
+        let spec = &conn.spec;
         let integ = match suite.integ {
-            EspInteg::Sha256 if cut => EspInteg::Sha256Trunc96,
+            EspInteg::Sha256 if conn.cuts_sha256(suite.cipher) => EspInteg::Sha256Trunc96,
             other => other,
         };
         // A successor is asked for when nine tenths are used up; the responder, which waits, at nineteen twentieths.

@@ -43,6 +43,7 @@ mod state_name;
 mod status;
 mod table;
 mod timer;
+mod truncation;
 mod updown;
 mod v1;
 mod whack;

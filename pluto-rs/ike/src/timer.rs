@@ -27,6 +27,8 @@ pub enum TimerKind {
     Switch,
     /// See what has gone through a Child SA with `inactivity=`.
     Idle,
+    /// See whether the peer's packets pass the integrity check.
+    Truncation,
     /// A host that did not answer is left alone no longer.
     Shunt,
 }
@@ -45,6 +47,7 @@ impl TimerKind {
             TimerKind::Shunt => "EVENT_SHUNT_SCAN",
             TimerKind::Switch => "EVENT_SA_SWITCH",
             TimerKind::Idle => "EVENT_SA_IDLE",
+            TimerKind::Truncation => "EVENT_SA_TRUNCATION",
         }
     }
 }
@@ -71,8 +74,8 @@ impl TimerQueue {
     }
 
     pub(crate) fn clear_all(&mut self, serial: Serial) {
-        use TimerKind::{Discard, Dpd, Expire, Idle, NatKeepalive, Replace, Retransmit, Switch};
-        for kind in [Retransmit, Discard, Replace, Expire, NatKeepalive, Dpd, Switch, Idle] {
+        use TimerKind::{Discard, Dpd, Expire, Idle, NatKeepalive, Replace, Retransmit, Switch, Truncation};
+        for kind in [Retransmit, Discard, Replace, Expire, NatKeepalive, Dpd, Switch, Idle, Truncation] {
             self.clear(serial, kind);
         }
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 
+use ipsec_types::algo::EspInteg;
 use ipsec_types::kernel::{
     KernelEvent, KernelReply, KernelRequest, PolicyId, PolicySpec, ReqToken, SaId, SaProto, SaSpec, SaUsage,
 };
@@ -29,6 +30,8 @@ pub struct NoKernel {
     failures: BTreeMap<u64, i32>,
     /// Octets that each SA has carried, inbound and outbound.
     carried: (u64, u64),
+    /// What comes in fails the check of this algorithm.
+    refused: Option<EspInteg>,
     larval: Vec<SaId>,
     sas: Vec<SaSpec>,
     policies: Vec<PolicySpec>,
@@ -61,6 +64,11 @@ impl NoKernel {
     /// Every SA has carried so many octets.
     pub fn carry(&mut self, inbound: u64, outbound: u64) {
         self.carried = (inbound, outbound);
+    }
+
+    /// What comes in has failed, and fails, the check of inbound SAs with this algorithm.
+    pub fn fail_integrity(&mut self, integ: Option<EspInteg>) {
+        self.refused = integ;
     }
 
     /// Lets the kernel tell something by itself.
@@ -108,6 +116,11 @@ impl NoKernel {
                 sa.encap = Some(encap);
                 Ok(KernelReply::Done)
             }
+            KernelRequest::SetIntegrity { id, integ } => {
+                let sa = self.sas.iter_mut().find(|sa| same_sa(&sa.id, &id)).ok_or(libc::ESRCH)?;
+                sa.integ = integ;
+                Ok(KernelReply::Done)
+            }
             KernelRequest::DelSa(id) => {
                 self.larval.retain(|l| !same_sa(l, &id));
                 if self.sa_names.remove(&name(&id)) {
@@ -118,7 +131,14 @@ impl NoKernel {
             KernelRequest::QuerySa(id) => {
                 let sa = self.sas.iter().find(|sa| same_sa(&sa.id, &id)).ok_or(libc::ESRCH)?;
                 let bytes = if sa.inbound { self.carried.0 } else { self.carried.1 };
-                Ok(KernelReply::Usage(SaUsage { bytes, ..SaUsage::default() }))
+                let failed = sa.inbound && self.refused.is_some_and(|integ| integ == sa.integ);
+                let usage = SaUsage {
+                    bytes,
+                    packets: u64::from(bytes > 0 && !failed),
+                    integrity_failed: u32::from(failed),
+                    ..SaUsage::default()
+                };
+                Ok(KernelReply::Usage(usage))
             }
             KernelRequest::AddPolicy(spec) => {
                 self.remove_policy(&spec.id);
@@ -165,6 +185,7 @@ fn request_name(req: &KernelRequest) -> &'static str {
         KernelRequest::GetSpi { .. } => "XFRM_MSG_ALLOCSPI",
         KernelRequest::AddSa(_) => "XFRM_MSG_NEWSA",
         KernelRequest::UpdateEncap { .. } => "XFRM_MSG_UPDSA",
+        KernelRequest::SetIntegrity { .. } => "XFRM_MSG_NEWSA",
         KernelRequest::DelSa(_) => "XFRM_MSG_DELSA",
         KernelRequest::QuerySa(_) => "XFRM_MSG_GETSA",
         KernelRequest::AddPolicy(_) => "XFRM_MSG_UPDPOLICY",

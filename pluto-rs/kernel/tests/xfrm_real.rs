@@ -113,6 +113,28 @@ fn every_algorithm() {
     }
 }
 
+/// The kernel changes no SA's algorithm: another one of the same name, with the window where it was.
+#[test]
+fn another_truncation_takes_the_place_of_the_first() {
+    let Some((_guard, mut kernel)) = lab() else { return };
+    let mut spec = sa(PEER, US, 0x1234);
+    (spec.integ, spec.integ_key) = (EspInteg::Sha256, key(32, 77));
+    (spec.inbound, spec.replay_window) = (true, 64);
+    let (id, ikey) = (spec.id, hex(&spec.integ_key));
+    ask(&mut kernel, KernelRequest::AddSa(Box::new(spec))).unwrap();
+    for (integ, bits) in [(EspInteg::Sha256Trunc96, 96), (EspInteg::Sha256, 128)] {
+        ask(&mut kernel, KernelRequest::SetIntegrity { id, integ }).unwrap();
+        let text = run("ip -d xfrm state");
+        assert_eq!(text.matches("proto esp").count(), 1, "{text}");
+        assert!(has(&text, &format!("auth-trunc hmac(sha256) 0x{ikey} {bits}")), "{text}");
+        assert!(has(&text, "replay_window 64,"), "{text}");
+    }
+    // A key of another length is none.
+    let other = KernelRequest::SetIntegrity { id, integ: EspInteg::Sha512 };
+    assert_eq!(ask(&mut kernel, other).unwrap_err().errno, libc::ESRCH);
+    ask(&mut kernel, KernelRequest::DelSa(id)).unwrap();
+}
+
 #[test]
 fn encapsulation_mark_and_window() {
     let Some((_guard, mut kernel)) = lab() else { return };

@@ -234,6 +234,13 @@ pub enum KernelRequest {
         /// New ports.
         encap: Encap,
     },
+    /// Give an SA another integrity algorithm that takes the key it has: SHA2-256 with the other truncation.
+    SetIntegrity {
+        /// Its name.
+        id: SaId,
+        /// The algorithm.
+        integ: EspInteg,
+    },
     /// Remove an SA; one that is gone already is no error.
     DelSa(SaId),
     /// Counters of an SA.
@@ -255,6 +262,8 @@ pub struct SaUsage {
     pub packets: u64,
     /// Wall-clock second of the last packet, 0 for none.
     pub last_used: u64,
+    /// Packets that failed the integrity check, which are in no other number.
+    pub integrity_failed: u32,
 }
 
 /// A good answer.

@@ -179,7 +179,12 @@ pub(super) fn sa_state(body: &[u8]) -> Option<SaState> {
     let mut state = SaState {
         id: sa_id(&info),
         mark: None,
-        usage: SaUsage { bytes: cur.bytes, packets: cur.packets, last_used: cur.use_time },
+        usage: SaUsage {
+            bytes: cur.bytes,
+            packets: cur.packets,
+            last_used: cur.use_time,
+            integrity_failed: info.stats.integrity_failed,
+        },
         replay: None,
         info,
     };

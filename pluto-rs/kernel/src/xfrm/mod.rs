@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use ipsec_types::algo::EspInteg;
 use ipsec_types::kernel::{
     Encap, KernelError, KernelEvent, KernelReply, KernelRequest, PolicyId, PolicySpec, REQID_RANGE, ReqToken,
     SaId, SaProto, SaSpec,
@@ -90,6 +91,7 @@ impl Xfrm {
             KernelRequest::GetSpi { src, dst, reqid, proto } => self.get_spi(src, dst, reqid, proto),
             KernelRequest::AddSa(spec) => self.add_sa(*spec),
             KernelRequest::UpdateEncap { id, new_id, encap } => self.update_encap(id, new_id, encap),
+            KernelRequest::SetIntegrity { id, integ } => self.set_integrity(&id, integ),
             KernelRequest::DelSa(id) => {
                 self.live.remove(&key(&id));
                 self.delete("XFRM_MSG_DELSA", XFRM_MSG_DELSA, &encode::sa_id(&id, None))
@@ -134,9 +136,7 @@ impl Xfrm {
         Ok(KernelReply::Done)
     }
 
-    /// New ports alone are an update. A new address is a new SA to the kernel: the old one is deleted, and added under
-    /// the new address with its sequence numbers, its window and what is left of its lifetime. A packet that
-    /// arrives between the two is lost.
+    /// New ports alone are an update. A new address is a new SA to the kernel.
     fn update_encap(&mut self, id: SaId, new_id: SaId, encap: Encap) -> Result<KernelReply, KernelError> {
         let Some(mut spec) = self.live.get(&key(&id)).cloned() else {
             return Err(kernel_error("XFRM_MSG_UPDSA", libc::ESRCH));
@@ -148,16 +148,33 @@ impl Xfrm {
             let message = valid("XFRM_MSG_UPDSA", encode::sa(&spec, spec.hard_seconds, None))?;
             of("XFRM_MSG_UPDSA", self.requests.ask(XFRM_MSG_UPDSA, 0, &message, |_| {}))?;
         } else {
-            let old = self.read_sa(&id)?;
-            let left = remaining(spec.hard_seconds, old.info.lifetime_cur.add_time);
-            let message = valid("XFRM_MSG_NEWSA", encode::sa(&spec, left, old.replay))?;
-            self.delete("XFRM_MSG_DELSA", XFRM_MSG_DELSA, &encode::sa_id(&id, None))?;
-            self.live.remove(&key(&id));
-            of("XFRM_MSG_NEWSA", self.requests.ask(XFRM_MSG_NEWSA, 0, &message, |_| {}))?;
-            spec.hard_seconds = left;
+            return self.replace_sa(&id, spec);
         }
         self.live.insert(key(&new_id), spec);
         Ok(KernelReply::Done)
+    }
+
+    /// Puts `spec` in the place of the SA `id`, with its sequence numbers, its window and what is left of its lifetime. A packet
+    /// that arrives between the two is lost.
+    fn replace_sa(&mut self, id: &SaId, mut spec: SaSpec) -> Result<KernelReply, KernelError> {
+        let old = self.read_sa(id)?;
+        let left = remaining(spec.hard_seconds, old.info.lifetime_cur.add_time);
+        let message = valid("XFRM_MSG_NEWSA", encode::sa(&spec, left, old.replay))?;
+        self.delete("XFRM_MSG_DELSA", XFRM_MSG_DELSA, &encode::sa_id(id, None))?;
+        self.live.remove(&key(id));
+        of("XFRM_MSG_NEWSA", self.requests.ask(XFRM_MSG_NEWSA, 0, &message, |_| {}))?;
+        spec.hard_seconds = left;
+        self.live.insert(key(&spec.id), spec);
+        Ok(KernelReply::Done)
+    }
+
+    /// The kernel does not change an SA's algorithm: it gets a new SA of the same name.
+    fn set_integrity(&mut self, id: &SaId, integ: EspInteg) -> Result<KernelReply, KernelError> {
+        let Some(spec) = self.live.get(&key(id)).cloned().filter(|s| s.integ_key.len() == integ.key_len())
+        else {
+            return Err(kernel_error("XFRM_MSG_NEWSA", libc::ESRCH));
+        };
+        self.replace_sa(id, SaSpec { integ, ..spec })
     }
 
     fn read_sa(&mut self, id: &SaId) -> Result<decode::SaState, KernelError> {
