@@ -95,7 +95,7 @@ fn a_stranger_holds_little_and_nothing_when_it_is_over() {
 }
 
 #[test]
-fn an_established_pair_holds_at_most_four_kibibytes() {
+fn an_established_pair_holds_at_most_two_and_a_half_kibibytes() {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut pair = server();
     let held = each(&mut pair, |pair, mut s| {
@@ -104,5 +104,6 @@ fn an_established_pair_holds_at_most_four_kibibytes() {
         s.quick_mode(pair, 7, spi);
     });
     assert_eq!(pair.server().engine.counts()[..2], [COUNT as usize; 2]);
-    assert!(held <= 4096, "{held} octets");
+    // The allocator's own part and the kernel's pages come on top; the goal is 4 KiB of the process.
+    assert!(held <= 2560, "{held} octets");
 }

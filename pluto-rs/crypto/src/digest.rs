@@ -66,17 +66,15 @@ pub fn hmac(alg: HashAlg, key: &[u8], parts: &[&[u8]]) -> Result<Vec<u8>, Crypto
     let mut ctx = MdCtx::new()?;
     let mut hashed = if key.len() > block { digest(&mut ctx, alg, key, &[])? } else { Vec::new() };
     let key = if hashed.is_empty() { key } else { &hashed };
-    let mut pad = [0; BLOCK];
-    let mut padded = |ctx: &mut MdCtx, with: u8, parts: &[&[u8]]| {
-        for (n, p) in pad.iter_mut().enumerate() {
-            *p = key.get(n).copied().unwrap_or(0) ^ with;
-        }
-        let out = digest(ctx, alg, pad.get(..block).unwrap_or_default(), parts);
-        pad.zeroize();
-        out
-    };
-    let inner = padded(&mut ctx, IPAD, parts)?;
-    let outer = padded(&mut ctx, OPAD, &[&inner]);
+    let mut room = [0; BLOCK];
+    let (pad, _) = room.split_at_mut(block);
+    let (begin, rest) = pad.split_at_mut(key.len().min(block));
+    begin.iter_mut().zip(key).for_each(|(p, k)| *p = k ^ IPAD);
+    rest.fill(IPAD);
+    let inner = digest(&mut ctx, alg, pad, parts);
+    pad.iter_mut().for_each(|p| *p ^= IPAD ^ OPAD);
+    let outer = inner.and_then(|inner| digest(&mut ctx, alg, pad, &[&inner]));
+    pad.zeroize();
     hashed.zeroize();
     outer
 }

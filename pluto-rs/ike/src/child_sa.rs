@@ -74,7 +74,7 @@ pub(crate) struct ChildSa {
     pub in_sa: Option<SaId>,
     pub out_sa: Option<SaId>,
     /// Keys of the outbound SA while the predecessor's is still used.
-    pub switch: Option<EspKeys>,
+    pub switch: Option<Box<EspKeys>>,
     pub last_received: Option<Digest>,
     pub last_sent: Vec<u8>,
     pub retransmits: u32,

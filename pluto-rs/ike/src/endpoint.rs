@@ -99,8 +99,8 @@ pub struct Endpoint {
     pub(crate) by_spi_in: HashMap<u32, Serial>,
     // Children with an outbound SA by the peer's address and SPI. The peer chooses the key.
     pub(crate) by_spi_out: HashMap<(IpAddr, u32), Serial>,
-    // Children by exchange. The peer may choose the message ID.
-    pub(crate) by_msgid: HashMap<(Serial, u32), Serial>,
+    // Children by exchange. The peer may choose the message ID. A tree: see `TimerQueue`.
+    pub(crate) by_msgid: BTreeMap<(Serial, u32), Serial>,
     pub(crate) half_open: HalfOpen,
     pub(crate) refused: Counters,
     pub(crate) timers: TimerQueue,
@@ -156,7 +156,7 @@ impl Endpoint {
             by_icookie: HashMap::new(),
             by_spi_in: HashMap::new(),
             by_spi_out: HashMap::new(),
-            by_msgid: HashMap::new(),
+            by_msgid: BTreeMap::new(),
             half_open: HalfOpen::default(),
             refused: Counters::default(),
             timers: TimerQueue::default(),

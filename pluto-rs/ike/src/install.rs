@@ -136,7 +136,7 @@ impl Endpoint {
             return self.submit_outbound(child, &keys, Stage::InitiatorBoth);
         }
         if let Some(c) = self.children.get_mut(&child) {
-            c.switch = Some(keys);
+            c.switch = Some(Box::new(keys));
         }
         Ok(())
     }

@@ -209,7 +209,7 @@ pub(crate) struct Established {
     /// Those of Informational exchanges, apart, so that probes do not push the others out.
     pub informational_msgids: VecDeque<u32>,
     /// XAUTH and Mode Config.
-    pub cfg: Cfg,
+    pub cfg: Later<Cfg>,
     /// Conns whose Quick Mode waits for this SA.
     pub pending: Vec<ConnId>,
     pub dpd: Dpd,

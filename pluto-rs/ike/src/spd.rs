@@ -4,7 +4,7 @@
 //! plain policies; a later one gets policies that want a mark, and every inbound SA marks what it decapsulated. A
 //! daemon that answers with the mark it received (`SO_RCVMARK`, `SO_MARK`) therefore reaches the right client.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use ipnet::IpNet;
 use ipsec_types::kernel::{Dir, Layers, MARKS, Mark, PolicyId, REQID_RANGE, Selector, mark_of_reqid};
@@ -63,6 +63,9 @@ impl Slot {
     }
 }
 
+/// Marks of a conn, inbound and outbound.
+type Marks = [Option<Mark>; 2];
+
 /// The marks that the policies of an entry want.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Marking {
@@ -71,18 +74,21 @@ pub(crate) enum Marking {
     /// The slot has one, for packets that were decrypted; the policies as above.
     Slot,
     /// Those of the conn (`mark=`), inbound and outbound. They keep it apart from every conn with others.
-    Conn([Option<Mark>; 2]),
+    Conn(Marks),
 }
 
 impl Marking {
     /// Those of the conn.
-    pub(crate) fn of_conn(self) -> Option<[Option<Mark>; 2]> {
+    pub(crate) fn of_conn(self) -> Option<Marks> {
         match self {
             Marking::Conn(marks) => Some(marks),
             Marking::Unless | Marking::Slot => None,
         }
     }
 }
+
+/// Directions, in the order in which policies are removed.
+const DIRS: [Dir; 3] = [Dir::In, Dir::Fwd, Dir::Out];
 
 /// One pair of policies and who uses it.
 #[derive(Debug)]
@@ -91,10 +97,10 @@ pub(crate) struct Entry {
     pub conn: ConnId,
     marked: bool,
     /// `mark=`.
-    of_conn: Option<[Option<Mark>; 2]>,
-    pub users: BTreeSet<Serial>,
-    /// Directions with a policy in the kernel, and what each says is around a packet.
-    pub installed: Vec<(Dir, Layers)>,
+    of_conn: Option<Box<Marks>>,
+    users: Vec<Serial>,
+    /// What the policies in the kernel say is around a packet, by [`DIRS`].
+    installed: [Option<Layers>; DIRS.len()],
     /// The outbound policy lets pass, or drops, for the time being.
     pub shunted: bool,
 }
@@ -102,24 +108,20 @@ pub(crate) struct Entry {
 impl Entry {
     /// Notes a policy; what was said for this direction before.
     pub(crate) fn note(&mut self, dir: Dir, layers: Layers) -> Option<Layers> {
-        match self.installed.iter_mut().find(|(d, _)| *d == dir) {
-            Some((_, old)) => Some(std::mem::replace(old, layers)),
-            None => {
-                self.installed.push((dir, layers));
-                None
-            }
-        }
+        let mut each = DIRS.iter().zip(&mut self.installed);
+        each.find(|(d, _)| **d == dir).and_then(|(_, said)| said.replace(layers))
     }
 
     /// The policies that are in the kernel.
     pub(crate) fn policies(&self, slot: Slot) -> Vec<PolicyId> {
-        self.installed.iter().map(|(dir, _)| self.policy(slot, *dir)).collect()
+        let there = DIRS.iter().zip(&self.installed).filter(|(_, said)| said.is_some());
+        there.map(|(dir, _)| self.policy(slot, *dir)).collect()
     }
 
     pub(crate) fn policy(&self, slot: Slot, dir: Dir) -> PolicyId {
-        let mark = match (self.of_conn, dir) {
-            (Some([_, outbound]), Dir::Out) => outbound,
-            (Some([inbound, _]), Dir::In | Dir::Fwd) => inbound,
+        let mark = match (self.of_conn.as_deref(), dir) {
+            (Some([_, outbound]), Dir::Out) => *outbound,
+            (Some([inbound, _]), Dir::In | Dir::Fwd) => *inbound,
             (None, _) => slot.mark().filter(|_| self.marked),
         };
         PolicyId { selector: self.flow.selector(dir), dir, mark }
@@ -134,9 +136,9 @@ impl Entry {
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct Spd {
-    entries: HashMap<Slot, Entry>,
-    // The selector's far end is chosen by the peer: std's keyed hasher.
-    by_flow: HashMap<Flow, BTreeSet<Slot>>,
+    entries: HashMap<Slot, Box<Entry>>,
+    // In order. The selector's far end is chosen by the peer: std's keyed hasher.
+    by_flow: HashMap<Flow, Vec<Slot>>,
     /// The slots given out last: of those with a mark, and of the others.
     last: [u32; 2],
 }
@@ -155,18 +157,18 @@ impl Spd {
         let slots = self.by_flow.get(&flow);
         let of_conn = marking.of_conn();
         let entries = || slots.into_iter().flatten().filter_map(|s| Some((*s, self.entries.get(s)?)));
-        let same = || entries().filter(|(_, e)| e.of_conn == of_conn);
+        let same = || entries().filter(|(_, e)| e.of_conn.as_deref() == of_conn.as_ref());
         let own = same().find(|(_, e)| e.conn == conn).map(|(slot, _)| slot);
         let (shared, marked) = (same().next().is_some(), same().any(|(_, e)| !e.marked));
         if let Some(slot) = own {
-            if let Some(e) = self.entries.get_mut(&slot) {
-                e.users.insert(user);
+            if let Some(e) = self.entries.get_mut(&slot).filter(|e| !e.users.contains(&user)) {
+                e.users.push(user);
             }
             return Some(slot);
         }
         let more = REQID_RANGE.end() - REQID_RANGE.start() - MARKS;
         let [last_marked, last_other] = self.last;
-        let free = |entries: &HashMap<Slot, Entry>, first: u32, n: u32, last: u32| {
+        let free = |entries: &HashMap<Slot, Box<Entry>>, first: u32, n: u32, last: u32| {
             let next = |i| Slot((last - last.min(first) + 1 + i) % n + first);
             (0..n).map(next).find(|s| !entries.contains_key(s))
         };
@@ -177,10 +179,15 @@ impl Spd {
                 .or_else(|| free(&self.entries, 1, MARKS, last_marked))?,
         };
         self.last[usize::from(slot.0 > MARKS)] = slot.0;
-        self.by_flow.entry(flow).or_default().insert(slot);
-        let users = BTreeSet::from([user]);
-        let entry = Entry { flow, conn, marked, of_conn, users, installed: Vec::new(), shunted: false };
-        self.entries.insert(slot, entry);
+        // Most flows have one slot: no room for more.
+        let slots = self.by_flow.entry(flow).or_insert_with(|| Vec::with_capacity(1));
+        if let Err(at) = slots.binary_search(&slot) {
+            slots.insert(at, slot);
+        }
+        let (of_conn, users) = (of_conn.map(Box::new), vec![user]);
+        let entry =
+            Entry { flow, conn, marked, of_conn, users, installed: Default::default(), shunted: false };
+        self.entries.insert(slot, Box::new(entry));
         Some(slot)
     }
 
@@ -193,13 +200,15 @@ impl Spd {
     /// Takes a user out; returns the policies to remove when it was the last.
     pub(crate) fn leave(&mut self, slot: Slot, user: Serial) -> Vec<PolicyId> {
         let Some(e) = self.entries.get_mut(&slot) else { return Vec::new() };
-        e.users.remove(&user);
+        e.users.retain(|u| *u != user);
         if !e.users.is_empty() {
             return Vec::new();
         }
         let Some(e) = self.entries.remove(&slot) else { return Vec::new() };
         if let Some(same) = self.by_flow.get_mut(&e.flow) {
-            same.remove(&slot);
+            if let Ok(at) = same.binary_search(&slot) {
+                same.remove(at);
+            }
             if same.is_empty() {
                 self.by_flow.remove(&e.flow);
             }
@@ -210,22 +219,25 @@ impl Spd {
     /// The conns that have an entry for this flow with these marks.
     pub(crate) fn owners(&self, flow: &Flow, marking: Marking) -> Vec<ConnId> {
         let slots = self.by_flow.get(flow).into_iter().flatten();
-        let same = slots.filter_map(|s| self.entries.get(s)).filter(|e| e.of_conn == marking.of_conn());
+        let same = slots
+            .filter_map(|s| self.entries.get(s))
+            .filter(|e| e.of_conn.as_deref() == marking.of_conn().as_ref());
         same.map(|e| e.conn).collect()
     }
 
     /// Who uses the entry.
     pub(crate) fn users(&self, slot: Slot) -> Vec<Serial> {
-        self.entries.get(&slot).map(|e| e.users.iter().copied().collect()).unwrap_or_default()
+        self.entries.get(&slot).map(|e| e.users.clone()).unwrap_or_default()
     }
 
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Entry> {
-        self.entries.get_mut(&slot)
+        self.entries.get_mut(&slot).map(|e| &mut **e)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::net::IpAddr;
 
     use super::*;

@@ -1,6 +1,6 @@
 //! Deadlines of all SAs in one ordered set.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipsec_types::Instant;
 
@@ -56,8 +56,8 @@ impl TimerKind {
 #[derive(Debug, Default)]
 pub(crate) struct TimerQueue {
     order: BTreeSet<(Instant, Serial, TimerKind)>,
-    // Key: our own serial numbers, so the default hasher's keying is not needed but harmless.
-    due: HashMap<(Serial, TimerKind), Instant>,
+    // A tree: what is under way has the last numbers, which lie together, however many SAs are held.
+    due: BTreeMap<(Serial, TimerKind), Instant>,
 }
 
 impl TimerQueue {

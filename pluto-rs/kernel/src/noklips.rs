@@ -1,7 +1,8 @@
 //! The backend without a kernel (`protostack=none`): every request succeeds, and tests can look at all of them.
 //!
 //! It behaves as the kernel does where that can be seen from outside: sequential SPIs instead of random ones, an SA
-//! added twice is `EEXIST`, one that is gone is no error to delete. It must not open a socket.
+//! added twice is `EEXIST`, one that is gone is no error to delete. It must not open a socket, and the daemon's keeps
+//! no keys.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::IpAddr;
@@ -24,6 +25,8 @@ const FIRST_CPI: u32 = 256;
 #[derive(Debug, Default)]
 pub struct NoKernel {
     record: Option<Vec<KernelRequest>>,
+    /// SAs and policies are known by their names alone.
+    names_only: bool,
     ready: VecDeque<KernelEvent>,
     spis: u32,
     submitted: u64,
@@ -44,6 +47,12 @@ impl NoKernel {
     /// One that keeps every request, for tests: the list grows without bound.
     pub fn recording() -> Self {
         NoKernel { record: Some(Vec::new()), ..NoKernel::default() }
+    }
+
+    /// One that knows what is installed by name only, for the daemon: [`sas`](Self::sas) and
+    /// [`policies`](Self::policies) stay empty.
+    pub fn names_only() -> Self {
+        NoKernel { names_only: true, ..NoKernel::default() }
     }
 
     /// The next SPI handed out is `first`, so that two of these in one test give out different ones.
@@ -105,20 +114,26 @@ impl NoKernel {
                     return Err(libc::EEXIST);
                 }
                 self.larval.retain(|id| !same_sa(id, &spec.id));
-                self.sas.push(*spec);
+                if !self.names_only {
+                    self.sas.push(*spec);
+                }
                 Ok(KernelReply::Done)
             }
             KernelRequest::UpdateEncap { id, new_id, encap } => {
-                let sa = self.sas.iter_mut().find(|sa| same_sa(&sa.id, &id)).ok_or(libc::ESRCH)?;
-                self.sa_names.remove(&name(&id));
+                if !self.sa_names.remove(&name(&id)) {
+                    return Err(libc::ESRCH);
+                }
                 self.sa_names.insert(name(&new_id));
-                sa.id = new_id;
-                sa.encap = Some(encap);
+                if let Some(sa) = self.sas.iter_mut().find(|sa| same_sa(&sa.id, &id)) {
+                    sa.id = new_id;
+                    sa.encap = Some(encap);
+                }
                 Ok(KernelReply::Done)
             }
             KernelRequest::SetIntegrity { id, integ } => {
-                let sa = self.sas.iter_mut().find(|sa| same_sa(&sa.id, &id)).ok_or(libc::ESRCH)?;
-                sa.integ = integ;
+                if let Some(sa) = self.sas.iter_mut().find(|sa| same_sa(&sa.id, &id)) {
+                    sa.integ = integ;
+                }
                 Ok(KernelReply::Done)
             }
             KernelRequest::DelSa(id) => {
@@ -129,9 +144,14 @@ impl NoKernel {
                 Ok(KernelReply::Done)
             }
             KernelRequest::QuerySa(id) => {
-                let sa = self.sas.iter().find(|sa| same_sa(&sa.id, &id)).ok_or(libc::ESRCH)?;
-                let bytes = if sa.inbound { self.carried.0 } else { self.carried.1 };
-                let failed = sa.inbound && self.refused.is_some_and(|integ| integ == sa.integ);
+                if !self.sa_names.contains(&name(&id)) {
+                    return Err(libc::ESRCH);
+                }
+                let sa = self.sas.iter().find(|sa| same_sa(&sa.id, &id));
+                let inbound = sa.is_none_or(|sa| sa.inbound);
+                let bytes = if inbound { self.carried.0 } else { self.carried.1 };
+                let failed =
+                    inbound && self.refused.is_some_and(|integ| sa.is_some_and(|sa| sa.integ == integ));
                 let usage = SaUsage {
                     bytes,
                     packets: u64::from(bytes > 0 && !failed),
@@ -143,7 +163,9 @@ impl NoKernel {
             KernelRequest::AddPolicy(spec) => {
                 self.remove_policy(&spec.id);
                 self.policy_names.insert(spec.id);
-                self.policies.push(spec);
+                if !self.names_only {
+                    self.policies.push(spec);
+                }
                 Ok(KernelReply::Done)
             }
             KernelRequest::DelPolicy(id) => {
@@ -151,8 +173,8 @@ impl NoKernel {
                 Ok(KernelReply::Done)
             }
             KernelRequest::FlushOurs => {
-                let sas = self.sas.len() + self.larval.len();
-                let policies = self.policies.len();
+                let sas = self.sa_names.len() + self.larval.len();
+                let policies = self.policy_names.len();
                 self.sas.clear();
                 self.larval.clear();
                 self.policies.clear();
@@ -225,7 +247,9 @@ impl KernelBackend for NoKernel {
 
 #[cfg(test)]
 mod tests {
-    use ipsec_types::kernel::{KernelError, REQID_RANGE};
+    use ipsec_types::SecretBytes;
+    use ipsec_types::algo::{EspCipher, EspInteg};
+    use ipsec_types::kernel::{Encap, KernelError, Mode, REQID_RANGE};
 
     use super::*;
 
@@ -268,6 +292,43 @@ mod tests {
         assert_eq!(ask(&mut k, get_spi()), Ok(KernelReply::Spi(FIRST_SPI + 1)));
         let unknown = SaId { spi: 9, ..k.larval()[0] };
         assert_eq!(ask(&mut k, KernelRequest::QuerySa(unknown)).unwrap_err().errno, libc::ESRCH);
+    }
+
+    #[test]
+    fn names_alone_are_enough_to_answer() {
+        let mut k = NoKernel::names_only();
+        assert_eq!(ask(&mut k, get_spi()), Ok(KernelReply::Spi(FIRST_SPI)));
+        let id = k.larval()[0];
+        let spec = || {
+            KernelRequest::AddSa(Box::new(SaSpec {
+                id,
+                reqid: *REQID_RANGE.start(),
+                mode: Mode::Transport,
+                cipher: EspCipher::Aes(128),
+                cipher_key: SecretBytes::new(vec![1; 16]),
+                integ: EspInteg::Sha1,
+                integ_key: SecretBytes::new(vec![2; 20]),
+                encap: None,
+                replay_window: 32,
+                hard_seconds: 0,
+                life_bytes: (0, 0),
+                life_packets: (0, 0),
+                set_mark: None,
+                inbound: true,
+            }))
+        };
+        assert_eq!(ask(&mut k, spec()), Ok(KernelReply::Done));
+        assert_eq!(ask(&mut k, spec()).unwrap_err().errno, libc::EEXIST);
+        assert!(k.sas().is_empty() && k.larval().is_empty());
+        let new_id = SaId { dst: [192, 0, 2, 9].into(), ..id };
+        let encap = Encap { sport: 4500, dport: 4500, original: None };
+        let moved = KernelRequest::UpdateEncap { id, new_id, encap };
+        assert_eq!(ask(&mut k, moved.clone()), Ok(KernelReply::Done));
+        assert_eq!(ask(&mut k, moved).unwrap_err().errno, libc::ESRCH);
+        assert_eq!(ask(&mut k, KernelRequest::QuerySa(id)).unwrap_err().errno, libc::ESRCH);
+        assert!(ask(&mut k, KernelRequest::QuerySa(new_id)).is_ok());
+        assert_eq!(ask(&mut k, KernelRequest::FlushOurs), Ok(KernelReply::Flushed { sas: 1, policies: 0 }));
+        assert!(ask(&mut k, KernelRequest::QuerySa(new_id)).is_err());
     }
 
     #[test]

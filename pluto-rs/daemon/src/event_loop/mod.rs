@@ -152,7 +152,10 @@ async fn serve(options: Options, log: Log, parts: Parts) {
     shell.hand_keys();
     shell.drain();
     while !shell.exit {
-        shell.log.flush();
+        // While there is more to do at once, lines wait for those to come: each write is a system call.
+        if datagrams.is_empty() && !shell.workers.has_job() {
+            shell.log.flush();
+        }
         let wait = shell.engine.poll_timeout().map(|(at, _)| at.since(clock::now().mono));
         let timer = async {
             match wait {

@@ -31,7 +31,7 @@ impl EntropySource for OsEntropy {
 
 fn open_kernel(options: &Options) -> Result<Box<dyn KernelBackend>, String> {
     if options.no_kernel {
-        return Ok(Box::new(NoKernel::default()));
+        return Ok(Box::new(NoKernel::names_only()));
     }
     let kernel = Xfrm::open()
         .map_err(|e| format!("the kernel's IPsec (XFRM) cannot be used: {e}; --noklips runs without"))?;

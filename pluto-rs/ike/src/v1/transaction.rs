@@ -7,6 +7,7 @@
 //! ```
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use ipsec_crypto::hmac;
 use ipsec_types::modecfg::AddressPool;
@@ -16,6 +17,7 @@ use super::Fail;
 use super::message::{Phase2Message, first_iv, open};
 use super::quick::check_hash;
 use crate::Endpoint;
+use crate::later::Blank;
 use crate::sa::{Digest, Serial, StateName};
 use crate::wire::cfg::{self, CfgPayload, CfgType};
 use crate::wire::payload::Kind;
@@ -114,6 +116,13 @@ pub(crate) struct Cfg {
     pub failed: bool,
     /// Addresses that this user has instead of the conn's.
     pub pool: Option<AddressPool>,
+}
+
+impl Blank for Cfg {
+    fn blank() -> &'static Self {
+        static BLANK: LazyLock<Cfg> = LazyLock::new(Cfg::default);
+        &BLANK
+    }
 }
 
 impl Cfg {
@@ -337,8 +346,8 @@ impl Endpoint {
 
     /// Our request needs no answer any more.
     pub(super) fn transaction_forget(&mut self, serial: Serial) {
-        if let Some(sa) = self.ikes.get_mut(&serial) {
-            sa.later.cfg.asked = None;
+        if let Some(cfg) = self.ikes.get_mut(&serial).and_then(|s| s.later.there()?.cfg.there()) {
+            cfg.asked = None;
         }
         self.stop_retransmit(serial);
     }
@@ -347,7 +356,9 @@ impl Endpoint {
     pub(super) fn set_stage(&mut self, serial: Serial, stage: Stage) {
         let Some(sa) = self.ikes.get_mut(&serial) else { return };
         let from = sa.name();
-        sa.later.cfg.stage = stage;
+        if sa.later.cfg.stage != stage {
+            sa.later.cfg.stage = stage;
+        }
         let to = sa.name();
         if from != to {
             self.log_transition(serial, from, to);

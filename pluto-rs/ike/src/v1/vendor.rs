@@ -144,5 +144,6 @@ fn xauth(w: &mut MessageWriter, c: &Connection) {
 }
 
 fn hex(b: &[u8]) -> String {
-    b.iter().take(32).map(|x| format!("{x:02x}")).collect()
+    let digit = |n: u8| char::from_digit(n.into(), 16).unwrap_or_default();
+    b.iter().take(32).flat_map(|x| [digit(x >> 4), digit(x & 15)]).collect()
 }
