@@ -5,7 +5,9 @@
 #   native    without a guest, in a network namespace of this machine, with the load tool as client and in pppd's place:
 #             frames through one call around packets of 64, 576 and 1400 octets, both ways, and the daemon's CPU time for
 #             each; calls that are asked for and answered (no pppd in it).  A guest has one processor, which server and
-#             load share, and its clock counts what this machine does besides
+#             load share, and its clock counts what this machine does besides.  A frame costs the load, which has a
+#             sender and a pppd of its own, more than either server: the wall clock's ratio is a server's only where the
+#             server was busy (told in a row of its own); CPU time for a frame is, always
 #   pty       TCP through a call with pppds at both ends, both ways
 #   frames    as native, in the guest, whose one processor the load has to share
 #   kernel    TCP on the kernel's L2TP, with 5 times the rounds: nothing of either daemon is in it, so the median and
@@ -51,10 +53,12 @@ case ,$PARTS, in *,native,*)
     for s in "cygnet $BIN/xl2tpd $MANY" 'xl2tpd /usr/sbin/xl2tpd '; do
       n=${s%% *} p=${s#* }
       for size in 64 576 1400; do
-        native "$n" "${p%% *}" "${p#* }" sink --up $size
-        figure "$n" mbit_s "frames-up-$size-mbit/s"; figure "$n" cpu_us_per_frame "frames-up-$size-cpu-us"
-        native "$n" "${p%% *}" "${p#* }" source:$size --down $size
-        figure "$n" mbit_s "frames-down-$size-mbit/s"; figure "$n" cpu_us_per_frame "frames-down-$size-cpu-us"
+        for w in "sink --up" "source:$size --down"; do
+          native "$n" "${p%% *}" "${p#* }" ${w% *} ${w#* } $size
+          figure "$n" mbit_s "frames-${w##*-}-$size-mbit/s"
+          figure "$n" cpu_us_per_frame "frames-${w##*-}-$size-cpu-us"
+          figure "$n" server_percent "frames-${w##*-}-$size-busy-%"
+        done
       done
       native "$n" "${p%% *}" "${p#* }" '' --count 2000 --in-flight 64 --no-connect
       figure "$n" per_second native-calls/s
@@ -74,6 +78,7 @@ awk 'function spread(who,   n, a, i, j, t) { # median (least-most) of all rounds
     median[who] = t
     return sprintf("%s %.4g (%.4g-%.4g)", who, t, a[1], a[n])
   }
+  $1 ~ /busy/ { busy[$1, $2] = $3 > busy[$1, $2] ? $3 : busy[$1, $2] }
   { less = $1 ~ /cpu|octets/
     if (!(($1, $2) in v) || (less ? $3 < v[$1, $2] : $3 > v[$1, $2])) v[$1, $2] = $3
     all[$1, $2, ++count[$1, $2]] = $3
@@ -83,8 +88,16 @@ awk 'function spread(who,   n, a, i, j, t) { # median (least-most) of all rounds
     for (i = 1; i <= n; i++) {
       k = order[i]; a = v[k, "cygnet"]; b = v[k, "xl2tpd"]
       printf "%-34s %10s %10s", k, a, b
+      if (k ~ /busy/) { print ""; continue }
       if (a != "" && b > 0) printf " %7.2f", a / b
-      print ""
+      s = k
+      sub(/mbit\/s/, "busy-%", s)
+      waits = ""
+      if (s != k && (s, "cygnet") in busy) {
+        if (busy[s, "cygnet"] < 80) waits = " cygnet"
+        if (busy[s, "xl2tpd"] < 80) waits = waits " xl2tpd"
+      }
+      print waits == "" ? "" : "  waited for the load:" waits
       if (count[k, "cygnet"] < 5 || count[k, "xl2tpd"] < 5) continue
       printf "  medians: %s, %s", spread("cygnet"), spread("xl2tpd")
       printf ", ratio %.2f\n", median["cygnet"] / median["xl2tpd"]

@@ -24,8 +24,11 @@ pub trait DataPath {
     /// Takes a frame from the peer; it may be lost when PPP does not keep up, and is counted then.
     fn deliver(&mut self, _frame: &[u8]) {}
 
-    /// Moves what was taken on to PPP, as far as it goes.
+    /// Moves what was taken on to PPP, as far as it goes; nothing while it is known that there is no room.
     fn flush(&mut self) {}
+
+    /// There is room again, as [`DataPath::wants_write`] has asked to be told.
+    fn resume(&mut self) {}
 
     /// Whether something waits for room.
     fn wants_write(&self) -> bool {
@@ -81,6 +84,8 @@ pub struct PtyPath {
     /// Encoded frames on their way to pppd; those before `sent` are written.
     queue: Vec<u8>,
     sent: usize,
+    /// The tty has taken nothing of it at the last write.
+    full: bool,
     /// pppd empties its tty when it switches it to PPP, which would cost the peer's first Configure-Request and the
     /// link three seconds. So nothing is written until pppd's own first frame, or [`DataPath::open_gate`].
     gate_open: bool,
@@ -103,6 +108,7 @@ impl PtyPath {
             decoder: hdlc::Decoder::default(),
             queue: Vec::new(),
             sent: 0,
+            full: false,
             gate_open: false,
             peer_spoke: false,
             held: Vec::new(),
@@ -126,23 +132,29 @@ impl DataPath for PtyPath {
         }
         self.peer_spoke = true;
         if self.queue.len() - self.sent + frame.len() > QUEUE {
-            self.dropped += 1;
-            return;
+            self.flush();
+            if self.queue.len() - self.sent + frame.len() > QUEUE {
+                self.dropped += 1;
+                return;
+            }
         }
         hdlc::encode(frame, &mut self.queue);
     }
 
     fn flush(&mut self) {
-        if !self.gate_open {
+        if !self.gate_open || self.full {
             return;
         }
         while self.sent < self.queue.len() {
             match self.master.write(&self.queue[self.sent..]) {
-                Ok(0) => break,
-                Ok(n) => self.sent += n,
+                // A part does not mean that there is no room for more: a tty takes some kilobytes at a time.
+                Ok(n) if n > 0 => self.sent += n,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                // EAGAIN: later. Anything else: pppd is gone, which its exit tells.
-                Err(_) => break,
+                // EAGAIN: epoll tells when it is worth another write. Anything else: pppd is gone, which its exit tells.
+                _ => {
+                    self.full = true;
+                    break;
+                }
             }
         }
         if self.sent == self.queue.len() {
@@ -152,6 +164,11 @@ impl DataPath for PtyPath {
             self.queue.drain(..self.sent);
             self.sent = 0;
         }
+    }
+
+    fn resume(&mut self) {
+        self.full = false;
+        self.flush();
     }
 
     fn wants_write(&self) -> bool {
@@ -279,6 +296,32 @@ mod tests {
         assert!(path.dropped() > 4000);
         assert!(path.wants_write());
         assert!(path.queue.capacity() < 8 * QUEUE, "{}", path.queue.capacity());
+    }
+
+    #[test]
+    fn a_full_tty_is_left_alone_until_it_has_room() {
+        let p = pty::open().unwrap();
+        let (mut path, mut pppd) = (PtyPath::new(p.master), File::from(p.slave));
+        path.open_gate();
+        while !path.full {
+            path.deliver(&[0x55; 1400]);
+            path.flush();
+        }
+        let want = path.queue.len() - path.sent;
+        let mut some = [0; 65536];
+        assert!(pppd.read(&mut some).unwrap() > 0);
+        path.flush();
+        assert_eq!(path.queue.len() - path.sent, want, "nobody has told of room");
+        // It comes when the reader has had a good part of what is there.
+        while path.queue.len() - path.sent == want {
+            assert!(pppd.read(&mut some).unwrap() > 0);
+            path.resume();
+        }
+        while path.wants_write() {
+            assert!(pppd.read(&mut some).unwrap() > 0);
+            path.resume();
+        }
+        assert!(!path.full && path.queue.is_empty() && path.dropped == 0);
     }
 
     #[test]

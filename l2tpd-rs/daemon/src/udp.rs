@@ -17,8 +17,10 @@ use crate::outgoing::{Outgoing, Run};
 pub const BATCH: usize = 32;
 /// Datagrams a system call of a socket for one peer, which gets control messages only.
 const SMALL_BATCH: usize = 4;
-/// The longest datagram taken; longer ones are cut by the kernel and then refused for their length field.
+/// The longest datagram taken; longer ones are dropped.
 const MAX_DATAGRAM: usize = 4096;
+/// The most octets of datagrams that the kernel hands over as one (`UDP_GRO`). Memory that was never needed is not there.
+const MAX_TOGETHER: usize = 65_536;
 /// Octets for the control messages of a datagram: address, mark, size and type of service, with headers.
 const CONTROL: usize = 128;
 /// Peers that are remembered for getting their datagrams one by one.
@@ -32,7 +34,9 @@ struct Control([u8; CONTROL]);
 /// The socket and its receive buffers.
 pub struct Udp {
     socket: Socket,
-    buffers: Vec<[u8; MAX_DATAGRAM]>,
+    /// One behind the other, of `each` octets.
+    buffers: Vec<u8>,
+    each: usize,
     /// Peers for whom the kernel does not take several datagrams at once: IPsec is on the way, or a narrow link.
     one_by_one: BTreeSet<SocketAddrV4>,
     /// Type of service of what has none of its own.
@@ -71,11 +75,19 @@ pub fn set_int(socket: &impl AsRawFd, level: i32, option: i32, value: i32) -> io
 }
 
 impl Udp {
-    /// Binds, to an address of this machine or to one that will be its own later; port 0 lets the kernel choose. `tos` is the type of service of what is sent without one of its own.
+    /// Binds, to an address of this machine or to one that will be its own later; port 0 lets the kernel choose. `tos` is
+    /// the type of service of what is sent without one of its own.
     ///
     /// # Errors
     /// The kernel's.
     pub fn bind(addr: SocketAddrV4, tos: u8) -> io::Result<Self> {
+        let udp = Udp::open(addr, tos, BATCH, MAX_TOGETHER)?;
+        // What a card has received together of one peer comes together; Linux before 5.0 gives one by one.
+        let _ = set_int(&udp.socket, libc::SOL_UDP, libc::UDP_GRO, 1);
+        Ok(udp)
+    }
+
+    fn open(addr: SocketAddrV4, tos: u8, batch: usize, each: usize) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
         socket.set_reuse_address(true)?;
         let absent = match socket.bind(&addr.into()) {
@@ -93,18 +105,18 @@ impl Udp {
         let marks = set_int(&socket, libc::SOL_SOCKET, libc::SO_RCVMARK, 1).is_ok();
         // A burst of callers at once: best effort, the system's limit holds.
         let _ = socket.set_recv_buffer_size(1 << 20);
-        let buffers = vec![[0; MAX_DATAGRAM]; BATCH];
-        Ok(Udp { socket, buffers, one_by_one: BTreeSet::new(), tos, marks, absent })
+        let buffers = vec![0; batch * each];
+        Ok(Udp { socket, buffers, each, one_by_one: BTreeSet::new(), tos, marks, absent })
     }
 
     /// A socket of the same port for one peer: what that peer sends from now on arrives here. It is the kernel's for
-    /// data, whose UDP checksum may be left out (RFC 2661 §8.1).
+    /// data, which the kernel would not take apart again if it came together; their UDP checksum may be left out (RFC 2661
+    /// §8.1).
     ///
     /// # Errors
     /// The kernel's.
     pub fn connected(path: &Path, port: u16) -> io::Result<Self> {
-        let mut udp = Udp::bind(SocketAddrV4::new(path.local, port), 0)?;
-        udp.buffers.truncate(SMALL_BATCH);
+        let udp = Udp::open(SocketAddrV4::new(path.local, port), 0, SMALL_BATCH, MAX_DATAGRAM)?;
         set_int(&udp.socket, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1)?;
         if path.mark != 0 {
             udp.socket.set_mark(path.mark)?;
@@ -126,7 +138,8 @@ impl Udp {
         self.socket.local_addr().ok()?.as_socket_ipv4()
     }
 
-    /// Receives what is there, at most [`BATCH`] datagrams, and hands each to `sink`. Returns how many there were.
+    /// Receives what is there, at most [`BATCH`] times a datagram or what the kernel has put together, and hands each
+    /// datagram to `sink`. Returns how many times that was.
     ///
     /// # Errors
     /// The kernel's; that nothing is there is not an error.
@@ -134,7 +147,7 @@ impl Udp {
         let mut names = [MaybeUninit::<libc::sockaddr_in>::zeroed(); BATCH];
         let mut controls = [const { MaybeUninit::<Control>::uninit() }; BATCH];
         let mut iov = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH];
-        for (v, b) in iov.iter_mut().zip(&mut self.buffers) {
+        for (v, b) in iov.iter_mut().zip(self.buffers.chunks_exact_mut(self.each)) {
             *v = libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: b.len() };
         }
         let mut heads: [libc::mmsghdr; BATCH] = std::array::from_fn(|i| {
@@ -153,7 +166,7 @@ impl Udp {
             libc::recvmmsg(
                 self.socket.as_raw_fd(),
                 heads.as_mut_ptr(),
-                self.buffers.len().min(BATCH) as u32,
+                (self.buffers.len() / self.each).min(BATCH) as u32,
                 libc::MSG_DONTWAIT,
                 std::ptr::null_mut(),
             )
@@ -165,14 +178,18 @@ impl Udp {
                 _ => Err(e),
             };
         };
-        for ((h, name), buffer) in heads.iter().zip(&names).zip(&self.buffers).take(n) {
+        for ((h, name), buffer) in heads.iter().zip(&names).zip(self.buffers.chunks_exact(self.each)).take(n)
+        {
             // SAFETY: zeroed at first and filled in by the kernel: plain integers.
             let name = unsafe { name.assume_init() };
             let peer =
                 SocketAddrV4::new(u32::from_be(name.sin_addr.s_addr).into(), u16::from_be(name.sin_port));
-            let (local, mark) = ancillary(&h.msg_hdr);
+            let Ancillary { local, mark, size } = ancillary(&h.msg_hdr);
             let data = buffer.get(..h.msg_len as usize).unwrap_or(&[]);
-            sink(Path { local, peer, mark }, data);
+            let size = if size == 0 { data.len() } else { size };
+            if size <= MAX_DATAGRAM {
+                data.chunks(size.max(1)).for_each(|d| sink(Path { local, peer, mark }, d));
+            }
         }
         Ok(n)
     }
@@ -265,29 +282,41 @@ fn sockaddr(a: SocketAddrV4) -> libc::sockaddr_in {
     }
 }
 
-/// Our address and the mark of a received datagram.
-fn ancillary(h: &libc::msghdr) -> (Ipv4Addr, u32) {
-    let (mut local, mut mark) = (Ipv4Addr::UNSPECIFIED, 0);
+/// What the kernel tells beside received datagrams.
+struct Ancillary {
+    /// Our address.
+    local: Ipv4Addr,
+    mark: u32,
+    /// Octets of each of them but the last; 0 when there is one.
+    size: usize,
+}
+
+fn ancillary(h: &libc::msghdr) -> Ancillary {
+    let mut a = Ancillary { local: Ipv4Addr::UNSPECIFIED, mark: 0, size: 0 };
     // SAFETY: the header was filled in by recvmmsg; the macros stay within msg_controllen.
     let mut c = unsafe { libc::CMSG_FIRSTHDR(h) };
     while !c.is_null() {
         // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return null or a whole header within the buffer, whose data the
-        // kernel wrote in full for these two types; the reads need no alignment.
+        // kernel wrote in full for these types; the reads need no alignment.
         unsafe {
             match ((*c).cmsg_level, (*c).cmsg_type) {
                 (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                     let info: libc::in_pktinfo = std::ptr::read_unaligned(libc::CMSG_DATA(c).cast());
-                    local = u32::from_be(info.ipi_spec_dst.s_addr).into();
+                    a.local = u32::from_be(info.ipi_spec_dst.s_addr).into();
                 }
                 (libc::SOL_SOCKET, libc::SO_MARK) => {
-                    mark = std::ptr::read_unaligned(libc::CMSG_DATA(c).cast())
+                    a.mark = std::ptr::read_unaligned(libc::CMSG_DATA(c).cast());
+                }
+                (libc::SOL_UDP, libc::UDP_GRO) => {
+                    let size: i32 = std::ptr::read_unaligned(libc::CMSG_DATA(c).cast());
+                    a.size = usize::try_from(size).unwrap_or(0);
                 }
                 _ => {}
             }
             c = libc::CMSG_NXTHDR(h, c);
         }
     }
-    (local, mark)
+    a
 }
 
 /// Writes the control messages for a run, whose type of service need not be told when it is the `usual` one; returns

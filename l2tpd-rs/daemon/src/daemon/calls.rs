@@ -274,7 +274,7 @@ impl Daemon {
         if events.contains(EpollFlags::EPOLLOUT)
             && let Some(r) = self.calls.running.get_mut(&generation)
         {
-            r.path.flush();
+            r.path.resume();
             r.watch(&self.epoll, generation);
         }
         if events.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {

@@ -109,3 +109,21 @@ fn each_datagram_has_its_own_type_of_service_or_the_usual_one() {
         }
     }
 }
+
+#[test]
+fn what_arrives_together_is_handed_on_one_by_one_and_long_ones_are_not() {
+    let mut s = Udp::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), 0).unwrap();
+    let mut from = Udp::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), 0).unwrap();
+    let path = Path { local: Ipv4Addr::LOCALHOST, peer: s.local().unwrap(), mark: 0 };
+    let mut out = Outgoing::default();
+    let mut want = all(&mut out, path, &[vec![600; 40], vec![599, 0, 4096, 4097, 1400, 1400, 7]].concat());
+    from.send(&out, |e| panic!("{e:?}"));
+    want.retain(|d| !d.is_empty() && d.len() <= MAX_DATAGRAM);
+    let (mut got, mut calls) = (Vec::new(), 0);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while got.len() < want.len() && std::time::Instant::now() < end {
+        calls += s.receive(|_, d| got.push(d.to_vec())).unwrap();
+    }
+    assert_eq!(got, want);
+    assert!(calls < got.len(), "{calls} for {}: nothing came together", got.len());
+}

@@ -256,9 +256,18 @@ fn frames(o: &Options, which: Frames, load: &mut Load) -> Result<ExitCode, Strin
         return Err("no frame arrived".into());
     }
     let cpu = used.map(|m| (m.user_ms + m.system_ms) * 1e3 / n as f64);
+    // A server that has time left waits for this program, for its pppd or for a processor.
+    let busy = cpu.map(|us| us * n as f64 / took / 1e4);
     let mbit = n as f64 * size as f64 * 8.0 / took / 1e6;
-    println!("{}", serde_json::json!({ "frames": n, "mbit_s": mbit, "cpu_us_per_frame": cpu }));
-    println!("{n} frames in {took:.2} s: {mbit:.1} Mbit/s; server: {:.2} us CPU each", cpu.unwrap_or(0.0));
+    let figures = serde_json::json!({
+        "frames": n, "mbit_s": mbit, "cpu_us_per_frame": cpu, "server_percent": busy,
+    });
+    println!("{figures}");
+    println!(
+        "{n} frames in {took:.2} s: {mbit:.1} Mbit/s; server: {:.2} us CPU each, busy {:.0} % of the time",
+        cpu.unwrap_or(0.0),
+        busy.unwrap_or(0.0)
+    );
     Ok(ExitCode::SUCCESS)
 }
 
