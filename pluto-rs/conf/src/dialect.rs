@@ -59,6 +59,19 @@ impl Dialect {
     }
 }
 
+/// The programs a comment names. In front of the first section it is the header that each of them installs its file with.
+pub(crate) fn named(comment: &str) -> impl Iterator<Item = Dialect> {
+    let comment = comment.to_ascii_lowercase();
+    let names = [
+        ("openswan", Dialect::Openswan),
+        ("freeswan", Dialect::Openswan),
+        ("frees/wan", Dialect::Openswan),
+        ("libreswan", Dialect::Libreswan),
+        ("strongswan", Dialect::Strongswan),
+    ];
+    names.into_iter().filter(move |(name, _)| comment.contains(name)).map(|(_, dialect)| dialect)
+}
+
 /// The dialect a line says the file is in.
 pub(crate) fn marked(line: &str) -> Option<Dialect> {
     let line = line.trim().to_ascii_lowercase();
@@ -73,6 +86,17 @@ pub(crate) fn of(sections: &Sections) -> Dialect {
 fn by_words(sections: &Sections) -> Dialect {
     let (mut openswan, mut libreswan, mut strongswan) = (0u32, 0u32, 0u32);
     let (mut pluto, mut strict) = (0u32, false);
+    // A header says as much as one word. Who names two programs compares them.
+    let header = &sections.header;
+    if let Some(&first) = header.first()
+        && header.iter().all(|&dialect| dialect == first)
+    {
+        *match first {
+            Dialect::Openswan => &mut openswan,
+            Dialect::Libreswan => &mut libreswan,
+            Dialect::Strongswan => &mut strongswan,
+        } += 1;
+    }
     for section in &sections.list {
         strongswan += u32::from(matches!(section.kind, SectionKind::Ca(_)));
         for param in section.params.iter().filter(|p| !p.value.is_empty()) {
@@ -89,6 +113,8 @@ fn by_words(sections: &Sections) -> Dialect {
                     let value = value.to_ascii_lowercase();
                     ["psk", "pubkey", "xauth", "eap"].iter().any(|w| value.starts_with(w))
                 }
+                // Of the others, one took lists with IKEv2 alone, and late.
+                "leftsubnet" | "rightsubnet" => value.contains(',') && !value.starts_with(['v', 'V']),
                 "leftsourceip" | "rightsourceip" => value.starts_with('%') || value.contains('/'),
                 "authby" => matches!(value, "psk" | "pubkey" | "xauthpsk" | "xauthrsasig"),
                 "dpdaction" => value == "none",
