@@ -44,6 +44,7 @@ mod table;
 mod timer;
 mod updown;
 mod v1;
+mod wanted;
 mod whack;
 pub mod wire;
 
