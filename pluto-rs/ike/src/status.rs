@@ -338,6 +338,9 @@ fn end(
         (None, _) if matches!(e.client, ClientSpec::Virtual { .. }) => "%virtual".into(),
         (None, HostSpec::Name(n)) => format!("%dns<{n}>"),
         (None, HostSpec::Addr(a)) => a.to_string(),
+        (None, HostSpec::Group) => "%group".into(),
+        (None, HostSpec::Opportunistic) => "%opportunistic".into(),
+        (None, HostSpec::OpportunisticGroup) => "%opportunisticgroup".into(),
         (None, _) => "%any".into(),
     };
     let mut words = match (id, addr) {
