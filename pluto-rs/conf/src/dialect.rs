@@ -44,6 +44,26 @@ const PLUTO: [&str; 9] = [
     "remote_peer_type",
 ];
 
+/// Words libreswan has had since version 5, where a conn without `keyexchange=` is one of IKEv2.
+const LIBRESWAN5: [&str; 16] = [
+    "clones",
+    "expire-lifetime",
+    "groundhog",
+    "interface-ip",
+    "ipsec-interface-managed",
+    "iptfs",
+    "iptfs-drop-time",
+    "iptfs-fragmentation",
+    "iptfs-in-delay",
+    "iptfs-init-delay",
+    "iptfs-max-queue-size",
+    "iptfs-packet-size",
+    "iptfs-reorder-window",
+    "session-resumption",
+    "share-lease",
+    "updown-config",
+];
+
 /// The word of `config setup` that says it.
 const MARK: &str = "x-dialect=";
 
@@ -59,6 +79,19 @@ impl Dialect {
     }
 }
 
+/// The programs a comment names. In front of the first section it is the header that each of them installs its file with.
+pub(crate) fn named(comment: &str) -> impl Iterator<Item = Dialect> {
+    let comment = comment.to_ascii_lowercase();
+    let names = [
+        ("openswan", Dialect::Openswan),
+        ("freeswan", Dialect::Openswan),
+        ("frees/wan", Dialect::Openswan),
+        ("libreswan", Dialect::Libreswan),
+        ("strongswan", Dialect::Strongswan),
+    ];
+    names.into_iter().filter(move |(name, _)| comment.contains(name)).map(|(_, dialect)| dialect)
+}
+
 /// The dialect a line says the file is in.
 pub(crate) fn marked(line: &str) -> Option<Dialect> {
     let line = line.trim().to_ascii_lowercase();
@@ -70,9 +103,30 @@ pub(crate) fn of(sections: &Sections) -> Dialect {
     sections.dialect.unwrap_or_else(|| by_words(sections))
 }
 
+/// The first word of a file of libreswan's that only version 5 and later have.
+pub(crate) fn of_libreswan5(sections: &Sections) -> Option<&'static str> {
+    let mut params = sections.list.iter().flat_map(|section| &section.params);
+    params.find_map(|param| {
+        let key = param.key.to_ascii_lowercase();
+        let key = key.strip_prefix("left").or_else(|| key.strip_prefix("right")).unwrap_or(&key);
+        LIBRESWAN5.into_iter().find(|word| *word == key.trim_start_matches('-'))
+    })
+}
+
 fn by_words(sections: &Sections) -> Dialect {
     let (mut openswan, mut libreswan, mut strongswan) = (0u32, 0u32, 0u32);
     let (mut pluto, mut strict, mut authorities) = (0u32, false, 0u32);
+    // A header says as much as one word. Who names two programs compares them.
+    let header = &sections.header;
+    if let Some(&first) = header.first()
+        && header.iter().all(|&dialect| dialect == first)
+    {
+        *match first {
+            Dialect::Openswan => &mut openswan,
+            Dialect::Libreswan => &mut libreswan,
+            Dialect::Strongswan => &mut strongswan,
+        } += 1;
+    }
     for section in &sections.list {
         if matches!(section.kind, SectionKind::Ca(_)) {
             authorities += 1;
@@ -92,6 +146,8 @@ fn by_words(sections: &Sections) -> Dialect {
                     let value = value.to_ascii_lowercase();
                     ["psk", "pubkey", "xauth", "eap"].iter().any(|w| value.starts_with(w))
                 }
+                // Of the others, one took lists with IKEv2 alone, and late.
+                "leftsubnet" | "rightsubnet" => value.contains(',') && !value.starts_with(['v', 'V']),
                 "leftsourceip" | "rightsourceip" => value.starts_with('%') || value.contains('/'),
                 "authby" => matches!(value, "psk" | "pubkey" | "xauthpsk" | "xauthrsasig"),
                 "dpdaction" => value == "none",

@@ -56,8 +56,9 @@ pub fn identity(s: &str) -> Result<Id, String> {
 /// # Errors
 /// Why it is none.
 pub fn dn(s: &str) -> Result<Vec<u8>, String> {
-    match identity(s)? {
-        Id::Dn(der) => Ok(der),
+    match identity(s) {
+        Ok(Id::Dn(der)) => Ok(der),
+        Err(why) if s.contains('=') => Err(why),
         _ => Err(format!("`{s}' is not a distinguished name")),
     }
 }

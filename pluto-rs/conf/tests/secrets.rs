@@ -70,6 +70,20 @@ fn every_form_of_a_psk() {
         assert_eq!(keys(&glued, A, B), ["x"], "{glued}");
     }
     assert_eq!(keys(&format!("known.example {B} : PSK \"x\"\n"), A, B), ["x"]);
+    // The name of whoever says only his name, too.
+    assert_eq!(keys(&format!("known.example {B} : PSK \"x\"\n"), "@known.example", B), ["x"]);
+    assert_eq!(keys("known.example : PSK \"x\"\n", "@known.example", B), ["x"]);
+}
+
+#[test]
+fn nobody_is_asked_for_the_address_of_a_user() {
+    let text = "carol : XAUTH \"a\"\n\"carol of sales\" : XAUTH \"b\"\nphone\\dave : EAP \"c\"\n";
+    let (records, said) = parse_all(Path::new("/nonexistent/s"), text.as_bytes(), &|name| panic!("{name}"));
+    assert!(said.is_empty(), "{said:?}");
+    let password = |user| xauth_password(&records, user).map(|p| p.expose().to_vec());
+    assert_eq!(password("carol"), Some(b"a".to_vec()));
+    assert_eq!(password("carol of sales"), Some(b"b".to_vec()));
+    assert_eq!(password("dave"), None);
 }
 
 #[test]

@@ -46,6 +46,7 @@ mod timer;
 mod truncation;
 mod updown;
 mod v1;
+mod wanted;
 mod whack;
 pub mod wire;
 

@@ -60,12 +60,15 @@ fn expiry(until: i64, now: u64) -> String {
     }
 }
 
-/// ` mycert=F; hiscert=F;` of the status, empty without certificates.
-pub(crate) fn cert_words(c: &Connection) -> String {
-    let word = |who: &str, name: &Option<String>| {
-        name.as_ref().map_or_else(String::new, |n| format!(" {who}cert={n};"))
-    };
-    word("my", &c.this().cert) + &word("his", &c.that().cert)
+/// ` myup=C; hisup=C; mycert=F; hiscert=F;` of the status, empty without scripts and certificates.
+pub(crate) fn end_words(c: &Connection) -> String {
+    let (mine, his) = (c.this(), c.that());
+    let word =
+        |key: &str, name: &Option<String>| name.as_ref().map_or_else(String::new, |n| format!(" {key}={n};"));
+    word("myup", &mine.updown)
+        + &word("hisup", &his.updown)
+        + &word("mycert", &mine.cert)
+        + &word("hiscert", &his.cert)
 }
 
 /// `12: PSK @me %any`, of more than two indices the first two.

@@ -1,5 +1,7 @@
 //! `ipsec auto --status`, in the layout of Openswan 2.6.
 
+use std::net::IpAddr;
+
 use ipsec_types::Id;
 use ipsec_types::conn::{
     ClientSpec, ConnSpec, ConnType, DpdAction, EndSpec, FailureShunt, HostSpec, Phase2, Port, ProtoPort,
@@ -11,9 +13,10 @@ use crate::Endpoint;
 use crate::algorithms::algorithm_lines;
 use crate::conn::{ConnId, ConnKind, Connection};
 use crate::io::{ClientId, Output};
-use crate::lists::cert_words;
+use crate::lists::end_words;
 use crate::sa::{ChildSa, Serial};
 use crate::timer::TimerKind;
+use crate::wanted::wanted_lines;
 
 /// Octets of reply lines in one output.
 const CHUNK: usize = 16 << 10;
@@ -160,13 +163,12 @@ impl Endpoint {
         let newest_ike = c.newest_ike.map_or("#0".into(), |s| s.to_string());
         let routing = if c.newest_child.is_some() { "erouted" } else { "unrouted" };
         let s = &c.spec;
-        let forever = s.keyingtries;
         lines.push(format!("{x}: {}; {routing}; eroute owner: {owner}", topology(c)));
-        let ip = |a: Option<std::net::IpAddr>| a.map_or("unset".into(), |a| a.to_string());
+        let ip = |a: Option<IpAddr>| a.map_or("unset".into(), |a| a.to_string());
         let (mine, his) =
             (c.this().source_ip.or(c.rare.our_lease), c.that().source_ip.or(c.rare.their_lease));
-        let certs = cert_words(c);
-        lines.push(format!("{x}:     myip={}; hisip={};{certs}", ip(mine), ip(his)));
+        let words = end_words(c);
+        lines.push(format!("{x}:     myip={}; hisip={};{words}", ip(mine), ip(his)));
         let user = |who: &str, name: Option<&String>| {
             name.map_or_else(String::new, |n| format!("{who}xauthuser={n}; "))
         };
@@ -178,8 +180,13 @@ impl Endpoint {
         }
         lines.extend(self.authorities(c).map(|cas| format!("{x}:   CAs: {cas}")));
         lines.push(format!(
-            "{x}:   ike_life: {}s; ipsec_life: {}s; rekey_margin: {}s; rekey_fuzz: {}%; keyingtries: {forever}",
-            s.ike_lifetime, s.sa_lifetime, s.rekey_margin, s.rekey_fuzz
+            "{x}:   ike_life: {}s; ipsec_life: {}s; rekey_margin: {}s; rekey_fuzz: {}%; keyingtries: {}{} ",
+            s.ike_lifetime,
+            s.sa_lifetime,
+            s.rekey_margin,
+            s.rekey_fuzz,
+            s.keyingtries,
+            if s.sha2_truncbug { "; sha2_truncbug: yes" } else { "" }
         ));
         let prio = |client: &ClientSpec| match client {
             ClientSpec::Net(n) => n.prefix_len(),
@@ -193,6 +200,9 @@ impl Endpoint {
             prio(&c.that().client),
             c.oriented.as_ref().map_or("", |o| &o.1)
         ));
+        if s.metric > 0 || s.mtu > 0 {
+            lines.push(format!("{x}:   network params: metric:{}; mtu:{}; ", s.metric, s.mtu));
+        }
         if s.dpd_delay > 0 {
             let action = match s.dpd_action {
                 DpdAction::Hold => "hold",
@@ -212,9 +222,13 @@ impl Endpoint {
         if !s.aliases.is_empty() {
             lines.push(format!("{x}:   aliases: {} ", s.aliases.join(" ")));
         }
+        let (of_ike, of_esp): (Vec<_>, Vec<_>) =
+            wanted_lines(s).into_iter().partition(|l| l.starts_with("IKE"));
+        lines.extend(of_ike.iter().map(|l| format!("{x}:   {l}")));
         if let Some(suite) = c.newest_ike.and_then(|i| self.ike_suite_words(i)) {
             lines.push(format!("{x}:   IKE algorithm newest: {suite}"));
         }
+        lines.extend(of_esp.iter().map(|l| format!("{x}:   {l}")));
         if let Some(child) = c.newest_child.and_then(|s| self.children.get(&s))
             && let Some(suite) = child.suite
         {
@@ -310,12 +324,23 @@ fn sa_line(c: &ChildSa) -> Option<String> {
     Some(line + " ref=0 refhim=4294901761")
 }
 
-fn end(e: &EndSpec, addr: Option<std::net::IpAddr>, id: &Id, protoport: ProtoPort, ours: bool) -> String {
+/// One end; `hop` is its router, if it has one, and whether the end is ours.
+fn end(
+    e: &EndSpec,
+    addr: Option<IpAddr>,
+    id: &Id,
+    protoport: ProtoPort,
+    hop: (Option<IpAddr>, bool),
+) -> String {
+    let ours = hop.1;
     let host = match (addr, &e.host) {
         (Some(a), _) => a.to_string(),
         (None, _) if matches!(e.client, ClientSpec::Virtual { .. }) => "%virtual".into(),
         (None, HostSpec::Name(n)) => format!("%dns<{n}>"),
         (None, HostSpec::Addr(a)) => a.to_string(),
+        (None, HostSpec::Group) => "%group".into(),
+        (None, HostSpec::Opportunistic) => "%opportunistic".into(),
+        (None, HostSpec::OpportunisticGroup) => "%opportunisticgroup".into(),
         (None, _) => "%any".into(),
     };
     let mut words = match (id, addr) {
@@ -331,7 +356,11 @@ fn end(e: &EndSpec, addr: Option<std::net::IpAddr>, id: &Id, protoport: ProtoPor
     }
     let id = if words.is_empty() { String::new() } else { format!("[{}]", words.join(",")) };
     let pp = if protoport == ProtoPort::default() { String::new() } else { format!(":{protoport}") };
-    let middle = format!("{host}{id}{pp}");
+    let middle = match hop {
+        (None, _) => format!("{host}{id}{pp}"),
+        (Some(hop), true) => format!("{host}{id}{pp}---{hop}"),
+        (Some(hop), false) => format!("{hop}---{host}{id}{pp}"),
+    };
     let client = match &e.client {
         ClientSpec::Host => None,
         ClientSpec::Net(n) => Some(n.to_string()),
@@ -344,7 +373,7 @@ fn end(e: &EndSpec, addr: Option<std::net::IpAddr>, id: &Id, protoport: ProtoPor
     }
 }
 
-/// `10.9.0.2:17/1701...%virtual:17/%any===?`.
+/// `10.9.0.2:17/1701...%virtual:17/%any===?`, `10.9.0.2---10.9.0.254...%any`.
 pub(crate) fn topology(c: &Connection) -> String {
     let that = c.that();
     let protoport = match c.peer_port {
@@ -352,9 +381,10 @@ pub(crate) fn topology(c: &Connection) -> String {
         None => that.protoport,
     };
     let peer_id = if c.peer_id == Id::None { &that.id } else { &c.peer_id };
+    let hop = |e: &EndSpec, other| e.nexthop.filter(|h| Some(*h) != other && !h.is_unspecified());
     format!(
         "{}...{}",
-        end(c.this(), c.our_addr(), &c.this().id, c.this().protoport, true),
-        end(that, c.peer, peer_id, protoport, false)
+        end(c.this(), c.our_addr(), &c.this().id, c.this().protoport, (hop(c.this(), c.peer), true)),
+        end(that, c.peer, peer_id, protoport, (hop(that, c.our_addr()), false))
     )
 }

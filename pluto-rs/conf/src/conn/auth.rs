@@ -40,7 +40,11 @@ impl Builder<'_> {
                 "%same" => end.ca = CaSpec::Same,
                 name => match net::dn(name) {
                     Ok(dn) => end.ca = CaSpec::Dn(dn),
-                    Err(why) => self.bad("ca", side, "ca", p, &why),
+                    // As ever: the conn is there all the same.
+                    Err(why) => {
+                        let message = format!("bad CA string '{name}': {why} (ignored)");
+                        self.say(Severity::Warning, p, message);
+                    }
                 },
             }
         }
@@ -81,12 +85,17 @@ impl Builder<'_> {
             (Some(by), _, _) => by,
             (None, Some(l), Some(r)) => union(l, r),
             (None, Some(by), None) | (None, None, Some(by)) => by,
+            // There it is whatever kind of key there is.
+            (None, None, None) if self.dialect == Dialect::Strongswan => {
+                AuthBy { rsasig: true, ecdsa: true, ..AuthBy::NONE }
+            }
             (None, None, None) => AuthBy::default(),
         };
         // An end that is asked with XAUTH alone: the other one has the certificate.
         let only = |end: Methods| end.xauth && end.by.is_none();
         spec.authby.hybrid |= only(left) || only(right);
         spec.authby.rsasig &= !shunt;
+        spec.authby.ecdsa &= !shunt;
         let server = self.word("xauth") == "server";
         if left.xauth || left2.xauth || (both.xauth && !server) {
             (spec.left.xauth_client, spec.right.xauth_server) = (true, true);
@@ -110,11 +119,17 @@ impl Builder<'_> {
             let lower = word.to_ascii_lowercase();
             match lower.as_str() {
                 "secret" | "psk" => by.psk = true,
-                "rsasig" | "rsa" | "default" => by.rsasig = true,
-                // Whatever kind of key there is.
+                // Whatever kind of key there is; strongSwan has more names for it.
                 "pubkey" | "any" => (by.rsasig, by.ecdsa) = (true, true),
+                "rsasig" | "rsa" | "ecdsasig" | "ecdsa" if self.dialect == Dialect::Strongswan => {
+                    (by.rsasig, by.ecdsa) = (true, true);
+                }
+                "rsasig" | "rsa" | "default" => by.rsasig = true,
                 "xauthpsk" => (by.psk, found.xauth) = (true, true),
-                "xauthrsasig" => (by.rsasig, found.xauth) = (true, true),
+                "xauthrsasig" => {
+                    (by.rsasig, found.xauth) = (true, true);
+                    by.ecdsa |= self.dialect == Dialect::Strongswan;
+                }
                 "hybrid" => (by.rsasig, by.hybrid) = (true, true),
                 "never" => by.never = true,
                 w if w.starts_with("rsa-") || w.starts_with("pubkey-") || w.starts_with("rsa_") => {

@@ -107,6 +107,8 @@ pub struct Sections {
     pub notes: Vec<Diagnostic>,
     /// `x-dialect=` of `config setup`, which `readwriteconf` writes where the words alone would be read as another's.
     pub dialect: Option<Dialect>,
+    /// The programs that the comments in front of the first section name, each once.
+    pub header: Vec<Dialect>,
 }
 
 /// Reads `path` and what it includes. With `roots` (`--rootdir`), an `include` of an absolute path is looked for below
@@ -210,6 +212,9 @@ impl Reader {
         // Cheap way out for the lines that mean nothing.
         let trimmed = line.text.trim_start_matches([' ', '\t']);
         if trimmed.is_empty() || trimmed.starts_with('#') {
+            if depth == 1 && self.sections.list.is_empty() {
+                self.header(trimmed);
+            }
             return;
         }
         let indent = line.text.len() - trimmed.len();
@@ -249,6 +254,15 @@ impl Reader {
             Rule::user_word => self.user_word(pair.as_str()),
             // `version` never meant anything.
             _ => {}
+        }
+    }
+
+    /// A comment in front of the first section.
+    fn header(&mut self, comment: &str) {
+        for dialect in dialect::named(excerpt(comment).as_str()) {
+            if !self.sections.header.contains(&dialect) {
+                self.sections.header.push(dialect);
+            }
         }
     }
 

@@ -35,7 +35,7 @@ impl Kind {
             "PKCS8" | "PRIV" => Kind::Key(KeyFileKind::Any),
             "P12" | "PKCS12" => Kind::Key(KeyFileKind::Pkcs12),
             "PIN" => Kind::Pin,
-            "EAP" | "NTLM" | "PPK" | "PPKS" | "PPKD" | "BLISS" => Kind::Other,
+            "EAP" | "NTLM" | "PPK" | "PPKS" | "PPKD" | "PPKF" | "BLISS" => Kind::Other,
             _ => return None,
         })
     }
@@ -52,22 +52,34 @@ fn error<T>(line: u32, message: impl Into<String>) -> Result<T, Finding> {
     Err(Finding { severity: Severity::Error, line, message: message.into() })
 }
 
-/// Takes a record that is not an include. Nothing is a record that was dropped; `said` has the reason.
+/// Takes a record that is not an include. Nothing is a record that was dropped; `said` has the reason. Two are a
+/// pre-shared key with a host name that was found: the address is who it is, as Openswan has it, and so is the name, as
+/// strongSwan has it.
 pub(super) fn read(
     record: &Record<'_>,
     file: &Path,
     resolver: &dyn Fn(&str) -> Option<IpAddr>,
     said: &mut Vec<Finding>,
-) -> Option<SecretRecord> {
+) -> Vec<SecretRecord> {
     match parts(record).and_then(|(indices, key)| {
         let secret = secret(key, record.line)?;
-        let ids = indices.iter().map(|t| index(t, resolver, said)).collect::<Result<Vec<_>, _>>()?;
-        Ok(SecretRecord { ids, file: file.to_path_buf(), line: record.line, secret })
+        let user = matches!(secret, Secret::Xauth(_) | Secret::Other(_));
+        let ids = indices.iter().map(|t| if user { user_name(t) } else { index(t, resolver, said) });
+        Ok((ids.collect::<Result<Vec<_>, _>>()?, secret))
     }) {
-        Ok(record) => Some(record),
+        Ok((ids, secret)) => {
+            let of = |ids, secret| SecretRecord { ids, file: file.to_path_buf(), line: record.line, secret };
+            let names: Vec<Id> = ids.iter().map(|i| i.name.clone().unwrap_or_else(|| i.id.clone())).collect();
+            let ids: Vec<Id> = ids.into_iter().map(|i| i.id).collect();
+            let by_name = match &secret {
+                Secret::Psk(psk) if ids != names => Some(of(names, Secret::Psk(psk.clone()))),
+                _ => None,
+            };
+            std::iter::once(of(ids, secret)).chain(by_name).collect()
+        }
         Err(finding) => {
             said.push(finding);
-            None
+            Vec::new()
         }
     }
 }
@@ -206,35 +218,60 @@ fn rsa_numbers(fields: Tokens<'_, '_>, line: u32) -> Result<RsaNumbers, Finding>
     Ok(n)
 }
 
+/// What stands in front of the colon.
+struct Index {
+    id: Id,
+    /// The host name whose address `id` is.
+    name: Option<Id>,
+}
+
+impl From<Id> for Index {
+    fn from(id: Id) -> Self {
+        Index { id, name: None }
+    }
+}
+
+/// An index of a password: an identity, or a name as it stands, which no name server is asked for.
+fn user_name(token: &Token<'_>) -> Result<Index, Finding> {
+    match std::str::from_utf8(token.bytes) {
+        Ok(text) => Ok(crate::net::identity(text).unwrap_or_else(|_| Id::Fqdn(text.to_string())).into()),
+        Err(_) => error(token.line, "an index is not UTF-8; record dropped"),
+    }
+}
+
 /// An index: an identity, or a host name that is looked up. A name that nobody knows is an identity of its own.
 fn index(
     token: &Token<'_>,
     resolver: &dyn Fn(&str) -> Option<IpAddr>,
     said: &mut Vec<Finding>,
-) -> Result<Id, Finding> {
+) -> Result<Index, Finding> {
     let bad = |why: String| error(token.line, format!("{why}; record dropped"));
     let Ok(text) = std::str::from_utf8(token.bytes) else { return bad("an index is not UTF-8".into()) };
     if token.quoted {
         // Not shown: it may be a secret in the wrong place.
-        return crate::net::identity(text).or_else(|_| bad("a quoted index is not an identity".into()));
+        return match crate::net::identity(text) {
+            Ok(id) => Ok(id.into()),
+            Err(_) => bad("a quoted index is not an identity".into()),
+        };
     }
     match crate::net::identity(text) {
-        Ok(id) => Ok(id),
-        Err(_) if crate::net::is_host_name(text) => Ok(match resolver(text) {
-            Some(address) => Id::Addr(address),
-            None => {
-                let message = format!(
-                    "index \"{text}\" does not look numeric and name lookup failed; taken as \"@{text}\""
-                );
-                said.push(Finding { severity: Severity::Warning, line: token.line, message });
-                Id::Fqdn(text.to_string())
+        Ok(id) => Ok(id.into()),
+        Err(_) if crate::net::is_host_name(text) => {
+            let name = Id::Fqdn(text.to_string());
+            if let Some(address) = resolver(text) {
+                return Ok(Index { id: Id::Addr(address), name: Some(name) });
             }
-        }),
+            let message = format!(
+                "index \"{text}\" does not look numeric and name lookup failed; taken as \"@{text}\""
+            );
+            said.push(Finding { severity: Severity::Warning, line: token.line, message });
+            Ok(name.into())
+        }
         Err(why) if text.contains('=') => bad(format!("index \"{text}\" {why}")),
         Err(_) => {
             let message = format!("index \"{text}\" is not an identity; taken as a name that nobody has");
             said.push(Finding { severity: Severity::Warning, line: token.line, message });
-            Ok(Id::Fqdn(text.to_string()))
+            Ok(Id::Fqdn(text.to_string()).into())
         }
     }
 }
