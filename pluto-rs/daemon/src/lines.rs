@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_the_greatest_length_is_the_longest() {
+    fn cve_2018_5388_a_line_of_the_greatest_length_is_the_longest() {
         for n in [MAX_REQUEST - 1, MAX_REQUEST, MAX_REQUEST + 1] {
             run(async {
                 let text = [vec![b'x'; n - 1], b"\n".to_vec()].concat();
