@@ -5,11 +5,10 @@
 
 mod common;
 
-use common::Script;
+use common::{Script, offer_only};
 use ike::wire::payload::Kind;
 use ike::wire::{Chain, Exchange, Header};
 use ipsec_types::conn::{Encapsulation, NattMethod};
-use sim::Datagram;
 use sim::{Pair, PairConfig};
 
 const RFC: u128 = 0x4a13_1c81_0703_5845_5c57_28f2_0e95_452f;
@@ -37,18 +36,6 @@ fn kinds(data: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let (h, body) = Header::parse(data).unwrap();
     let chain = Chain::parse(h.next, body).unwrap();
     chain.payloads.iter().map(|p| (p.kind.number(), p.body.to_vec())).collect()
-}
-
-/// Has a client of ours offer one method only.
-fn offer_only(d: &mut Datagram, id: u128) {
-    if d.data.get(8..16) == Some(&[0; 8]) {
-        for old in [RFC, D03, D02, D02N] {
-            let new = if old == RFC { id } else { old ^ 1 };
-            if let Some(at) = d.data.windows(16).position(|w| w == old.to_be_bytes()) {
-                d.data[at..at + 16].copy_from_slice(&new.to_be_bytes());
-            }
-        }
-    }
 }
 
 #[test]
