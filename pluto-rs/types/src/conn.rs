@@ -376,8 +376,6 @@ pub struct ConnSpec {
     /// `fragmentation=`.
     #[serde(skip_serializing_if = "is_default")]
     pub fragmentation: Fragmentation,
-    /// `ikepad=`: pad IKE messages to a multiple of 4 octets.
-    pub ike_pad: bool,
     /// `modecfgpull=`, `modecfgdns=`, …: what Mode Config asks or gives.
     #[serde(skip_serializing_if = "is_default")]
     pub modecfg: ModeConfig,
@@ -398,9 +396,6 @@ pub struct ConnSpec {
     /// `priority=`: of the kernel's policies; 0 is ours.
     #[serde(skip_serializing_if = "is_default")]
     pub priority: u32,
-    /// `inactivity=`, seconds without traffic after which the SA goes; 0 is never.
-    #[serde(skip_serializing_if = "is_default")]
-    pub inactivity: u32,
     /// `aggrmode=`.
     #[serde(skip_serializing_if = "is_default")]
     pub aggressive: bool,
@@ -459,7 +454,6 @@ impl Default for ConnSpec {
             reauth: false,
             initial_contact: true,
             fragmentation: Fragmentation::default(),
-            ike_pad: true,
             modecfg: ModeConfig::default(),
             xauth_by: XauthBy::default(),
             xauth_fail: XauthFail::default(),
@@ -467,7 +461,6 @@ impl Default for ConnSpec {
             send_vendorid: true,
             crypto_policy: None,
             priority: 0,
-            inactivity: 0,
             aggressive: false,
             failure_shunt: FailureShunt::default(),
             negotiation_shunt: FailureShunt::default(),

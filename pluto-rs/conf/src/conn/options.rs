@@ -188,7 +188,6 @@ impl Builder<'_> {
         };
         spec.life_bytes = self.read("number", "lifebytes", values::amount).unwrap_or(0);
         spec.life_packets = self.read("number", "lifepackets", values::amount).unwrap_or(0);
-        spec.inactivity = self.time("inactivity", 0);
         spec.priority = self.number("priority", 0);
         spec.metric = self.number("metric", 0);
         spec.mtu = self.number("mtu", 0);
@@ -203,7 +202,6 @@ impl Builder<'_> {
         spec.sha2_truncbug = self.boolean("sha2_truncbug", false);
         spec.reauth = self.boolean("reauth", false);
         spec.initial_contact = self.boolean("initial-contact", true);
-        spec.ike_pad = self.word("ikepad") != "no";
         spec.cisco_unity = self.boolean("cisco-unity", false) || self.word("remote_peer_type") == "cisco";
         spec.send_vendorid = self.boolean("send-vendorid", true);
         spec.aggressive = self.boolean("aggrmode", false);

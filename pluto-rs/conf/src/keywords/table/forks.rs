@@ -76,7 +76,8 @@ pub(super) const FORKS: &[Keyword] = &[
         Word(&[("yes", "yes"), ("no", "no"), ("auto", "yes"), ("on", "yes"), ("off", "no")]),
         "yes",
     )
-    .of(Libreswan),
+    .of(Libreswan)
+    .ignored("messages are not padded but for encryption"),
     conn("mobike", Text, "no").ignored(V2),
     conn(
         "ppk",
@@ -101,7 +102,7 @@ pub(super) const FORKS: &[Keyword] = &[
         .of(Strongswan)
         .alias(&["marginpackets"])
         .ignored("the margin in time counts"),
-    conn("inactivity", Time, "0").of(Strongswan),
+    conn("inactivity", Time, "0").of(Strongswan).ignored("an SA without traffic stays"),
     conn("installpolicy", Bool, "yes").of(Strongswan).differs("policies are always installed"),
     conn("eap_identity", Text, "").of(Strongswan).alias(&["aaa_identity", "eap"]).ignored(V2),
     conn("ikedscp", Text, "").of(Strongswan).ignored(KERNEL),
