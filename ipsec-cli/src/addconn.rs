@@ -140,6 +140,7 @@ pub(crate) fn run(args: &[String]) -> i32 {
         return USAGE;
     }
     let path = o.config.clone().unwrap_or_else(paths::config);
+    let _turn = o.reload.then(|| reload::turn(&o.ctlbase.clone().unwrap_or_else(paths::ctlbase)));
     let config = match load_below(&path, &o.roots) {
         Ok(config) => config,
         Err(status) => return status,

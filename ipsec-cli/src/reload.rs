@@ -1,16 +1,34 @@
 //! `addconn --reload` (`ipsec setup reload`, `SIGHUP`): brings the daemon in line with the configuration.
 //!
 //! The file has been read and every conn looked up before the daemon hears of anything; a file that does not load changes
-//! nothing. A conn that has not changed keeps its SAs, one that cannot be used now stays as it was loaded.
+//! nothing. A conn that has not changed keeps its SAs, one that cannot be used now stays as it was loaded. One runs at a time:
+//! of two the later reads the configuration when the earlier has ended.
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use ipsec_conf::Config;
 use ipsec_types::conn::{Auto, ConnSpec};
 use ipsec_types::whack::Request;
+use nix::fcntl::{Flock, FlockArg};
 
-use crate::{addconn, ctl, resolve};
+use crate::{addconn, ctl, paths, resolve};
+
+/// Waits until no other reload runs, and keeps others waiting until it is dropped: to be held from before the configuration is
+/// read. `None` where there is no place for the lock, as without a daemon.
+pub(crate) fn turn(base: &Path) -> Option<Flock<File>> {
+    let path = paths::with_ending(base, ".reload");
+    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(path).ok()?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Some(lock),
+        Err((file, _)) => {
+            eprintln!("another reload is under way; waiting for its end");
+            Flock::lock(file, FlockArg::LockExclusive).ok()
+        }
+    }
+}
 
 /// Runs it; the exit status is not 0 when a conn that should load does not.
 pub(crate) fn run(base: &Path, config: &Config, route: Option<&resolve::DefaultRoute>) -> i32 {

@@ -49,11 +49,13 @@ pub(crate) fn run(args: &[String]) -> i32 {
         }
         "condrestart" | "try-restart" if !ctl::answers(&base) => 0,
         _ => {
+            let reloads = matches!(action, "reload" | "force-reload") && ctl::answers(&base);
+            let _turn = reloads.then(|| reload::turn(&base));
             let config = match checked() {
                 Ok(config) => config,
                 Err(status) => return status,
             };
-            if matches!(action, "reload" | "force-reload") && ctl::answers(&base) {
+            if reloads {
                 return reload(&config, &base);
             }
             if action != "start" {

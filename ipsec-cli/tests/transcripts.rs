@@ -221,6 +221,27 @@ fn a_hangup_reads_the_configuration_again() {
     }
 }
 
+/// Of two reloads the later waits, and reads what the configuration is by then.
+#[test]
+fn reloads_run_one_after_the_other() {
+    use nix::fcntl::{Flock, FlockArg};
+    use std::io::BufRead;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts/reload");
+    let daemon = Daemon::start(&folder);
+    assert_eq!(daemon.ipsec("addconn --addall").1, 0);
+    let lock = fs::File::create(daemon.dir.path().join("pluto.reload")).unwrap();
+    let other = Flock::lock(lock, FlockArg::LockExclusive).map_err(|e| e.1).unwrap();
+    let mut later =
+        daemon.command("addconn --reload").stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut said = String::new();
+    std::io::BufReader::new(later.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "another reload is under way; waiting for its end\n");
+    fs::copy(daemon.dir.path().join("second.conf"), daemon.dir.path().join("ipsec.conf")).unwrap();
+    drop(other);
+    later.wait().unwrap();
+    assert_eq!(daemon.ipsec("connectionstatus new").1, 0);
+}
+
 #[test]
 fn ten_thousand_conns_load_in_one_connection() {
     use std::fmt::Write;

@@ -12,8 +12,8 @@ use ike::wire::ident::{IdPayload, parse_nat_oa};
 use ike::wire::notify::{Delete, Notification};
 use ike::wire::payload::Chain;
 use ike::wire::{Attr, Header, SaPayload};
-use ipsec_types::whack::Request;
 use ipsec_types::SecretBytes;
+use ipsec_types::whack::Request;
 
 use crate::conns::SERVER;
 use crate::pair::{Pair, PairConfig};

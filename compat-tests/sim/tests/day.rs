@@ -8,6 +8,8 @@
     reason = "tests say what they expect by panicking"
 )]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -31,6 +33,8 @@ struct Profile {
     nat: bool,
     /// New IKE SAs bring new Child SAs.
     reauth: bool,
+    /// The method of NAT traversal that it offers alone, by its vendor ID.
+    method: u128,
     /// Octets in a second, each way.
     rate: u64,
     /// The server renews too, so that renewals cross.
@@ -44,20 +48,33 @@ const LIKE: Profile = Profile {
     pfs: None,
     nat: false,
     reauth: false,
+    method: common::OFFERED[0],
     rate: 1000,
     both: false,
 };
 
-const PROFILES: [Profile; 16] = [
+/// Draft 02 with the newline in its hash; Apple's without a number.
+const DRAFT_02: u128 = common::OFFERED[3];
+const APPLE: u128 = 0x4df3_7928_e9fc_4fd1_b326_2170_d515_c662;
+
+const PROFILES: [Profile; 17] = [
     // 1 h or 250 MB, whatever is first; a new Main Mode after 8 h.
     Profile { name: "win10", lives: (8 * HOUR, HOUR, 250_000), rate: 200_000, ..LIKE },
     Profile { name: "win10 behind a NAT", lives: (8 * HOUR, HOUR, 250_000), nat: true, ..LIKE },
-    Profile { name: "winxp-818043", lives: (8 * HOUR, HOUR, 250_000), nat: true, margin: (300, 0), ..LIKE },
+    Profile {
+        name: "winxp-818043",
+        lives: (8 * HOUR, HOUR, 250_000),
+        nat: true,
+        margin: (300, 0),
+        method: DRAFT_02,
+        ..LIKE
+    },
     Profile { name: "win2k-unpatched", lives: (8 * HOUR, HOUR, 250_000), margin: (300, 0), ..LIKE },
     // Phase 1 after 48 minutes (80 %) or 54 (90 %), phase 2 after 48; the children live on.
     Profile { name: "ios-modern, 48 min", lives: (HOUR, HOUR, 0), margin: (720, 0), nat: true, ..LIKE },
     Profile { name: "ios-modern, 54 min", lives: (HOUR, 54 * 60, 0), margin: (360, 0), ..LIKE },
-    Profile { name: "ios-old, tiger, panther", lives: (HOUR, HOUR, 0), margin: (720, 0), ..LIKE },
+    Profile { name: "tiger", lives: (HOUR, HOUR, 0), margin: (720, 0), nat: true, method: APPLE, ..LIKE },
+    Profile { name: "ios-old, panther", lives: (HOUR, HOUR, 0), margin: (720, 0), ..LIKE },
     Profile { name: "ios-nat64", lives: (HOUR, HOUR, 0), margin: (720, 0), nat: true, ..LIKE },
     // 6 h 24 min.
     Profile { name: "android-8", lives: (8 * HOUR, 8 * HOUR, 0), margin: (5760, 0), nat: true, ..LIKE },
@@ -112,7 +129,12 @@ fn world(p: &Profile, link: Link, seed: u64) -> Pair {
         conn.conn_type = ConnType::Transport;
         config.server = vec![conn];
     }
-    Pair::new(config)
+    let (mut pair, method) = (Pair::new(config), p.method);
+    pair.filter = Some(Box::new(move |d| {
+        common::offer_only(d, method);
+        true
+    }));
+    pair
 }
 
 /// What the kernel sends through: the newest outbound SA.

@@ -5,11 +5,10 @@
 
 mod common;
 
-use common::Script;
+use common::{Script, offer_only};
 use ike::wire::payload::Kind;
 use ike::wire::{Chain, Exchange, Header};
 use ipsec_types::conn::{Encapsulation, NattMethod};
-use sim::Datagram;
 use sim::{Keys, PSK, Pair, PairConfig};
 
 const RFC: u128 = 0x4a13_1c81_0703_5845_5c57_28f2_0e95_452f;
@@ -37,18 +36,6 @@ fn kinds(data: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let (h, body) = Header::parse(data).unwrap();
     let chain = Chain::parse(h.next, body).unwrap();
     chain.payloads.iter().map(|p| (p.kind.number(), p.body.to_vec())).collect()
-}
-
-/// Has a client of ours offer one method only.
-fn offer_only(d: &mut Datagram, id: u128) {
-    if d.data.get(8..16) == Some(&[0; 8]) {
-        for old in [RFC, D03, D02, D02N] {
-            let new = if old == RFC { id } else { old ^ 1 };
-            if let Some(at) = d.data.windows(16).position(|w| w == old.to_be_bytes()) {
-                d.data[at..at + 16].copy_from_slice(&new.to_be_bytes());
-            }
-        }
-    }
 }
 
 #[test]
@@ -179,42 +166,6 @@ fn a_hidden_server_is_believed() {
     let told = first_hash(&pair, sim::CLIENT);
     assert_eq!(told[1], asked[0], "the client's own hash of the server's address");
     assert_ne!(told[0], asked[1]);
-}
-
-/// Who is behind a NAT keeps its mapping open with an octet every `keep_alive=` seconds (RFC 3948 §2.3), unless the conn
-/// has `nat-keepalive=no`; who is not sends none.
-#[test]
-fn a_natted_end_keeps_its_mapping_open() {
-    let kept = |nat: bool, wish: bool| {
-        let mut config = PairConfig { nat, ..PairConfig::default() };
-        config.client.nat_keepalive = wish;
-        let mut pair = Pair::new(config);
-        assert!(pair.connect());
-        pair.run_for(std::time::Duration::from_secs(119));
-        let octets: Vec<_> = pair.sent.iter().filter(|d| d.data == [0xff]).collect();
-        assert!(octets.iter().all(|d| d.dst.ip() == sim::SERVER && d.dst.port() == 4500));
-        octets.len()
-    };
-    assert!((5..=6).contains(&kept(true, true)), "20 seconds by default");
-    assert_eq!([kept(true, false), kept(false, true)], [0, 0]);
-}
-
-/// `send-vendorid=no`: neither end says which program it is; what it can do is still said.
-#[test]
-fn a_conn_may_keep_the_programs_name_to_itself() {
-    let named = |wish: bool| {
-        let mut config = PairConfig::default();
-        config.client.send_vendorid = wish;
-        config.server[0].send_vendorid = wish;
-        let mut pair = Pair::new(config);
-        assert!(pair.connect());
-        let vids =
-            |d: &Datagram| kinds(&d.data).into_iter().filter(|(k, _)| *k == 13).map(|(_, b)| b).collect();
-        let firsts: [Vec<Vec<u8>>; 2] = [vids(&pair.sent[0]), vids(&pair.sent[1])];
-        assert!(firsts.iter().all(|v| v.contains(&RFC.to_be_bytes().to_vec())));
-        firsts.map(|v| v.len())
-    };
-    assert_eq!(named(true).map(|n| n - 1), named(false));
 }
 
 /// A client that goes no further after MR2 leaves a line that says why: Windows, if this server is behind a NAT, for its

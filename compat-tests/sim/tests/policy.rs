@@ -140,6 +140,47 @@ fn who_is_behind_a_nat_keeps_it_awake() {
     }
 }
 
+/// `nat-keepalive=no` of a conn, and `force_keepalive=yes` of `config setup`.
+#[test]
+fn a_nat_is_kept_awake_as_the_configuration_says() {
+    for (nat, conn, force, beats) in
+        [(true, true, false, 10), (true, false, false, 0), (false, true, true, 10), (false, false, true, 0)]
+    {
+        let mut config = PairConfig { nat, ..PairConfig::default() };
+        config.client.nat_keepalive = conn;
+        let mut pair = Pair::new(config);
+        let setup = ipsec_types::whack::SetupSpec { force_keepalive: force, ..sim::setup() };
+        let now = pair.now;
+        pair.hosts[1].whack(now, Request::Setup(setup));
+        assert!(pair.connect());
+        pair.run_for(Duration::from_secs(205));
+        let sent = pair.sent.iter().filter(|d| d.data == [0xff] && d.src.ip() != SERVER).count();
+        assert_eq!(sent, beats, "NAT {nat}, nat-keepalive {conn}, force_keepalive {force}");
+    }
+}
+
+/// `send-vendorid=no`: nobody is told which program this is; what the protocol needs stays.
+#[test]
+fn who_we_are_is_said_unless_forbidden() {
+    for (says, ids) in [(true, [1, 1]), (false, [0, 0])] {
+        let mut config = PairConfig::default();
+        config.client.send_vendorid = says;
+        config.server[0].send_vendorid = says;
+        let mut pair = Pair::new(config);
+        assert!(pair.connect());
+        let vendors = |d: &sim::Datagram| {
+            let (h, body) = ike::wire::Header::parse(&d.data).unwrap();
+            let chain = ike::wire::Chain::parse(h.next, body).unwrap();
+            chain.all(Kind::Vendor).map(<[u8]>::to_vec).collect::<Vec<_>>()
+        };
+        let first = [vendors(&pair.sent[0]), vendors(&pair.sent[1])];
+        let dpd = 0xafca_d713_68a1_f1c9_6b86_96fc_7757_0100_u128.to_be_bytes().to_vec();
+        assert!(first.iter().all(|v| v.contains(&dpd)));
+        let ours = first.map(|v| v.iter().filter(|id| id.len() < 16).count());
+        assert_eq!(ours, ids);
+    }
+}
+
 /// Our kernel and memory are gone (a crash, a power cut): the peer forgets what it had with us at once.
 #[test]
 fn a_first_contact_is_announced_and_a_second_is_not() {

@@ -106,6 +106,46 @@ fn who_is_named_gets_his_own_conn() {
     }
 }
 
+/// A key that serves one peer alone.
+struct Only(Id);
+
+const ONLY: &[u8] = b"for one peer alone";
+
+impl PskLookup for Only {
+    fn lookup(&self, me: &Id, him: &Id) -> Vec<SecretBytes> {
+        let it_is = [me, him].contains(&&self.0);
+        vec![SecretBytes::from(if it_is { ONLY } else { PSK })]
+    }
+}
+
+/// An address, FQDN, USER_FQDN, KEY_ID and a DN: each names its conn and, in Aggressive Mode where it is known in time, its key.
+#[test]
+fn every_kind_of_identity_names_its_conn_and_its_key() {
+    for id in [
+        "198.51.100.200",
+        "@road",
+        "joe@example.org",
+        "@#6b65792d31",
+        "C=DE, O=Example, CN=road",
+        "2001:db8::7",
+    ] {
+        for aggressive in [false, true] {
+            let mode = |c: ConnSpec| ConnSpec { aggressive, ..c };
+            let server =
+                vec![mode(conn("anybody", HostSpec::Any)), mode(named(conn("named", HostSpec::Any), id))];
+            let mut pair = pair(server, mode(as_id(id)));
+            if aggressive {
+                let only = || Box::new(Only(id.parse().unwrap()));
+                pair.hosts.iter_mut().for_each(|h| h.engine.set_secrets(only()));
+            }
+            assert_eq!(dial(&mut pair), ["named"], "{id}, aggressive: {aggressive}");
+            let shown: Id = id.parse().unwrap();
+            let text = format!("{}: '{shown}'", shown.type_name());
+            assert!(pair.server().logged(&text), "{text}: {:#?}", pair.hosts[0].log);
+        }
+    }
+}
+
 #[test]
 fn who_is_named_nowhere_is_refused() {
     let server = vec![named(conn("a", HostSpec::Any), "@a"), named(conn("b", HostSpec::Any), "@b")];

@@ -89,6 +89,24 @@ fn cut_tags_reach_the_kernel() {
     assert!(pair.server().kernel.sas().iter().all(|s| s.integ.trunc_bits() == 96));
 }
 
+/// `replay-window=`: of the inbound SA; 0 is none.
+#[test]
+fn the_replay_window_reaches_the_kernel() {
+    for window in [0, 1, 32, 33, 64, 4096] {
+        let mut pair = pair_with(ConnSpec { replay_window: window, ..tunnel() }, tunnel());
+        assert!(pair.connect());
+        pair.run_for(Duration::from_secs(1));
+        let of = |host: &sim::Host| {
+            host.kernel.sas().iter().map(|s| (s.inbound, s.replay_window)).collect::<Vec<_>>()
+        };
+        let (mut ours, mut theirs) = (of(&pair.hosts[0]), of(&pair.hosts[1]));
+        ours.sort_unstable();
+        theirs.sort_unstable();
+        assert_eq!(ours, [(false, 0), (true, window)]);
+        assert_eq!(theirs, [(false, 0), (true, ConnSpec::default().replay_window)]);
+    }
+}
+
 #[test]
 fn pfs_no_follows_a_peer_that_asks_and_pfs_yes_insists() {
     let mut pair = pair_with(ConnSpec { pfs: false, ..tunnel() }, tunnel());

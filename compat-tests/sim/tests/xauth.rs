@@ -110,6 +110,26 @@ fn three_wrong_answers_are_the_limit() {
     clean(pair.server()).unwrap();
 }
 
+/// CVE-2005-0162: names and passwords as long as they may be, one octet less and one more.
+#[test]
+fn cve_2005_0162_names_and_passwords_of_every_length() {
+    let of = |octet: u8, n: usize| vec![octet; n];
+    let lengths = [254, 255, 256].map(|n| (n, 5)).into_iter().chain([499, 500, 501].map(|n| (5, n)));
+    for (name, password) in lengths.chain([(65_000, 5), (5, 60_000)]) {
+        let mut pair = pair_of(config());
+        let user = String::from_utf8(of(b'a', name)).unwrap();
+        pair.server().users = vec![(user.clone(), SecretBytes::new(of(b'b', password)))];
+        let mut peer = stranger("198.51.100.77:500", 1);
+        peer.main_mode(&mut pair, &[]);
+        answer(&mut pair, &peer, user.as_bytes(), &of(b'b', password));
+        let taken = name <= 255 && password <= 500;
+        assert_eq!(pair.server().logged("Authentication Successful"), taken, "{name} {password}");
+        assert_eq!(pair.server().checks, usize::from(taken), "{name} {password}");
+        pair.run_for(Duration::from_secs(3700));
+        clean(pair.server()).unwrap();
+    }
+}
+
 /// CVE-2013-5018 and whatever else a name can be made of.
 #[test]
 fn cve_2013_5018_names_that_are_none() {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use ipsec_conf::{Config, Conn, Severity, load, load_str};
 use ipsec_types::Id;
-use ipsec_types::auth::AuthBy;
+use ipsec_types::auth::{AuthBy, PublicKeySpec};
 use ipsec_types::conn::{Auto, ClientSpec, ConnType, DpdAction, HostSpec};
 
 fn read(text: &str) -> Config {
@@ -248,6 +248,23 @@ fn keys_that_stand_there_twice() {
     assert!(refused(" esp=3des\n ah=md5\n").contains("duplicate key 'ah'"));
     let two = read(&format!("conn a\n{ENDS} auto=add\nconn a\n{ENDS} auto=start\n"));
     assert_eq!((names(&two), two.named("a").len()), (vec!["a", "a"], 1));
+}
+
+/// `%dnsondemand`, the default of old, and its kin load, and are no key; several keys of one end are.
+#[test]
+fn what_a_public_key_can_be() {
+    let keys = |lines: &str| conn(lines).spec.right.public_keys;
+    for word in ["%dnsondemand", "%dnsonload", "%dns", "%DNSonDemand"] {
+        assert_eq!(keys(&format!(" rightrsasigkey={word}\n")), [PublicKeySpec::Dns], "{word}");
+    }
+    assert_eq!(keys(" rightrsasigkey=%cert\n"), [PublicKeySpec::Cert]);
+    assert_eq!(keys(" rightrsasigkey=%none\n"), []);
+    let two = [PublicKeySpec::Rsa(vec![1, 3, 7]), PublicKeySpec::Rsa(vec![1, 5, 9])];
+    assert_eq!(keys(" rightrsasigkey=0x010307\n rightrsasigkey2=0sAQUJ\n"), two);
+    let odd = conn(" rightrsasigkey=AQUJ\n");
+    assert!(odd.spec.right.public_keys.is_empty());
+    let told = "conn a/right: rsakey1 malformed [does not begin with 0s or 0x]";
+    assert!(odd.notes.iter().any(|n| n.message == told), "{:?}", odd.notes);
 }
 
 // Keys that are not known or not there.

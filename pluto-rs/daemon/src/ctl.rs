@@ -9,12 +9,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ike::ClientId;
-use ipsec_types::whack::{MAX_REQUEST, Request, rc};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use ipsec_types::whack::{Request, rc};
+use tokio::io::AsyncWriteExt;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
-use zeroize::{Zeroize, Zeroizing};
+
+use crate::lines::Lines;
 
 /// A client must have said what it wants by then.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,7 +23,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_CLIENTS: usize = 64;
 /// Requests of a batch that go to the engine together.
 const GROUP: usize = 32;
-/// Octets of requests that are read ahead, and of replies that are written at once.
+/// Octets of replies that are written at once.
 const CHUNK: usize = 64 << 10;
 
 /// Where the lines of an answer go; `None` ends it.
@@ -122,17 +123,11 @@ pub(crate) async fn serve(listener: UnixListener, events: Sender<CtlEvent>) {
     }
 }
 
-type Reader = BufReader<OwnedReadHalf>;
+type Reader = Lines<OwnedReadHalf>;
 
-/// The next request line; `None` at the end, for a line that is too long, and when it takes too long to come. What was
-/// in `line` is wiped: passphrases come this way.
-async fn request_line<'a>(reader: &mut Reader, line: &'a mut Zeroizing<Vec<u8>>) -> Option<&'a [u8]> {
-    line.zeroize();
-    let mut limited = reader.take(MAX_REQUEST as u64);
-    match tokio::time::timeout(REQUEST_TIMEOUT, limited.read_until(b'\n', line)).await {
-        Ok(Ok(n)) if n > 0 && line.ends_with(b"\n") => Some(line),
-        _ => None,
-    }
+/// The next request line; `None` at the end, for a line that is too long, and when it takes too long to come.
+async fn request_line(reader: &mut Reader) -> Option<&[u8]> {
+    tokio::time::timeout(REQUEST_TIMEOUT, reader.next()).await.ok()?
 }
 
 fn understand(line: &[u8]) -> Result<Box<Request>, String> {
@@ -147,11 +142,9 @@ fn understand(line: &[u8]) -> Result<Box<Request>, String> {
 
 async fn client(stream: UnixStream, numbers: Numbers, events: Sender<CtlEvent>) {
     let (read, mut write) = stream.into_split();
-    let mut reader = BufReader::with_capacity(CHUNK, read);
-    let mut line = Zeroizing::new(Vec::new());
-    let Some(text) = request_line(&mut reader, &mut line).await else { return };
+    let mut reader = Lines::new(read);
+    let Some(text) = request_line(&mut reader).await else { return };
     let understood = understand(text);
-    drop(line);
     let request = match understood {
         Ok(request) if matches!(*request, Request::Batch) => {
             return batch(reader, write, &numbers, &events).await;
@@ -164,16 +157,8 @@ async fn client(stream: UnixStream, numbers: Numbers, events: Sender<CtlEvent>) 
     if events.send(CtlEvent::Requests(vec![(id, send, request)])).await.is_err() {
         return;
     }
-    let hangup = async {
-        // Nothing more is expected; the end of the stream is the client's going away.
-        let mut rest = [0; 64];
-        loop {
-            match reader.read(&mut rest).await {
-                Ok(0) | Err(_) => return,
-                Ok(_) => {}
-            }
-        }
-    };
+    // Nothing more is expected; the end of the stream is the client's going away.
+    let hangup = reader.end();
     tokio::select! {
         biased;
         () = send_replies(replies, &mut write) => {}
@@ -213,14 +198,13 @@ fn is_question(line: &str) -> bool {
 
 /// Answers requests until the client says that there are no more.
 async fn batch(mut reader: Reader, mut write: OwnedWriteHalf, numbers: &Numbers, events: &Sender<CtlEvent>) {
-    let mut line = Zeroizing::new(Vec::new());
     let mut text = String::new();
     loop {
         // What has arrived completely goes together: a turn of the event loop costs more than most requests.
         let mut group = Vec::new();
         let mut answers = Vec::new();
-        while answers.len() < GROUP && (answers.is_empty() || reader.buffer().contains(&b'\n')) {
-            let Some(json) = request_line(&mut reader, &mut line).await else { break };
+        while answers.len() < GROUP && (answers.is_empty() || reader.has_one()) {
+            let Some(json) = request_line(&mut reader).await else { break };
             match understand(json) {
                 Ok(request) => {
                     let (send, replies) = unbounded_channel();

@@ -13,6 +13,7 @@ mod http;
 mod ignored;
 mod keeper;
 mod keys;
+mod lines;
 mod listen;
 mod logging;
 mod options;

@@ -1,6 +1,6 @@
 //! `ipsec auto --listall` and its parts, in Openswan's form; dates are UTC and say so.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use ipsec_crypto::trust::date;
 use ipsec_crypto::{Certificate, PublicKey};
@@ -179,12 +179,14 @@ impl Endpoint {
 
     fn public_keys(&self) -> Vec<String> {
         let mut out = Vec::new();
-        let mut seen: Vec<(Id, PublicKey)> = Vec::new();
+        // By identity, as each has a few keys at most.
+        let mut seen: HashMap<Id, Vec<PublicKey>> = HashMap::new();
         let mut add = |id: &Id, key: &PublicKey, at: u64, cert: Option<&Certificate>| {
-            if seen.iter().any(|(i, k)| i == id && k == key) {
+            let keys = seen.entry(id.clone()).or_default();
+            if keys.contains(key) {
                 return;
             }
-            seen.push((id.clone(), key.clone()));
+            keys.push(key.clone());
             let private = if self.keyring.has_private(key) { "has" } else { "no" };
             let until = match cert {
                 Some(c) => format!("{} {}", date(c.not_after()), expiry(c.not_after(), self.now.wall)),
@@ -220,13 +222,15 @@ impl Endpoint {
     fn certificates(&self, certs: &[Certificate]) -> Vec<String> {
         let now = self.now.wall;
         let mut out = Vec::new();
+        let mut users: HashMap<&[u8], usize> = HashMap::new();
+        for (_, c) in self.conns.iter() {
+            let ends = [c.this(), c.that()].into_iter().filter_map(|end| Some(self.cert_of(end)?.der()));
+            ends.collect::<HashSet<_>>().into_iter().for_each(|der| *users.entry(der).or_default() += 1);
+        }
         for c in certs {
-            let users = self
-                .conns
-                .iter()
-                .filter(|(_, x)| [x.this(), x.that()].into_iter().any(|end| self.cert_of(end) == Some(c)));
+            let count = users.get(c.der()).copied().unwrap_or(0);
             let made = date(i64::try_from(self.keyring.made).unwrap_or(0));
-            out.push(format!("{made}, count: {}", users.count()));
+            out.push(format!("{made}, count: {count}"));
             out.push(format!("       subject: '{}'", dn::text(c.subject())));
             out.push(format!("       issuer:  '{}'", dn::text(c.issuer())));
             out.push(format!("       serial:   {}", colons(&c.serial())));

@@ -380,8 +380,6 @@ pub struct ConnSpec {
     /// `fragmentation=`.
     #[serde(skip_serializing_if = "is_default")]
     pub fragmentation: Fragmentation,
-    /// `ikepad=`: pad IKE messages to a multiple of 4 octets.
-    pub ike_pad: bool,
     /// `modecfgpull=`, `modecfgdns=`, …: what Mode Config asks or gives.
     #[serde(skip_serializing_if = "is_default")]
     pub modecfg: ModeConfig,
@@ -466,7 +464,6 @@ impl Default for ConnSpec {
             reauth: false,
             initial_contact: true,
             fragmentation: Fragmentation::default(),
-            ike_pad: true,
             modecfg: ModeConfig::default(),
             xauth_by: XauthBy::default(),
             xauth_fail: XauthFail::default(),

@@ -18,11 +18,31 @@ use ipsec_crypto::{cipher, dh, hmac};
 use ipsec_types::algo::{DhGroup, HashAlg, IkeCipher};
 use ipsec_types::whack::{Request, Show};
 use ipsec_types::{Id, SecretBytes};
-use sim::{PSK, Pair, SERVER};
+use sim::{Datagram, PSK, Pair, SERVER};
 
 pub(crate) const HASH: HashAlg = HashAlg::Sha1;
 pub(crate) const CIPHER: IkeCipher = IkeCipher::Aes(128);
 pub(crate) const GROUP: DhGroup = DhGroup::Ecp256;
+
+/// The vendor IDs of NAT traversal that our client offers: RFC 3947, drafts 03, 02 and 02 with a newline.
+pub(crate) const OFFERED: [u128; 4] = [
+    0x4a13_1c81_0703_5845_5c57_28f2_0e95_452f,
+    0x7d94_19a6_5310_ca6f_2c17_9d92_1552_9d56,
+    0xcd60_4643_35df_21f8_7cfd_b2fc_68b6_a448,
+    0x90cb_8091_3ebb_696e_0863_81b5_ec42_7b1f,
+];
+
+/// Has it offer the method with the vendor ID `id` alone.
+pub(crate) fn offer_only(d: &mut Datagram, id: u128) {
+    if d.data.get(8..16) == Some(&[0; 8]) {
+        for old in OFFERED {
+            let new = if old == OFFERED[0] { id } else { old ^ 1 };
+            if let Some(at) = d.data.windows(16).position(|w| w == old.to_be_bytes()) {
+                d.data[at..at + 16].copy_from_slice(&new.to_be_bytes());
+            }
+        }
+    }
+}
 
 /// Port 500 of the server.
 pub(crate) fn server500() -> SocketAddr {

@@ -203,7 +203,6 @@ impl Builder<'_> {
         spec.sha2_truncbug = self.boolean("sha2_truncbug", false);
         spec.reauth = self.boolean("reauth", false);
         spec.initial_contact = self.boolean("initial-contact", true);
-        spec.ike_pad = self.word("ikepad") != "no";
         spec.cisco_unity = self.boolean("cisco-unity", false) || self.word("remote_peer_type") == "cisco";
         spec.send_vendorid = self.boolean("send-vendorid", true);
         spec.aggressive = self.boolean("aggrmode", false);

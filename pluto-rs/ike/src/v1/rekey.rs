@@ -39,8 +39,8 @@ impl Endpoint {
         self.log_state(ike, name, &extra);
         self.timers.clear(ike, TimerKind::Discard);
         self.arm_lifetime(ike, conn, role, life);
-        let kept = self.conns.get(conn).is_none_or(|c| c.spec.nat_keepalive);
-        if kept && (behind_nat || self.setup.force_keepalive) {
+        let keeps = self.conns.get(conn).is_some_and(|c| c.spec.nat_keepalive);
+        if keeps && (behind_nat || self.setup.force_keepalive) {
             let at = self.in_seconds(self.setup.keep_alive.max(1));
             self.timers.set(ike, TimerKind::NatKeepalive, at);
         }

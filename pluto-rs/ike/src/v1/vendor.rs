@@ -42,8 +42,7 @@ impl Endpoint {
     /// Adds the vendor IDs of an initiator's first message: ours, DPD, fragmentation, every NAT-T method.
     pub(crate) fn offer_vendor_ids(&self, w: &mut MessageWriter, c: &Connection) {
         let spec = &c.spec;
-        self.own_vendor_id(w, c);
-        w.payload(Kind::Vendor, &DPD);
+        self.say_who_we_are(w, c);
         xauth(w, c);
         if spec.fragmentation != Fragmentation::No {
             w.payload(Kind::Vendor, &[&FRAGMENTATION[..], &FRAGMENTATION_WHERE].concat());
@@ -55,12 +54,19 @@ impl Endpoint {
         }
     }
 
+    /// Our own, unless `send-vendorid=no`, and DPD.
+    fn say_who_we_are(&self, w: &mut MessageWriter, c: &Connection) {
+        if c.spec.send_vendorid {
+            w.payload(Kind::Vendor, &self.vendor_id);
+        }
+        w.payload(Kind::Vendor, &DPD);
+    }
+
     /// Adds those of a responder: ours, DPD, the chosen NAT-T method, and fragmentation if the peer named it, so that
     /// the answer to a short message stays short.
     pub(crate) fn answer_vendor_ids(&self, w: &mut MessageWriter, sa: &IkeSa, c: &Connection) {
         let spec = &c.spec;
-        self.own_vendor_id(w, c);
-        w.payload(Kind::Vendor, &DPD);
+        self.say_who_we_are(w, c);
         if sa.fragments.peer && spec.fragmentation != Fragmentation::No {
             w.payload(Kind::Vendor, &[&FRAGMENTATION[..], &FRAGMENTATION_WHERE].concat());
         }
@@ -68,13 +74,6 @@ impl Endpoint {
             w.payload(Kind::Vendor, &m.vendor_id());
         }
         xauth(w, c);
-    }
-
-    /// What tells that we are we, unless `send-vendorid=no`.
-    fn own_vendor_id(&self, w: &mut MessageWriter, c: &Connection) {
-        if c.spec.send_vendorid {
-            w.payload(Kind::Vendor, &self.vendor_id);
-        }
     }
 
     /// Takes note of the peer's vendor IDs: the best NAT-T method, DPD.

@@ -77,7 +77,8 @@ pub(super) const FORKS: &[Keyword] = &[
         Word(&[("yes", "yes"), ("no", "no"), ("auto", "yes"), ("on", "yes"), ("off", "no")]),
         "yes",
     )
-    .of(Libreswan),
+    .of(Libreswan)
+    .ignored("messages are not padded but for encryption"),
     conn("mobike", Text, "no").ignored(V2),
     conn(
         "ppk",
