@@ -2,7 +2,7 @@
 //!
 //! The fuzz crate beside this one searches for new inputs; the tests here replay those that are kept in `corpora`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,18 +12,21 @@ use ike::wire::ident::{IdPayload, parse_nat_oa};
 use ike::wire::notify::{Delete, Notification};
 use ike::wire::payload::Chain;
 use ike::wire::{Attr, Header, SaPayload};
+use ipsec_types::SecretBytes;
 use ipsec_types::whack::Request;
-use ipsec_types::{Instant, SecretBytes};
 
 use crate::conns::SERVER;
-use crate::host::Entropy;
 use crate::pair::{Pair, PairConfig};
+
+mod l2tp;
+
+pub use l2tp::{hdlc, l2tp_connection, l2tp_data, l2tp_feed_endpoint, l2tp_hidden, l2tp_message};
 
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders and programs.
-pub const ALL: [(&str, Target); 25] = [
+pub const ALL: [(&str, Target); 27] = [
     ("certificate", certificate),
     ("cfg_payload", cfg_payload),
     ("crl", crl),
@@ -34,7 +37,9 @@ pub const ALL: [(&str, Target); 25] = [
     ("ipsec_secrets", ipsec_secrets),
     ("isakmp_message", isakmp_message),
     ("l2tp_connection", l2tp_connection),
+    ("l2tp_data", l2tp_data),
     ("l2tp_feed_endpoint", l2tp_feed_endpoint),
+    ("l2tp_hidden", l2tp_hidden),
     ("l2tp_message", l2tp_message),
     ("l2tp_secrets", l2tp_secrets),
     ("ocsp_answer", ocsp_answer),
@@ -231,114 +236,6 @@ pub fn whack_request(data: &[u8]) {
         let now = pair.now;
         pair.hosts[0].whack(now, request);
         pair.run_for(Duration::from_secs(60));
-    }
-}
-
-/// One L2TP datagram, with and without a secret for hidden AVPs.
-pub fn l2tp_message(data: &[u8]) {
-    if let Ok(l2tp_proto::header::Packet::Control(control)) = l2tp_proto::header::parse(data) {
-        l2tp_proto::message::Message::decode(control.body, None);
-        l2tp_proto::message::Message::decode(control.body, Some(&SecretBytes::from(&b"secret"[..])));
-    }
-}
-
-/// Message bodies to a LAC that dials, each with the numbers and ids it waits for, so that every one is processed; the
-/// secret is `secret`, hidden AVPs are uncovered with it. Then an hour passes.
-pub fn l2tp_connection(data: &[u8]) {
-    use l2tp_proto::header::{self, Packet};
-    let lac = l2tp_proto::LacConfig {
-        name: "isp".into(),
-        lns: vec![l2tp_proto::LnsAddress { host: "198.51.100.2".into(), port: 1701 }],
-        redial: true,
-        max_redials: Some(3),
-        hidden_bit: true,
-        sequencing: true,
-        accept_outgoing: true,
-        ..Default::default()
-    };
-    let config = l2tp_proto::EndpointConfig { lac: vec![lac.into()], ..Default::default() };
-    let mut entropy = Entropy::new(1, 1);
-    let fill = move |out: &mut [u8]| ike::EntropySource::fill(&mut entropy, out);
-    let secrets = l2tp_proto::SecretTable::parse("* * secret").0;
-    let mut engine = l2tp_proto::Endpoint::new(config, secrets, Box::new(fill));
-    let mut now = Instant::default();
-    let peer = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 2), 1701);
-    let path = l2tp_proto::Path { local: Ipv4Addr::new(192, 0, 2, 1), peer, mark: 0 };
-    engine.handle(now, l2tp_proto::Input::Dial { lac: "isp", number: None, credentials: Default::default() });
-    let (mut ns, mut seen) = (0u16, 0u16);
-    for piece in pieces(data).take(256) {
-        while let Some(o) = engine.poll_output() {
-            match o {
-                l2tp_proto::Output::Transmit { data, .. } => {
-                    if let Ok(Packet::Control(c)) = header::parse(&data) {
-                        seen = c.ns.wrapping_add(u16::from(!c.body.is_empty()));
-                    }
-                }
-                l2tp_proto::Output::StartCall(s) => {
-                    engine.handle(now, l2tp_proto::Input::CallStarted { call: s.call, pid: 1 });
-                }
-                _ => {}
-            }
-        }
-        let status = engine.status();
-        let Some(tunnel) = status.first() else { break };
-        // The first octet chooses between the tunnel and its call.
-        let (on_call, body) = piece.split_first().map_or((false, piece), |(c, b)| (c & 1 != 0, b));
-        let session = tunnel.calls.first().filter(|_| on_call).map_or(0, |c| c.id.session);
-        let datagram = header::control(tunnel.id, session, ns, seen, body);
-        ns = ns.wrapping_add(u16::from(!body.is_empty()));
-        engine.handle(now, l2tp_proto::Input::Datagram { path, refuse_clear: false, data: &datagram });
-    }
-    let end = now + Duration::from_secs(3600);
-    while let Some((at, _)) = engine.poll_timeout().filter(|(at, _)| *at <= end) {
-        now = now.max(at);
-        engine.handle(now, l2tp_proto::Input::Timeout);
-        while engine.poll_output().is_some() {}
-    }
-}
-
-/// Datagrams to an LNS, from two peers in turn; then an hour passes.
-pub fn l2tp_feed_endpoint(data: &[u8]) {
-    let lns = l2tp_proto::LnsConfig { name: "default".into(), length_bit: true, ..Default::default() };
-    let config =
-        l2tp_proto::EndpointConfig { default_lns: Some(lns.into()), ..l2tp_proto::EndpointConfig::default() };
-    let mut entropy = Entropy::new(1, 1);
-    let fill = move |out: &mut [u8]| ike::EntropySource::fill(&mut entropy, out);
-    let mut lns = l2tp_proto::Endpoint::new(config, l2tp_proto::SecretTable::default(), Box::new(fill));
-    let mut now = Instant::default();
-    for (n, piece) in pieces(data).take(256).enumerate() {
-        let peer = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 2 + (n % 2) as u8), 1701);
-        let path = l2tp_proto::Path { local: Ipv4Addr::new(192, 0, 2, 1), peer, mark: 0 };
-        lns.demux(now, &path, piece);
-        lns.handle(now, l2tp_proto::Input::Datagram { path, refuse_clear: n % 5 == 4, data: piece });
-        while lns.poll_output().is_some() {}
-    }
-    let end = now + Duration::from_secs(3600);
-    while let Some((at, _)) = lns.poll_timeout().filter(|(at, _)| *at <= end) {
-        now = now.max(at);
-        lns.handle(now, l2tp_proto::Input::Timeout);
-        while lns.poll_output().is_some() {}
-    }
-}
-
-/// A byte stream of a tty: in pieces it has the frames it has as a whole, none is too long, and each can be sent.
-pub fn hdlc(data: &[u8]) {
-    use l2tp_proto::hdlc::{Decoder, MAX_FRAME, encode};
-    let frames = |pieces: &mut dyn Iterator<Item = &[u8]>| {
-        let (mut decoder, mut out) = (Decoder::default(), Vec::new());
-        pieces.for_each(|p| decoder.feed(p, |f| out.push(f.to_vec())));
-        out
-    };
-    let whole = frames(&mut std::iter::once(data));
-    let size = usize::from(data.first().copied().unwrap_or(0)) % 7 + 1;
-    assert_eq!(frames(&mut data.chunks(size)), whole);
-    for frame in &whole {
-        assert!(!frame.is_empty() && frame.len() <= MAX_FRAME);
-        l2tpd::inner::tos(frame);
-        l2tpd::inner::is_tunnel_to(frame, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1701));
-        let mut sent = Vec::new();
-        encode(frame, &mut sent);
-        assert_eq!(frames(&mut std::iter::once(&sent[..])), std::slice::from_ref(frame));
     }
 }
 
