@@ -1,6 +1,7 @@
 //! Whose `ipsec.conf` a file is, as far as its words tell. Where the programs disagree about a meaning, this decides.
 
 use crate::keywords::{self, Origin};
+use crate::merge::is_default;
 use crate::parse::{SectionKind, Sections};
 
 /// Whose file.
@@ -44,6 +45,26 @@ const PLUTO: [&str; 9] = [
     "remote_peer_type",
 ];
 
+/// Words libreswan has had since version 5, where a conn without `keyexchange=` is one of IKEv2.
+const LIBRESWAN5: [&str; 16] = [
+    "clones",
+    "expire-lifetime",
+    "groundhog",
+    "interface-ip",
+    "ipsec-interface-managed",
+    "iptfs",
+    "iptfs-drop-time",
+    "iptfs-fragmentation",
+    "iptfs-in-delay",
+    "iptfs-init-delay",
+    "iptfs-max-queue-size",
+    "iptfs-packet-size",
+    "iptfs-reorder-window",
+    "session-resumption",
+    "share-lease",
+    "updown-config",
+];
+
 /// The word of `config setup` that says it.
 const MARK: &str = "x-dialect=";
 
@@ -81,6 +102,18 @@ pub(crate) fn marked(line: &str) -> Option<Dialect> {
 /// The dialect of the file: the one it says, or the one most telling words belong to.
 pub(crate) fn of(sections: &Sections) -> Dialect {
     sections.dialect.unwrap_or_else(|| by_words(sections))
+}
+
+/// The first word of a file of libreswan's that only version 5 and later have, and that says more than its default.
+pub(crate) fn of_libreswan5(sections: &Sections) -> Option<&'static str> {
+    let mut params = sections.list.iter().flat_map(|section| &section.params);
+    params.find_map(|param| {
+        let key = param.key.to_ascii_lowercase();
+        let key = key.strip_prefix("left").or_else(|| key.strip_prefix("right")).unwrap_or(&key);
+        let word = LIBRESWAN5.into_iter().find(|word| *word == key.trim_start_matches('-'))?;
+        let idle = keywords::find(&param.key, false).is_some_and(|f| is_default(f.keyword, param));
+        (!idle).then_some(word)
+    })
 }
 
 fn by_words(sections: &Sections) -> Dialect {

@@ -40,7 +40,7 @@ pub use setup::SetupSection;
 
 use diag::Place;
 use dialect::Dialect;
-use ipsec_types::conn::Auto;
+use ipsec_types::conn::{Auto, ConnType};
 use parse::Sections;
 
 /// Most conns of a configuration, those that `leftsubnets=` makes included.
@@ -139,6 +139,7 @@ fn build(sections: &Sections) -> Config {
     config.setup.engine.authorities = config.cas.iter().filter_map(Ca::authority).collect();
     let conns = merge::Conns::new(&sections.list, config.dialect);
     config.warnings.extend(conns.default_diagnostics());
+    let mut since5 = dialect::of_libreswan5(sections).filter(|_| config.dialect == Dialect::Libreswan);
     for i in 0..conns.len() {
         let Some((name, section, merged)) = conns.merged(i) else { continue };
         let place = Place {
@@ -148,6 +149,7 @@ fn build(sections: &Sections) -> Config {
             text: format!("conn {name}"),
             ..Place::file(&section.span.file)
         };
+        let silent = merged.says_no_version();
         match conn::build(name, place.clone(), merged, config.dialect) {
             Ok(conns) if config.conns.len() + conns.len() > MAX_CONNS => {
                 let auto = conns.first().map_or(Auto::Ignore, |c| c.spec.auto);
@@ -156,7 +158,18 @@ fn build(sections: &Sections) -> Config {
                 let error = ConnError { name: name.to_string(), refusal: Refusal::Wrong, auto, diagnostics };
                 config.conn_errors.push(error);
             }
-            Ok(conns) => config.conns.extend(conns.into_iter().map(|c| Conn { section: Some(i), ..c })),
+            Ok(conns) => {
+                let ike = |c: &Conn| matches!(c.spec.conn_type, ConnType::Tunnel | ConnType::Transport);
+                if let Some(word) = since5.filter(|_| silent && conns.iter().any(ike)) {
+                    since5 = None;
+                    let message = format!(
+                        "the file has {word}=, so it is libreswan 5's or later, where a conn without keyexchange= is one of \
+                         IKEv2; here it is one of IKEv1"
+                    );
+                    config.warnings.push(Diagnostic::new(Severity::Warning, place, message));
+                }
+                config.conns.extend(conns.into_iter().map(|c| Conn { section: Some(i), ..c }));
+            }
             Err(error) => config.conn_errors.push(error),
         }
     }

@@ -124,6 +124,11 @@ impl<'a> Conns<'a> {
 }
 
 impl<'a> Merged<'a> {
+    /// Whether nothing tells which version of IKE is meant.
+    pub(crate) fn says_no_version(&self) -> bool {
+        !["keyexchange", "ikev2", "ikev1"].iter().any(|name| self.settings.contains_key(&(*name, Side::Both)))
+    }
+
     fn add(&mut self, layer: &Layer<'a>, flip: bool) {
         let turn = |(name, side): Slot| (name, if flip { side.flip() } else { side });
         for (&slot, &param) in &layer.settings {
