@@ -1,6 +1,7 @@
 //! Whose `ipsec.conf` a file is, as far as its words tell. Where the programs disagree about a meaning, this decides.
 
 use crate::keywords::{self, Origin};
+use crate::merge::is_default;
 use crate::parse::{SectionKind, Sections};
 
 /// Whose file.
@@ -103,13 +104,15 @@ pub(crate) fn of(sections: &Sections) -> Dialect {
     sections.dialect.unwrap_or_else(|| by_words(sections))
 }
 
-/// The first word of a file of libreswan's that only version 5 and later have.
+/// The first word of a file of libreswan's that only version 5 and later have, and that says more than its default.
 pub(crate) fn of_libreswan5(sections: &Sections) -> Option<&'static str> {
     let mut params = sections.list.iter().flat_map(|section| &section.params);
     params.find_map(|param| {
         let key = param.key.to_ascii_lowercase();
         let key = key.strip_prefix("left").or_else(|| key.strip_prefix("right")).unwrap_or(&key);
-        LIBRESWAN5.into_iter().find(|word| *word == key.trim_start_matches('-'))
+        let word = LIBRESWAN5.into_iter().find(|word| *word == key.trim_start_matches('-'))?;
+        let idle = keywords::find(&param.key, false).is_some_and(|f| is_default(f.keyword, param));
+        (!idle).then_some(word)
     })
 }
 
