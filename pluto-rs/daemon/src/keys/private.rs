@@ -326,3 +326,50 @@ impl Holder {
         self.held.insert(at, Held { record, own, others });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use ipsec_conf::secrets;
+
+    use super::*;
+
+    /// Whatever is wrong with a key file: its record, its name and the reason are told, and the others are loaded.
+    #[test]
+    fn a_file_that_cannot_be_used_costs_its_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let private = dir.path().join("private");
+        fs::create_dir_all(private.join("folder")).unwrap();
+        let keys = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys"));
+        for name in ["one.key", "plain.key", "three.p12"] {
+            fs::copy(keys.join(name), private.join(name)).unwrap();
+        }
+        fs::write(private.join("junk.key"), "no key\n").unwrap();
+        fs::write(private.join("long.key"), vec![b'x'; MAX_FILE + 1]).unwrap();
+        let mut holder = Holder::new(dir.path().to_path_buf());
+        for (record, told) in [
+            ("RSA missing.key", "No such file or directory"),
+            ("RSA folder", "Is a directory"),
+            ("RSA junk.key", "'FILE': "),
+            ("RSA long.key", "longer than"),
+            ("RSA one.key", "'FILE': "),
+            ("RSA one.key wrong", "'FILE': "),
+            ("P12 three.p12 wrong", "'FILE': "),
+            ("P12 plain.key", "'FILE': "),
+        ] {
+            let text = format!("@bad : {record}\n@good : RSA plain.key\n");
+            let (records, _) = secrets::parse_all(Path::new("s"), text.as_bytes(), &|_| None);
+            let mut remarks = Vec::new();
+            assert!(holder.take_secrets(&records, &mut remarks).is_empty());
+            let name = record.split(' ').nth(1).unwrap();
+            let file = private.join(name).display().to_string();
+            let faults: Vec<_> = remarks.iter().filter(|r| r.0).map(|r| r.1.replace(&file, "FILE")).collect();
+            let line = format!("\"s\" line 1: error loading RSA private key file: {told}");
+            assert!(faults.iter().any(|f| f.starts_with(&line)), "{record}: {faults:?}");
+            assert!(faults.iter().any(|f| f.contains("'FILE'")), "{record}: {faults:?}");
+            let own = holder.own().keys;
+            assert_eq!(own.iter().map(|k| k.ids[0].to_string()).collect::<Vec<_>>(), ["@good"], "{record}");
+        }
+    }
+}
