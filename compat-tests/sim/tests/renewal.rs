@@ -146,6 +146,17 @@ fn the_truncation_of_sha2_256_is_the_peers() {
     assert_eq!(used(&pair)[2..], [EspInteg::Sha256Trunc96; 2], "{:?}", pair.hosts[1].log);
     assert_eq!(pair.client().times_logged("is cut to"), 1);
 
+    // Rubbish before a long silence: the change is taken back, and no successor has it.
+    let mut pair = connected_with(vec![sha256]);
+    pair.client().kernel.fail_integrity(Some(EspInteg::Sha256));
+    pair.run_for(Duration::from_millis(1500));
+    assert_eq!(used(&pair), [EspInteg::Sha256Trunc96; 2]);
+    pair.client().kernel.fail_integrity(None);
+    pair.run_for(Duration::from_secs(60));
+    renew(&mut pair);
+    pair.run_for(Duration::from_secs(60));
+    assert!(used(&pair).iter().all(|i| *i == EspInteg::Sha256), "{:?}", used(&pair));
+
     // Somebody else's rubbish, or a wrong key: neither truncation helps.
     let mut pair = connected_with(vec![sha256]);
     pair.client().kernel.fail_integrity(Some(EspInteg::Sha256));

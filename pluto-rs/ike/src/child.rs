@@ -8,7 +8,7 @@ use crate::conn::{ConnId, Connection};
 use crate::endpoint::KernelWait;
 use crate::io::{ClientId, Output};
 use crate::sa::{ChildSa, Phase2, Role, Serial, StateName, WaitingForSpi};
-use crate::spd::{Flow, Slot};
+use crate::spd::{Flow, NoPlace, Slot};
 use crate::v1::Fail;
 
 /// Counters of one SA on their way to a client.
@@ -84,16 +84,26 @@ impl Endpoint {
         let trap = self.conns.get(c.conn).and_then(|x| x.template);
         let trap = trap.filter(|t| self.conns.get(*t).is_some_and(Connection::is_opportunistic));
         let trap = trap.filter(|t| self.spd.holds(&c.flow, *t));
-        let Some(marking) = self.conns.get(c.conn).map(|x| x.marking(c.conn, c.mode)) else { return };
-        let Some(slot) = self.spd.enter(c.flow, trap.unwrap_or(c.conn), child, marking) else {
-            self.failed(child, Fail::fatal("no room for another policy: too many are in use"));
-            return;
+        let owner = trap.unwrap_or(c.conn);
+        let Some(marking) = self.conns.get(c.conn).map(|x| x.marking(owner, c.mode)) else { return };
+        let slot = match self.spd.enter(c.flow, owner, child, marking) {
+            Ok(slot) => slot,
+            Err(why) => return self.failed(child, Fail::fatal(self.no_place(why))),
         };
         if let Some(c) = self.children.get_mut(&child) {
             c.slot = Some(slot);
         }
         let id = SaId { src: remote, dst: local, spi: 0, proto: self.children_layers(child).proto };
         self.get_spi(child, id, slot);
+    }
+
+    pub(crate) fn no_place(&self, why: NoPlace) -> String {
+        match why {
+            NoPlace::Full => "no room for another policy: too many are in use".into(),
+            NoPlace::Taken(conn) => {
+                format!("cannot install eroute -- it is in use for {}", self.conn_label(conn, 0))
+            }
+        }
     }
 
     fn children_layers(&self, child: Serial) -> Layers {

@@ -130,8 +130,8 @@ impl Connection {
 
     /// The marks of `mark=`, inbound and outbound; this conn's number is `id`.
     pub(crate) fn marks(&self, id: ConnId) -> Option<[Option<Mark>; 2]> {
-        // Only a conn with mark=-1 has a use for the number, and nobody loads so many.
-        let n = u32::try_from(id.0).unwrap_or(u32::MAX);
+        // The low half of the number does for a mark.
+        let n = (id.0 & 0xffff_ffff) as u32;
         self.spec.marks.as_ref().map(|m| [m.inbound, m.outbound].map(|mark| mark.map(|mark| mark.of(n))))
     }
 

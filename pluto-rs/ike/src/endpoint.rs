@@ -60,6 +60,7 @@ pub(crate) enum KernelWait {
     Traffic(Due),
     Idle(Serial),
     Truncation(Serial),
+    Integrity(Serial),
     Flush,
 }
 
@@ -339,6 +340,7 @@ impl Endpoint {
                 (Some(KernelWait::Traffic(due)), result) => self.on_traffic(due, result),
                 (Some(KernelWait::Idle(child)), result) => self.on_idle_usage(child, result),
                 (Some(KernelWait::Truncation(child)), result) => self.on_truncation_usage(child, result),
+                (Some(KernelWait::Integrity(child)), result) => self.on_integrity_set(child, result),
                 (Some(KernelWait::Flush), Ok(KernelReply::Flushed { sas, policies })) => {
                     if sas + policies > 0 {
                         let text = format!(

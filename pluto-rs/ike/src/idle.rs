@@ -50,7 +50,9 @@ impl Endpoint {
 
     /// Time to look.
     pub(crate) fn on_idle(&mut self, child: Serial) {
-        let sas = self.children.get(&child).filter(|c| c.is_up()).and_then(|c| Some([c.in_sa?, c.out_sa?]));
+        // A successor's outbound SA waits for the switch.
+        let used = self.children.get(&child).filter(|c| c.is_up() && c.switch.is_none());
+        let sas = used.and_then(|c| Some([c.in_sa?, c.out_sa?]));
         match (sas, self.watched.get_mut(&child)) {
             (Some(sas), Some(seen)) => {
                 seen.half = None;
@@ -58,7 +60,6 @@ impl Endpoint {
                     self.kernel(KernelRequest::QuerySa(id), Some(KernelWait::Idle(child)));
                 }
             }
-            // Its outbound SA is not in use yet.
             (None, Some(_)) if self.children.contains_key(&child) => self.look_later(child),
             _ => {}
         }
@@ -84,6 +85,11 @@ impl Endpoint {
             return self.look_later(child);
         }
         self.log_sa(child, rc::LOG, &format!("deleting IPsec SA after {span} seconds of inactivity"));
+        // auto=keep would bring it up again at once.
+        let conn = self.children.get(&child).map(|c| c.conn);
+        if let Some(c) = conn.and_then(|conn| self.conns.get_mut(conn)) {
+            c.up = false;
+        }
         self.delete_child(child, true);
     }
 }

@@ -84,8 +84,9 @@ impl Endpoint {
             return self.log_conn(id, client, rc::ROUTE, text);
         }
         let marking = c.marking(id, mode_of(c));
-        let Some(slot) = self.spd.enter(flow, id, TRAP, marking) else {
-            return self.log_conn(id, client, rc::ROUTE, "no room for another policy: too many are in use");
+        let slot = match self.spd.enter(flow, id, TRAP, marking) {
+            Ok(slot) => slot,
+            Err(why) => return self.log_conn(id, client, rc::ROUTE, &self.no_place(why)),
         };
         if let Some(c) = self.conns.get_mut(id) {
             c.trap = Some(slot);

@@ -90,6 +90,19 @@ impl Marking {
 /// Directions, in the order in which policies are removed.
 const DIRS: [Dir; 3] = [Dir::In, Dir::Fwd, Dir::Out];
 
+fn in_direction([inbound, outbound]: &Marks, dir: Dir) -> Option<Mark> {
+    if dir == Dir::Out { *outbound } else { *inbound }
+}
+
+/// Why there is no place for a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoPlace {
+    /// All are taken.
+    Full,
+    /// Another conn has this flow with this mark in one direction at least, and the kernel has one policy for it.
+    Taken(ConnId),
+}
+
 /// One pair of policies and who uses it.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -119,12 +132,16 @@ impl Entry {
     }
 
     pub(crate) fn policy(&self, slot: Slot, dir: Dir) -> PolicyId {
-        let mark = match (self.of_conn.as_deref(), dir) {
-            (Some([_, outbound]), Dir::Out) => *outbound,
-            (Some([inbound, _]), Dir::In | Dir::Fwd) => *inbound,
-            (None, _) => slot.mark().filter(|_| self.marked),
+        let mark = match self.of_conn.as_deref() {
+            Some(marks) => in_direction(marks, dir),
+            None => slot.mark().filter(|_| self.marked),
         };
         PolicyId { selector: self.flow.selector(dir), dir, mark }
+    }
+
+    /// Whether a policy of the two has the same name in the kernel, if they have one flow.
+    fn meets(&self, slot: Slot, marks: Option<&Marks>) -> bool {
+        DIRS.iter().any(|dir| self.policy(slot, *dir).mark == marks.and_then(|m| in_direction(m, *dir)))
     }
 
     /// What a policy that wants a mark is before one that does not: packets with the mark fit both.
@@ -150,34 +167,44 @@ impl Spd {
         Spd { last: [u32::from(start), u32::from(start)], ..Spd::default() }
     }
 
-    /// The entry for this flow of this conn, made if there is none. `None` when all [`MARKS`] slots with a mark are taken,
+    /// The entry for this flow of this conn, made if there is none. Full when all [`MARKS`] slots with a mark are taken,
     /// and there is no other or a mark is needed: for transport mode, where it tells clients behind one NAT apart and
     /// what came through IPsec from what did not.
-    pub(crate) fn enter(&mut self, flow: Flow, conn: ConnId, user: Serial, marking: Marking) -> Option<Slot> {
+    pub(crate) fn enter(
+        &mut self,
+        flow: Flow,
+        conn: ConnId,
+        user: Serial,
+        marking: Marking,
+    ) -> Result<Slot, NoPlace> {
         let slots = self.by_flow.get(&flow);
         let of_conn = marking.of_conn();
         let entries = || slots.into_iter().flatten().filter_map(|s| Some((*s, self.entries.get(s)?)));
-        let same = || entries().filter(|(_, e)| e.of_conn.as_deref() == of_conn.as_ref());
-        let own = same().find(|(_, e)| e.conn == conn).map(|(slot, _)| slot);
-        let (shared, marked) = (same().next().is_some(), same().any(|(_, e)| !e.marked));
+        let own = entries().find(|(_, e)| e.conn == conn).map(|(slot, _)| slot);
         if let Some(slot) = own {
             if let Some(e) = self.entries.get_mut(&slot).filter(|e| !e.users.contains(&user)) {
                 e.users.push(user);
             }
-            return Some(slot);
+            return Ok(slot);
         }
+        let rival = entries().find(|(slot, e)| e.meets(*slot, of_conn.as_ref()));
+        if let (Some((_, rival)), Marking::Conn(_)) = (rival, marking) {
+            return Err(NoPlace::Taken(rival.conn));
+        }
+        // A second peer with the same selector is told apart by its mark.
+        let (shared, marked) = (entries().next().is_some(), rival.is_some());
         let more = REQID_RANGE.end() - REQID_RANGE.start() - MARKS;
         let [last_marked, last_other] = self.last;
         let free = |entries: &HashMap<Slot, Box<Entry>>, first: u32, n: u32, last: u32| {
             let next = |i| Slot((last - last.min(first) + 1 + i) % n + first);
             (0..n).map(next).find(|s| !entries.contains_key(s))
         };
-        // A second peer with the same selector is told apart by its mark, too.
         let slot = match marking == Marking::Slot || shared {
-            true => free(&self.entries, 1, MARKS, last_marked)?,
+            true => free(&self.entries, 1, MARKS, last_marked),
             false => free(&self.entries, MARKS + 1, more, last_other)
-                .or_else(|| free(&self.entries, 1, MARKS, last_marked))?,
+                .or_else(|| free(&self.entries, 1, MARKS, last_marked)),
         };
+        let slot = slot.ok_or(NoPlace::Full)?;
         self.last[usize::from(slot.0 > MARKS)] = slot.0;
         // Most flows have one slot: no room for more.
         let slots = self.by_flow.entry(flow).or_insert_with(|| Vec::with_capacity(1));
@@ -188,7 +215,7 @@ impl Spd {
         let entry =
             Entry { flow, conn, marked, of_conn, users, installed: Default::default(), shunted: false };
         self.entries.insert(slot, Box::new(entry));
-        Some(slot)
+        Ok(slot)
     }
 
     /// Whether there is an entry for this flow of this conn.
@@ -285,6 +312,22 @@ mod tests {
         assert_eq!(seen(&mut spd, b), ([Some(20), Some(20), Some(21)], 1));
         assert_eq!(seen(&mut spd, plain), ([None, None, None], 0));
         assert_eq!(spd.owners(&flow(), marking(20)), [ConnId(2)]);
+        // One of the two marks is another conn's: there is one policy in the kernel for that.
+        let taken = |conn| Err(NoPlace::Taken(ConnId(conn)));
+        assert_eq!(spd.enter(flow(), ConnId(4), Serial(8), marking(20)), taken(2));
+        let outbound = |n| Marking::Conn([None, mark(n)]);
+        assert_eq!(
+            spd.enter(flow(), ConnId(4), Serial(8), outbound(30)),
+            taken(3),
+            "inbound as without a mark"
+        );
+        assert!(spd.leave(plain, Serial(6)).is_empty());
+        let half = spd.enter(flow(), ConnId(4), Serial(8), outbound(30)).unwrap();
+        assert_eq!(spd.enter(flow(), ConnId(5), Serial(10), outbound(31)), taken(4));
+        // And a conn without marks gets those of its slot beside it.
+        let plain = spd.enter(flow(), ConnId(3), Serial(6), Marking::Unless).unwrap();
+        assert_eq!(seen(&mut spd, half), ([None, None, Some(30)], 1));
+        assert_eq!(seen(&mut spd, plain).0, [plain.mark().map(|m| m.value); 3]);
         assert_eq!(spd.owners(&flow(), Marking::Slot), [ConnId(3)]);
     }
 
@@ -310,7 +353,7 @@ mod tests {
         assert!(slots.iter().all(|s| Slot::of_reqid(s.reqid()) == Some(*s)));
 
         // Nothing is left of the one that finds no place, and one that leaves makes room.
-        assert_eq!(enter(&mut spd, MARKS), None);
+        assert_eq!(enter(&mut spd, MARKS), Err(NoPlace::Full));
         assert!(
             spd.owners(&flow(MARKS), Marking::Slot).len() == 1
                 && spd.owners(&flow(MARKS + 2), Marking::Slot).is_empty()
@@ -318,6 +361,6 @@ mod tests {
         let tunnel = spd.enter(flow(MARKS + 2), ConnId(0), Serial(0), Marking::Unless).unwrap();
         assert_eq!(tunnel.mark(), None);
         spd.leave(slots[7], Serial(7));
-        assert_eq!(enter(&mut spd, MARKS), Some(slots[7]));
+        assert_eq!(enter(&mut spd, MARKS), Ok(slots[7]));
     }
 }

@@ -3,11 +3,11 @@
 //! none passes.
 //!
 //! ```text
-//!  up ──► look after 1, 2, 4, 8, 16 s ──┬─ a packet has passed: it is right
+//!  up ──► look after 1, 2, 4, 8, 16 s ──┬─ a packet has passed: it is right, and holds for the successors
 //!                                       ├─ packets have failed, none has passed: both SAs get the other truncation, once
 //!                                       └─ nothing has come: look again
 //! ```
-//! If it was not that, the first truncation comes back. What was found out holds for the successors of the SA.
+//! One packet that fails is anybody's. If the other truncation helps nothing before the looks end, the first comes back.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -26,13 +26,18 @@ const FIRST: Duration = Duration::from_secs(1);
 /// Looks at one truncation.
 const LOOKS: u32 = 5;
 
+/// Packets that fail before anything is changed.
+const FAILURES: u32 = 2;
+
 /// SAs of which nothing has passed yet.
 pub(crate) type Unproved = HashMap<Serial, Looks>;
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Looks {
     done: u32,
-    /// The truncation is not the one the conn asked for.
+    /// What the SAs have now.
+    integ: EspInteg,
+    /// It is not what they began with.
     changed: bool,
 }
 
@@ -41,10 +46,11 @@ impl Endpoint {
     pub(crate) fn watch_truncation(&mut self, child: Serial) {
         let Some(c) = self.children.get(&child) else { return };
         let esp = c.in_sa.is_some_and(|sa| sa.proto == SaProto::Esp);
-        if esp && c.suite.is_some_and(|s| s.integ == EspInteg::Sha256) {
-            self.unproved.insert(child, Looks::default());
-            self.look_at_truncation(child, 0);
-        }
+        let suite = c.suite.filter(|s| esp && s.integ == EspInteg::Sha256);
+        let Some((conn, suite)) = self.conns.get(c.conn).zip(suite) else { return };
+        let integ = of_cut(conn.cuts_sha256(suite.cipher));
+        self.unproved.insert(child, Looks { done: 0, integ, changed: false });
+        self.look_at_truncation(child, 0);
     }
 
     fn look_at_truncation(&mut self, child: Serial, done: u32) {
@@ -63,48 +69,74 @@ impl Endpoint {
     pub(crate) fn on_truncation_usage(&mut self, child: Serial, result: Result<KernelReply, KernelError>) {
         let Some(looks) = self.unproved.get_mut(&child) else { return };
         looks.done += 1;
-        let (done, changed) = (looks.done, looks.changed);
-        let usage = match result {
-            Ok(KernelReply::Usage(u)) => u,
-            _ => return self.truncation_settled(child),
-        };
-        match (usage.packets, usage.integrity_failed, changed) {
-            (0, 1.., false) => {
-                self.unproved.insert(child, Looks { done: 0, changed: true });
-                let bits = self.change_truncation(child);
-                let text = format!(
-                    "the peer's packets fail the integrity check: SHA2-256 is cut to {bits} bits for it now, as with sha2-truncbug={}",
-                    if bits == 96 { "yes" } else { "no" }
-                );
-                self.log_sa(child, rc::LOG_SERIOUS, &text);
-                self.look_at_truncation(child, 0);
+        let Looks { done, integ, changed } = *looks;
+        let Ok(KernelReply::Usage(usage)) = result else { return self.truncation_settled(child) };
+        if usage.packets > 0 {
+            self.truncation_settled(child);
+            if changed {
+                self.truncation_is(child, integ);
             }
-            (0, 1.., true) => {
-                self.truncation_settled(child);
-                self.change_truncation(child);
-                let text = "the peer's packets fail the integrity check with either truncation of SHA2-256";
-                self.log_sa(child, rc::LOG_SERIOUS, text);
-            }
-            (0, 0, _) if done < LOOKS => self.look_at_truncation(child, done),
-            _ => self.truncation_settled(child),
+            return;
+        }
+        let fails = usage.integrity_failed >= FAILURES;
+        if done < LOOKS && !(fails && (!changed || done > 1)) {
+            return self.look_at_truncation(child, done);
+        }
+        let other = of_cut(integ == EspInteg::Sha256);
+        if changed {
+            self.truncation_settled(child);
+            self.set_truncation(child, other);
+            let text = "the peer's packets fail the integrity check with either truncation of SHA2-256, or there are none";
+            self.log_sa(child, rc::LOG_SERIOUS, text);
+        } else if fails {
+            self.unproved.insert(child, Looks { done: 0, integ: other, changed: true });
+            self.set_truncation(child, other);
+            let (bits, word) = (other.trunc_bits(), if other == EspInteg::Sha256 { "no" } else { "yes" });
+            let text = format!(
+                "the peer's packets fail the integrity check: SHA2-256 is cut to {bits} bits for it now, as with sha2-truncbug={word}"
+            );
+            self.log_sa(child, rc::LOG_SERIOUS, &text);
+            self.look_at_truncation(child, 0);
+        } else {
+            self.truncation_settled(child);
         }
     }
 
-    pub(crate) fn truncation_settled(&mut self, child: Serial) {
+    fn truncation_settled(&mut self, child: Serial) {
         self.unproved.remove(&child);
         self.timers.clear(child, TimerKind::Truncation);
     }
 
-    /// Gives both SAs, and those to come of the conn, the other truncation; the bits.
-    fn change_truncation(&mut self, child: Serial) -> u8 {
-        let of = |c: &ChildSa| Some((c.conn, c.suite?.cipher, [c.in_sa, c.out_sa]));
-        let Some((conn, cipher, sas)) = self.children.get(&child).and_then(of) else { return 0 };
-        let Some(c) = self.conns.get_mut(conn) else { return 0 };
-        c.rare.other_truncation = !c.rare.other_truncation;
-        let integ = if c.cuts_sha256(cipher) { EspInteg::Sha256Trunc96 } else { EspInteg::Sha256 };
-        for id in sas.into_iter().flatten() {
-            self.kernel(KernelRequest::SetIntegrity { id, integ }, None);
+    /// The peer has shown which it is: so it is for the SAs to come.
+    fn truncation_is(&mut self, child: Serial, integ: EspInteg) {
+        let of = |c: &ChildSa| Some((c.conn, c.suite?.cipher));
+        let Some((conn, cipher)) = self.children.get(&child).and_then(of) else { return };
+        if let Some(c) = self.conns.get_mut(conn)
+            && of_cut(c.cuts_sha256(cipher)) != integ
+        {
+            c.rare.other_truncation = !c.rare.other_truncation;
         }
-        if integ == EspInteg::Sha256Trunc96 { 96 } else { 128 }
     }
+
+    /// Gives both SAs this truncation; the outbound one of a successor that waits for the switch is not there yet.
+    fn set_truncation(&mut self, child: Serial, integ: EspInteg) {
+        let of = |c: &ChildSa| [c.in_sa, c.out_sa.filter(|_| c.switch.is_none())];
+        for id in self.children.get(&child).map(of).into_iter().flatten().flatten() {
+            self.kernel(KernelRequest::SetIntegrity { id, integ }, Some(KernelWait::Integrity(child)));
+        }
+    }
+
+    /// The kernel did not take it: a pair whose halves differ carries nothing.
+    pub(crate) fn on_integrity_set(&mut self, child: Serial, result: Result<KernelReply, KernelError>) {
+        if let Err(e) = result
+            && self.children.contains_key(&child)
+        {
+            self.log_sa(child, rc::LOG_SERIOUS, &format!("{e}; deleting the IPsec SA"));
+            self.delete_child(child, true);
+        }
+    }
+}
+
+fn of_cut(cut: bool) -> EspInteg {
+    if cut { EspInteg::Sha256Trunc96 } else { EspInteg::Sha256 }
 }

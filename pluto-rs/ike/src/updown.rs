@@ -121,7 +121,7 @@ impl Endpoint {
         let suffix = if flow.ours == IpNet::from(me) { "host" } else { "client" };
         let six = if me.is_ipv6() { "-v6" } else { "" };
         let verb = format!("{verb}-{suffix}{six}");
-        let mut env = environment(conn, c, flow, &verb, self.kernel_name);
+        let mut env = environment((conn, self.shares_device(conn)), c, flow, &verb, self.kernel_name);
         if let Some(c) = child.and_then(|s| self.children.get(&s)) {
             env.extend(c.slot.map(|slot| ("PLUTO_SA_REQID", slot.reqid().to_string())));
             env.push(("PLUTO_ADD_TIME", c.since.to_string()));
@@ -135,6 +135,15 @@ impl Endpoint {
         let token = UpdownToken(self.token());
         self.scripts.running.insert(token, Script { label, verb, child });
         self.submit_script(conn, token, Updown { queue: conn.0, command, env }, counted);
+    }
+
+    /// Whether another conn names the tunnel device of this one.
+    fn shares_device(&self, conn: ConnId) -> bool {
+        fn device(c: &Connection) -> Option<&str> {
+            Some(c.spec.marks.as_ref()?.vti.as_ref()?.interface.as_str())
+        }
+        let Some(ours) = self.conns.get(conn).and_then(device) else { return false };
+        self.conns.iter().any(|(id, c)| id != conn && device(c) == Some(ours))
     }
 
     /// A script has ended. One that fails to set the route, or to come up, takes its Child SA along.
@@ -176,7 +185,13 @@ fn command(c: &Connection, always: bool) -> Option<String> {
 }
 
 /// Every variable Openswan's scripts know, in its order, and those libreswan's need beside them.
-fn environment(id: ConnId, c: &Connection, f: &Flow, verb: &str, stack: &str) -> Vec<(&'static str, String)> {
+fn environment(
+    (id, shared): (ConnId, bool),
+    c: &Connection,
+    f: &Flow,
+    verb: &str,
+    stack: &str,
+) -> Vec<(&'static str, String)> {
     let this = c.this();
     let mut env: Vec<(&'static str, String)> =
         vec![("PLUTO_VERB", verb.into()), ("PLUTO_VERSION", "2.0".into())];
@@ -247,7 +262,7 @@ fn environment(id: ConnId, c: &Connection, f: &Flow, verb: &str, stack: &str) ->
     let vti = c.spec.marks.as_ref().and_then(|m| m.vti.as_ref());
     add("VTI_IFACE", vti.map_or_else(String::new, |v| v.interface.clone()));
     add("VTI_ROUTING", yes_no(vti.is_some_and(|v| v.routing)).into());
-    add("VTI_SHARED", yes_no(vti.is_some_and(|v| v.shared)).into());
+    add("VTI_SHARED", yes_no(shared || vti.is_some_and(|v| v.shared)).into());
     if let Some(address) = this.vti {
         add("VTI_IP", address.to_string());
     }

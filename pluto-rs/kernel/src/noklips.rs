@@ -155,7 +155,7 @@ impl NoKernel {
                 let usage = SaUsage {
                     bytes,
                     packets: u64::from(bytes > 0 && !failed),
-                    integrity_failed: u32::from(failed),
+                    integrity_failed: if failed { 3 } else { 0 },
                     ..SaUsage::default()
                 };
                 Ok(KernelReply::Usage(usage))

@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernel::Mark;
 
-/// The first of the marks that are given out, less one.
+/// The first of the marks that are given out, less one, and how many there are: below the bits of
+/// [`MARK_MASK`](crate::kernel::MARK_MASK).
 const UNIQUE: u32 = 1000;
+const UNIQUES: u32 = 31_000;
 
 /// The mark of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,9 +26,9 @@ pub struct ConnMark {
 }
 
 impl ConnMark {
-    /// The mark of the `n`th conn or instance. Bits outside of the mask do not count.
+    /// The mark of the `n`th conn or instance, from 1; after 31,000 they begin again. Bits outside of the mask do not count.
     pub fn of(self, n: u32) -> Mark {
-        let value = self.value.unwrap_or_else(|| UNIQUE.saturating_add(n));
+        let value = self.value.unwrap_or(UNIQUE + 1 + n.wrapping_sub(1) % UNIQUES);
         Mark { value: value & self.mask, mask: self.mask }
     }
 }
@@ -107,7 +109,8 @@ mod tests {
     #[test]
     fn instances_get_marks_of_their_own_and_bits_outside_of_the_mask_do_not_count() {
         let unique = ConnMark { value: None, mask: u32::MAX };
-        assert_eq!([1, 2].map(|n| unique.of(n).value), [1001, 1002]);
+        assert_eq!([1, 2, 31_000, 31_001].map(|n| unique.of(n).value), [1001, 1002, 32_000, 1001]);
+        assert!([0, u32::MAX].iter().all(|n| unique.of(*n).value & crate::kernel::MARK_MASK == 0));
         assert_eq!(ConnMark { value: Some(0x164), mask: 0xff }.of(9), Mark { value: 0x64, mask: 0xff });
     }
 }

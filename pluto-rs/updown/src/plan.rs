@@ -231,9 +231,10 @@ fn routes(v: &Variables, s: &Settings) -> Result<Vec<Step>, String> {
     let source = source(v, s)?;
     let client: IpNet = needed(v, "PLUTO_PEER_CLIENT")?;
     let vti = tunnel(v)?.filter(|_| v.get("VTI_ROUTING") == "yes").map(|t| t.interface);
-    // A route to everything through the device would send the tunnel into itself.
-    let into_itself = vti.is_some() && client.prefix_len() == 0;
-    if into_itself || (source.is_none() && !s.route && vti.is_none()) {
+    // A route to the peer's own address through the device would send the tunnel into itself.
+    let peer: Option<IpAddr> = value(v, "PLUTO_PEER")?;
+    let into_itself = vti.is_some() && peer.is_some_and(|peer| client.contains(&peer));
+    if source.is_none() && !s.route && vti.is_none() {
         return Ok(Vec::new());
     }
     let words = &s.words;
@@ -270,6 +271,9 @@ fn routes(v: &Variables, s: &Settings) -> Result<Vec<Step>, String> {
     };
     let mut steps: Vec<Step> =
         address(v, s)?.filter(|_| source.is_some()).map(Step::AddAddress).into_iter().collect();
+    if into_itself {
+        return Ok(steps);
+    }
     steps.extend(halves.into_iter().map(|to| Step::Route(Route { to, ..route.clone() })));
     Ok(steps)
 }

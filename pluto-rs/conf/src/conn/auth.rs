@@ -40,9 +40,10 @@ impl Builder<'_> {
                 "%same" => end.ca = CaSpec::Same,
                 name => match net::dn(name) {
                     Ok(dn) => end.ca = CaSpec::Dn(dn),
-                    // As ever: the conn is there all the same.
+                    // As ever, the conn is there all the same; but not for the certificates of every CA.
                     Err(why) => {
-                        let message = format!("bad CA string '{name}': {why} (ignored)");
+                        end.ca = CaSpec::Dn(Vec::new());
+                        let message = format!("bad CA string '{name}': {why}; no CA has that name");
                         self.say(Severity::Warning, p, message);
                     }
                 },

@@ -125,7 +125,8 @@ impl Endpoint {
             return self.kernel(KernelRequest::QuerySa(id), Some(KernelWait::Traffic(due)));
         }
         let Some(dpd) = self.ikes.get_mut(&due.ike).map(|s| &mut s.later.dpd) else { return };
-        if std::mem::replace(&mut dpd.octets, due.octets) == due.octets {
+        // Fewer than before are those of another set of SAs, and say nothing.
+        if due.octets <= std::mem::replace(&mut dpd.octets, due.octets) {
             return self.probe(due.ike);
         }
         (dpd.unanswered_since, dpd.expected_ack) = (None, None);

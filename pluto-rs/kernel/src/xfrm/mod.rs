@@ -155,14 +155,30 @@ impl Xfrm {
     }
 
     /// Puts `spec` in the place of the SA `id`, with its sequence numbers, its window and what is left of its lifetime. A packet
-    /// that arrives between the two is lost.
+    /// that arrives between the two is lost. If the kernel does not take it, the old one is put back.
     fn replace_sa(&mut self, id: &SaId, mut spec: SaSpec) -> Result<KernelReply, KernelError> {
         let old = self.read_sa(id)?;
         let left = remaining(spec.hard_seconds, old.info.lifetime_cur.add_time);
+        // Octets and packets that are used up are counted against what is left.
+        let less = |(soft, hard): (u64, u64), used: u64| match hard {
+            0 => (0, 0),
+            _ => (soft.saturating_sub(used).max(1), hard.saturating_sub(used).max(1)),
+        };
+        spec.life_bytes = less(spec.life_bytes, old.usage.bytes);
+        spec.life_packets = less(spec.life_packets, old.usage.packets);
+        let replay = old.replay.clone();
         let message = valid("XFRM_MSG_NEWSA", encode::sa(&spec, left, old.replay))?;
         self.delete("XFRM_MSG_DELSA", XFRM_MSG_DELSA, &encode::sa_id(id, None))?;
-        self.live.remove(&key(id));
-        of("XFRM_MSG_NEWSA", self.requests.ask(XFRM_MSG_NEWSA, 0, &message, |_| {}))?;
+        let before = self.live.remove(&key(id));
+        if let Err(errno) = self.requests.ask(XFRM_MSG_NEWSA, 0, &message, |_| {}) {
+            let back = before.and_then(|b| Some((encode::sa(&b, left, replay).ok()?, b)));
+            if let Some((message, before)) = back
+                && self.requests.ask(XFRM_MSG_NEWSA, 0, &message, |_| {}).is_ok()
+            {
+                self.live.insert(key(id), before);
+            }
+            return Err(kernel_error("XFRM_MSG_NEWSA", errno));
+        }
         spec.hard_seconds = left;
         self.live.insert(key(&spec.id), spec);
         Ok(KernelReply::Done)

@@ -76,9 +76,13 @@ fn a_tunnel_device_is_made_before_its_route_and_goes_after_it() {
     assert_eq!((all.len(), r.interface.as_str(), r.hop), (1, "vti01", None));
     let all = with(&[("PLUTO_VERB", "unroute-client")]);
     assert!(matches!(&all[..], [Step::Unroute(_), Step::RemoveTunnel(name)] if name == "vti01"), "{all:?}");
-    // Without vti-routing=, the routes are the administrator's; one to everything would lead the tunnel into itself.
+    // Without vti-routing=, the routes are the administrator's; one to the peer itself would lead the tunnel into itself.
     assert_eq!(with(&[("VTI_ROUTING", "no")]), []);
-    assert_eq!(with(&[("PLUTO_PEER_CLIENT", "0.0.0.0/0")]), []);
+    for net in ["0.0.0.0/0", "203.0.113.1/32", "203.0.113.0/24"] {
+        assert_eq!(with(&[("PLUTO_PEER_CLIENT", net)]), [], "{net}");
+        let all = with(&[("PLUTO_PEER_CLIENT", net), ("PLUTO_MY_SOURCEIP", "10.1.0.1")]);
+        assert!(matches!(&all[..], [Step::AddAddress(_)]), "{all:?}");
+    }
     // Shared with other conns or instances, it has no far end and stays.
     for shared in [("VTI_SHARED", "yes"), ("PLUTO_CONN_KIND", "CK_INSTANCE")] {
         let made = with(&[shared, ("PLUTO_VERB", "prepare-client")]);
