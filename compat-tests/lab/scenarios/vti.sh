@@ -1,10 +1,10 @@
 # vti.sh - two tunnels from everywhere to everywhere on one server, apart by marks, each with a tunnel device.
 # Sourced inside the guest.
 
-vti_conn() { # vti_conn N PEER_ADDR MORE...: network 10.50.N.0/24 at the server, 10.60.N.0/24 at the peer, on the devices
+vti_conn() { # vti_conn N PEER_ADDR MORE...: network 10.52.N.0/24 at the server, 10.62.N.0/24 at the peer, on the devices
   printf 'conn v%s\n\tauthby=secret\n\tauto=add\n\tleft=192.0.2.1\n\tright=%s\n' "$1" "$2"
   printf '\tleftsubnet=0.0.0.0/0\n\trightsubnet=0.0.0.0/0\n\tmark=%s/0xffffffff\n' "$1"
-  printf '\tvti-interface=vti0%s\n\tvti-routing=no\n\tleftvti=10.50.%s.1/24\n\trightvti=10.60.%s.1/24\n' "$1" "$1" "$1"
+  printf '\tvti-interface=vti0%s\n\tvti-routing=no\n\tleftvti=10.52.%s.1/24\n\trightvti=10.62.%s.1/24\n' "$1" "$1" "$1"
   shift 2
   [ $# = 0 ] || printf '\t%s\n' "$@"
 }
@@ -38,16 +38,16 @@ vti_of() {
     node=publ
     [ $n = 1 ] || node=gw2
     # scripts run beside pluto's own work
-    wait_for 15 eval "ip -n server addr show dev vti0$n | grep -q 'inet 10.50.$n.1/24'" || fail "v$n: no device with an address" || return
-    wait_for 15 eval "ip -n $node addr show dev vti0$n | grep -q 'inet 10.60.$n.1/24'" || fail "v$n: no device at $node" || return
-    ip -n server route replace 10.60.$n.0/24 dev vti0$n
-    ip -n $node route replace 10.50.$n.0/24 dev vti0$n
+    wait_for 15 eval "ip -n server addr show dev vti0$n | grep -q 'inet 10.52.$n.1/24'" || fail "v$n: no device with an address" || return
+    wait_for 15 eval "ip -n $node addr show dev vti0$n | grep -q 'inet 10.62.$n.1/24'" || fail "v$n: no device at $node" || return
+    ip -n server route replace 10.62.$n.0/24 dev vti0$n
+    ip -n $node route replace 10.52.$n.0/24 dev vti0$n
   done
   ip -n server xfrm policy >"$OUT/vti-policies.txt"
   capture vti
   for n in 1 2; do
-    wait_for 15 nx server ping -n -c1 -W1 -I 10.50.$n.1 10.60.$n.1 || fail "v$n: no ping through the tunnel" || return
-    nx server ping -n -c3 -i0.2 -W2 -I 10.50.$n.1 10.60.$n.1 >"$OUT/vti-ping-$n.log" 2>&1 || fail "v$n: no ping" || return
+    wait_for 15 nx server ping -n -c1 -W1 -I 10.52.$n.1 10.62.$n.1 || fail "v$n: no ping through the tunnel" || return
+    nx server ping -n -c3 -i0.2 -W2 -I 10.52.$n.1 10.62.$n.1 >"$OUT/vti-ping-$n.log" 2>&1 || fail "v$n: no ping" || return
   done
   # whoever goes another way than through a device goes in clear, although the tunnels are to everywhere
   nx server ping -n -c2 -i0.2 -W2 "${ADDR[pub]}" >"$OUT/vti-clear.log" 2>&1 || fail "no ping in clear" || return

@@ -27,6 +27,11 @@ pub(crate) fn add_address(a: &Address) -> Result<(), String> {
     if ifaces::addresses().is_ok_and(|all| all.iter().any(|(_, ip)| *ip == a.net.addr())) {
         return Ok(());
     }
+    put_address(a)
+}
+
+/// Puts the address on the interface, wherever else it is.
+pub(crate) fn put_address(a: &Address) -> Result<(), String> {
     let index = index(&a.interface)?;
     let flags = NLM_F_CREATE | NLM_F_EXCL;
     match change(RouteNetlinkMessage::NewAddress(address(a, index)), flags) {

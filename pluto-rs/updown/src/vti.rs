@@ -61,7 +61,7 @@ fn finish(t: &Tunnel, lines: &mut Vec<String>) -> Result<(), String> {
         }
     }
     if let Some(net) = t.address {
-        netlink::add_address(&Address { net, interface: t.interface.clone() })?;
+        netlink::put_address(&Address { net, interface: t.interface.clone() })?;
     }
     let mut link = LinkMessage::default();
     link.header.index = ifaces::index(&t.interface).unwrap_or(0);
