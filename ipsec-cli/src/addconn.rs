@@ -255,7 +255,10 @@ fn add(o: &Options, config: &Config) -> i32 {
             eprintln!("{note}");
         }
         match resolve::conn(conn, route.as_ref()) {
-            Ok(spec) => requests.push(Request::Load { spec: Box::new(spec), keep_equal }),
+            Ok(spec) => {
+                resolve::warn(&spec);
+                requests.push(Request::Load { spec: Box::new(spec), keep_equal });
+            }
             Err(message) => {
                 eprintln!("{message}");
                 status = if message.starts_with("027") { 27 } else { 255 };

@@ -133,6 +133,7 @@ fn write_requests(config: &Config, file: &Path, all: bool) -> io::Result<()> {
     for conn in config.conns.iter().filter(|c| all || c.spec.auto != Auto::Ignore) {
         match resolve::conn(conn, route.as_ref()) {
             Ok(spec) => {
+                resolve::warn(&spec);
                 let request = Request::Load { spec: Box::new(spec), keep_equal: false };
                 writeln!(out, "{}", serde_json::to_string(&request)?)?;
             }

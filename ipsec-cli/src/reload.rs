@@ -73,6 +73,7 @@ pub(crate) fn run(base: &Path, config: &Config, route: Option<&resolve::DefaultR
         // What is not to be loaded at start, and was not by hand, is not loaded now.
         let wanted = |spec: &ConnSpec| spec.auto != Auto::Ignore || loaded.contains(name);
         if let Some(spec) = specs.remove(name).filter(wanted) {
+            resolve::warn(&spec);
             requests.push(Request::Load { spec: Box::new(spec), keep_equal: true });
         }
     }
@@ -95,6 +96,10 @@ pub(crate) fn run(base: &Path, config: &Config, route: Option<&resolve::DefaultR
     let mut starts = Vec::new();
     for i in changed {
         let Some(Request::Load { spec, .. }) = requests.get(i) else { continue };
+        // One that lacks an address is started by the daemon, when it has it.
+        if !resolve::unknown(spec).is_empty() {
+            continue;
+        }
         let name = spec.name.clone();
         match spec.auto {
             Auto::Route => starts.push(Request::Route { name }),

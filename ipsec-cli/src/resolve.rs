@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs, UdpSocket};
 
 use ipsec_conf::{Conn, Pending};
 use ipsec_types::Id;
-use ipsec_types::conn::{ConnSpec, EndSpec, HostSpec};
+use ipsec_types::conn::{ConnSpec, EndSpec, HostSpec, RESOLVE_AGAIN};
 
 /// The default route of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,10 +74,10 @@ fn lookup(name: &str) -> Option<IpAddr> {
     addresses.first().copied()
 }
 
-/// The conn with everything looked up.
+/// The conn with everything looked up. A host name whose address is not known stays one: `pluto` goes on asking for it.
 ///
 /// # Errors
-/// What could not be found, as a message.
+/// What else could not be found, as a message.
 pub(crate) fn conn(conn: &Conn, route: Option<&DefaultRoute>) -> Result<ConnSpec, String> {
     let mut spec = conn.spec.clone();
     let name = spec.name.clone();
@@ -89,6 +89,24 @@ pub(crate) fn conn(conn: &Conn, route: Option<&DefaultRoute>) -> Result<ConnSpec
     end(&name, "left", &mut spec.left, &conn.left, route)?;
     end(&name, "right", &mut spec.right, &conn.right, route)?;
     Ok(spec)
+}
+
+/// A line for each end of the conn that is a host name still.
+pub(crate) fn unknown(spec: &ConnSpec) -> Vec<String> {
+    let line = |(side, end): (&str, &EndSpec)| match &end.host {
+        HostSpec::Name(host) => {
+            Some(format!("{}: {side}={host}: does not look numeric and name lookup failed", spec.name))
+        }
+        _ => None,
+    };
+    [("left", &spec.left), ("right", &spec.right)].into_iter().filter_map(line).collect()
+}
+
+/// Says of a conn that is given to `pluto` which addresses are not known.
+pub(crate) fn warn(spec: &ConnSpec) {
+    for line in unknown(spec) {
+        eprintln!("{line}; pluto keeps the conn and asks again every {RESOLVE_AGAIN} seconds");
+    }
 }
 
 fn end(
@@ -106,8 +124,9 @@ fn end(
             end.host = HostSpec::Addr(interface_address(name).ok_or_else(missing)?);
         }
         HostSpec::Name(name) => {
-            let missing = || format!("{conn}: {side}={name}: does not look numeric and name lookup failed");
-            end.host = HostSpec::Addr(lookup(name).ok_or_else(missing)?);
+            if let Some(addr) = lookup(name) {
+                (end.host_name, end.host) = (Some(name.as_str().into()), HostSpec::Addr(addr));
+            }
         }
         HostSpec::Unset
         | HostSpec::Addr(_)

@@ -256,7 +256,11 @@ impl Build {
             right: ipsec_conf::Pending::default(),
             notes: Vec::new(),
         };
-        resolve::conn(&conn, route.as_ref())
+        let spec = resolve::conn(&conn, route.as_ref())?;
+        match resolve::unknown(&spec).into_iter().next() {
+            Some(line) => Err(line),
+            None => Ok(spec),
+        }
     }
 }
 

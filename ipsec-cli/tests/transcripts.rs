@@ -21,6 +21,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+/// For resolv.conf(5): a name server that does not answer is not waited for long.
+const IMPATIENT: &str = "timeout:1 attempts:1";
+
 /// The daemon, built as cargo builds it for this run.
 fn pluto() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
@@ -66,6 +69,7 @@ impl Daemon {
             .arg("--ipsecdir")
             .arg(dir.path().join("ipsec.d"))
             .env("IPSEC_CONFS", dir.path())
+            .env("RES_OPTIONS", IMPATIENT)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -89,6 +93,7 @@ impl Daemon {
         command
             .args(line.split_whitespace().map(|w| w.replace("DIR", &self.dir.path().display().to_string())))
             .env("IPSEC_CONFS", self.dir.path())
+            .env("RES_OPTIONS", IMPATIENT)
             .env("IPSEC_LIBDIR", self.dir.path().join("lib"))
             .env("IPSEC_CTLBASE", self.dir.path().join("pluto"));
         command
@@ -188,6 +193,11 @@ fn refused() {
 #[test]
 fn reload() {
     check("reload");
+}
+
+#[test]
+fn unresolved() {
+    check("unresolved");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod keys;
 mod lines;
 mod listen;
 mod logging;
+mod names;
 mod options;
 mod passwords;
 mod prompt;

@@ -108,6 +108,8 @@ pub(crate) struct Rare {
     /// As client: the address we have of the server, and what else it gave.
     pub our_lease: Option<IpAddr>,
     pub given: Option<Box<Given>>,
+    /// To be routed when the addresses of both ends are known.
+    pub route_later: bool,
     /// As client: what whack gave to answer XAUTH with.
     pub credentials: Option<Box<Credentials>>,
 }
@@ -160,6 +162,14 @@ impl Connection {
     /// Our address.
     pub(crate) fn our_addr(&self) -> Option<IpAddr> {
         self.oriented.as_ref().map(|o| o.0)
+    }
+
+    /// The host names that stand for ends whose addresses are not known yet.
+    pub(crate) fn unresolved(&self) -> impl Iterator<Item = &str> {
+        [&self.spec.left, &self.spec.right].into_iter().filter_map(|end| match &end.host {
+            HostSpec::Name(name) => Some(name.as_str()),
+            _ => None,
+        })
     }
 
     /// The identity we send.

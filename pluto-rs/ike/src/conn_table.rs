@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Bound;
 use std::rc::Rc;
 
 use ipsec_types::Id;
@@ -48,6 +49,8 @@ pub(crate) struct ConnTable {
     by_peer_id: HashMap<Id, BTreeSet<ConnId>>,
     /// Conns for any peer, and those for whoever it concerns.
     for_anybody: BTreeSet<ConnId>,
+    /// Conns with an end that is a host name whose address is not known, by that name.
+    unresolved: BTreeMap<String, BTreeSet<ConnId>>,
     next: u64,
     instances: HashMap<ConnId, u32>,
 }
@@ -83,6 +86,9 @@ impl ConnTable {
             self.by_peer_id.entry(name).or_default().insert(id);
         }
         let instance = matches!(c.kind, ConnKind::Instance(_));
+        for name in c.unresolved() {
+            self.unresolved.entry(name.to_string()).or_default().insert(id);
+        }
         if let Some(peer) = c.peer {
             self.by_peer.insert((peer, id));
             if !instance {
@@ -100,6 +106,14 @@ impl ConnTable {
             ids.remove(&id);
             if ids.is_empty() {
                 self.by_peer_id.remove(&name);
+            }
+        }
+        for name in c.unresolved() {
+            if let Some(ids) = self.unresolved.get_mut(name) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.unresolved.remove(name);
+                }
             }
         }
         if let Some(peer) = c.peer {
@@ -184,6 +198,36 @@ impl ConnTable {
             self.index(*id, c);
         }
         self.conns = conns;
+    }
+
+    /// Host names whose addresses are not known, in their order from the one after `last` on and round to it; at most `most`.
+    pub(crate) fn unresolved(&self, last: &str, most: usize) -> Vec<String> {
+        let after = self.unresolved.range::<str, _>((Bound::Excluded(last), Bound::Unbounded));
+        let before = self.unresolved.range::<str, _>((Bound::Unbounded, Bound::Included(last)));
+        after.chain(before).take(most).map(|(name, _)| name.clone()).collect()
+    }
+
+    pub(crate) fn has_unresolved(&self) -> bool {
+        !self.unresolved.is_empty()
+    }
+
+    /// The address of a host name is known: gives it to the conns that lack it, and returns them.
+    pub(crate) fn resolve(&mut self, name: &str, addr: IpAddr, interfaces: &[Interface]) -> Vec<ConnId> {
+        let ids: Vec<ConnId> = self.unresolved.get(name).into_iter().flatten().copied().collect();
+        for id in &ids {
+            let Some(mut c) = self.conns.remove(id) else { continue };
+            self.unindex(*id, &c);
+            let spec = Rc::make_mut(&mut c.spec);
+            for end in [&mut spec.left, &mut spec.right] {
+                if matches!(&end.host, HostSpec::Name(n) if n == name) {
+                    (end.host, end.host_name) = (HostSpec::Addr(addr), Some(name.into()));
+                }
+            }
+            place(&mut c, interfaces);
+            self.index(*id, &c);
+            self.conns.insert(*id, c);
+        }
+        ids
     }
 
     /// Makes an instance of a template for a peer.
@@ -302,7 +346,9 @@ fn place(c: &mut Connection, interfaces: &[Interface]) {
     c.oriented = None;
     if let Some((swapped, addr, name)) = orient(&c.spec, interfaces) {
         c.swapped = swapped;
-        c.oriented = Some((addr, name.into()));
+        // While an end is unknown nothing may be done with the conn.
+        let known = c.unresolved().next().is_none();
+        c.oriented = known.then(|| (addr, name.into()));
     }
     c.peer = match &c.that().host {
         HostSpec::Addr(a) if c.oriented.is_some() => Some(*a),

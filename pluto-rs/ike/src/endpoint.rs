@@ -203,6 +203,7 @@ impl Endpoint {
             Input::Whack { client, request } => self.on_whack(client, *request),
             Input::WhackGone(client) => self.on_whack_gone(client),
             Input::Listening { interfaces, client } => self.on_listening(interfaces, client),
+            Input::Resolved { name, addr } => self.on_resolved(&name, addr),
             Input::Groups(groups) => self.on_groups(groups),
             Input::Kernel(event) => self.on_kernel(event),
             Input::CryptoDone(token, result) => self.on_crypto(token, result),

@@ -169,6 +169,13 @@ pub enum Input {
         /// Who asked.
         client: Option<ClientId>,
     },
+    /// The shell has found the address of a host name ([`Endpoint::unresolved`](crate::Endpoint::unresolved)).
+    Resolved {
+        /// The name.
+        name: String,
+        /// Its address.
+        addr: IpAddr,
+    },
     /// The shell has read the policy group files: networks by the group's name.
     Groups(BTreeMap<String, Vec<IpNet>>),
     /// The kernel answered, or tells by itself.

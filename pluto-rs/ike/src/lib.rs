@@ -44,6 +44,7 @@ mod status;
 mod table;
 mod timer;
 mod truncation;
+mod unresolved;
 mod updown;
 mod v1;
 mod wanted;

@@ -3,6 +3,7 @@
 //! Nothing here negotiates; a conn that has not changed keeps its SAs.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use ipsec_types::conn::ConnSpec;
 use ipsec_types::whack::rc;
@@ -11,12 +12,23 @@ use crate::Endpoint;
 use crate::conn::{ConnId, ConnKind};
 use crate::io::ClientId;
 use crate::sa::Serial;
+use crate::unresolved;
 
 impl Endpoint {
     /// Whether the one conn of this name is loaded as `spec` says; its instances do not count.
     pub(crate) fn keep_equal(&mut self, client: ClientId, loaded: &[ConnId], spec: &ConnSpec) -> bool {
-        let kept = loaded.iter().copied().find(|id| {
-            self.conns.get(*id).is_some_and(|c| !matches!(c.kind, ConnKind::Instance(_)) && *c.spec == *spec)
+        let named = |e: &Self, id: &ConnId| {
+            e.conns.get(*id).filter(|c| !matches!(c.kind, ConnKind::Instance(_))).map(|c| c.spec.clone())
+        };
+        let of_name: Vec<(ConnId, Rc<ConnSpec>)> =
+            loaded.iter().filter_map(|id| Some((*id, named(self, id)?))).collect();
+        // Who reads the configuration may know by now what we have asked for.
+        for (name, addr) in of_name.iter().flat_map(|(_, old)| unresolved::found(old, spec)) {
+            self.on_resolved(&name, addr);
+        }
+        let kept = of_name.iter().map(|(id, _)| *id).find(|id| {
+            named(self, id)
+                .is_some_and(|old| *old == *spec || *old == unresolved::with_known(spec.clone(), &old))
         });
         let Some(c) = kept.and_then(|id| self.conns.get_mut(id)) else { return false };
         c.from_file = true;

@@ -65,6 +65,13 @@ impl Endpoint {
         if matches!(c.kind, ConnKind::Instance(_)) || c.trap.is_some() || !c.rare.shunts.is_empty() {
             return;
         }
+        if self.tell_unresolved(id, client, "routed") {
+            if let Some(c) = self.conns.get_mut(id) {
+                c.rare.route_later = true;
+            }
+            return;
+        }
+        let Some(c) = self.conns.get(id) else { return };
         if c.is_group() {
             return self.route_group(id, client);
         }
@@ -106,6 +113,9 @@ impl Endpoint {
             self.forget_shunts(&name);
         }
         let Some(c) = self.conns.get_mut(id) else { return };
+        if let Some(rare) = c.rare.there() {
+            rare.route_later = false;
+        }
         let (trap, shunts, idle) = (c.trap.take(), std::mem::take(&mut c.rare.shunts), c.up_children == 0);
         let flow = flow_of_conn(c);
         let gone = trap.map(|slot| self.spd.leave(slot, TRAP)).unwrap_or_default();

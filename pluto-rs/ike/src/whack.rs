@@ -134,6 +134,10 @@ impl Endpoint {
         if origin == (Origin::File { keep_equal: true }) && self.keep_equal(client, &old, &spec) {
             return;
         }
+        let known = match origin {
+            Origin::File { keep_equal: true } => self.known_before(&old, &spec),
+            Origin::File { .. } | Origin::Hand => Vec::new(),
+        };
         let guard = |e: &Self, id: ConnId| e.conns.get(id).and_then(|c| c.guarded_port());
         let mut guards = Vec::new();
         for id in old {
@@ -145,11 +149,15 @@ impl Endpoint {
             c.from_file = origin != Origin::Hand;
         }
         self.log_plain(Some(client), rc::LOG, &format!("added connection description \"{name}\""));
+        self.note_unresolved(id);
         // Looking at every conn for each that is added would make loading them all quadratic.
         let now = guard(self, id);
         let covered = now.is_none_or(|(addr, port)| self.guards.contains(&Protected { addr, port }));
         if !covered || guards.iter().any(|g| Some(*g) != now) {
             self.sync_guards();
+        }
+        for (name, addr) in known {
+            self.on_resolved(&name, addr);
         }
     }
 
@@ -195,11 +203,19 @@ impl Endpoint {
             .into_iter()
             .filter(|id| self.conns.get(*id).is_some_and(|c| !matches!(c.kind, ConnKind::Instance(_))))
             .collect();
-        let Some(id) = ids.first().copied() else {
+        if ids.is_empty() {
             self.reply(client, rc::COMMENT, &format!("initiating all conns with alias='{name}' "));
             self.unknown_name(client, name);
             return false;
-        };
+        }
+        let (unknown, ids): (Vec<ConnId>, Vec<ConnId>) =
+            ids.into_iter().partition(|id| self.tell_unresolved(*id, Some(client), "brought up"));
+        for id in unknown {
+            if let Some(c) = self.conns.get_mut(id) {
+                c.up = true;
+            }
+        }
+        let Some(id) = ids.first().copied() else { return false };
         let Some(c) = self.conns.get_mut(id) else { return false };
         if c.kind == ConnKind::Template {
             let text = "cannot initiate connection without knowing peer IP address (kind=CK_TEMPLATE)";

@@ -12,6 +12,9 @@ use crate::id::Id;
 use crate::marks::Marks;
 use crate::modecfg::{AddressPool, ModeConfig};
 
+/// Seconds between two questions for the address of a host name that is not known yet (Openswan's `EVENT_PENDING_DDNS`).
+pub const RESOLVE_AGAIN: u32 = 60;
+
 /// `left=` / `right=`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HostSpec {
@@ -26,7 +29,7 @@ pub enum HostSpec {
     DefaultRoute,
     /// `%ifname`: the address of that interface. `addconn` replaces it.
     Interface(String),
-    /// A host name, resolved by `addconn`.
+    /// A host name. `addconn` replaces it if it knows the address; else `pluto` asks again every [`RESOLVE_AGAIN`] seconds.
     Name(String),
     /// `%group`: the conn is a template for the networks of the policy file of its name.
     Group,
@@ -109,6 +112,9 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 pub struct EndSpec {
     /// `left=`.
     pub host: HostSpec,
+    /// The host name that the address of `host` was found by.
+    #[serde(skip_serializing_if = "is_default")]
+    pub host_name: Option<Box<str>>,
     /// `leftnexthop=`, after resolution; `None` is the peer itself.
     #[serde(skip_serializing_if = "is_default")]
     pub nexthop: Option<IpAddr>,

@@ -1,5 +1,6 @@
 //! What the loop does about secrets, keys, certificates and lists: reads them, asks for passphrases, gives the engine what
-//! there is, has news of revocation fetched. Nothing here waits for a person, a network, a token or a key that is decrypted.
+//! there is, has news of revocation fetched and host names asked for. Nothing here waits for a person, a network, a token or
+//! a key that is decrypted.
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use super::Shell;
 use crate::fetch::News;
 use crate::keeper::{Ask, Fresh, Read, Told};
 use crate::keys::{Locked, Remark};
+use crate::names::Found;
 use crate::prompt::{Answer, Step};
 use crate::tokens::TokenName;
 
@@ -241,6 +243,14 @@ impl Shell {
             }
         }
         self.hand_keys();
+    }
+
+    /// A host name was asked for.
+    pub(super) fn on_found(&mut self, found: Found) {
+        match found {
+            Found::Address(name, addr) => self.handle(Input::Resolved { name, addr }),
+            Found::End => self.names.ended(),
+        }
     }
 
     /// Gives the engine what has been read.

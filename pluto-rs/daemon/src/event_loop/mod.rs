@@ -17,6 +17,7 @@ use crate::keeper::Keeper;
 use crate::keys::{Keys, Locked};
 use crate::listen::Listeners;
 use crate::logging::{Log, PAUSE};
+use crate::names::Names;
 use crate::options::Options;
 use crate::passwords::Passwords;
 use crate::prompt::{Prompts, refusal};
@@ -29,6 +30,8 @@ use crate::{groups, keys, protect, readiness, secrets};
 mod material;
 mod requests;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use material::After;
 use start::{OsEntropy, Parts, start, vendor_id};
@@ -56,6 +59,7 @@ struct Shell {
     held: HashMap<ClientId, VecDeque<Asked>>,
     prompts: Prompts,
     fetcher: Fetcher,
+    names: Names,
     crls_checked: tokio::time::Instant,
     passwords: Passwords,
     reloader: Reloader,
@@ -102,6 +106,8 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         workers,
         fetcher,
         mut fetched,
+        names,
+        mut answers,
         keeper,
         mut told,
         mut done,
@@ -139,6 +145,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         held: HashMap::new(),
         prompts: Prompts::default(),
         fetcher,
+        names,
         crls_checked: tokio::time::Instant::now(),
         passwords,
         reloader,
@@ -166,6 +173,12 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         let crl_check = async {
             match shell.engine.crl_check_interval() {
                 Some(every) => tokio::time::sleep_until(shell.crls_checked + every).await,
+                None => std::future::pending().await,
+            }
+        };
+        let names_due = async {
+            match shell.names.next().filter(|_| shell.engine.wants_addresses()) {
+                Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
@@ -209,7 +222,9 @@ async fn serve(options: Options, log: Log, parts: Parts) {
             }
             Some(told) = told.recv() => shell.on_told(told),
             Some(news) = fetched.recv() => shell.on_news(news),
+            Some(answer) = answers.recv() => shell.on_found(answer),
             () = crl_check => shell.check_crls(),
+            () = names_due => shell.names.ask(|last, most| shell.engine.unresolved(last, most)),
             // The flush is what each turn begins with.
             () = log_again => {}
             Some((queue, token, result)) = ended.recv() => {

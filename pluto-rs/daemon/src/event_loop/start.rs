@@ -11,6 +11,7 @@ use crate::fetch::{Fetcher, News};
 use crate::keeper::{Keeper, Told};
 use crate::listen::Datagram;
 use crate::logging::Log;
+use crate::names::{self, Found, Names};
 use crate::options::{Options, VERSION};
 use crate::reload::Reloader;
 use crate::signals::Signals;
@@ -42,6 +43,8 @@ fn open_kernel(options: &Options) -> Result<Box<dyn KernelBackend>, String> {
 pub(super) struct Parts {
     pub fetcher: Fetcher,
     pub fetched: UnboundedReceiver<News>,
+    pub names: Names,
+    pub answers: UnboundedReceiver<Found>,
     pub keeper: Keeper,
     pub told: UnboundedReceiver<Told>,
     pub kernel: Box<dyn KernelBackend>,
@@ -66,6 +69,8 @@ pub(super) fn start(options: &Options, log: &mut Log) -> Result<Parts, String> {
     });
     let (send_news, fetched) = unbounded_channel();
     let fetcher = Fetcher::start(send_news).map_err(|e| text("fetching", e))?;
+    let (send_answer, answers) = unbounded_channel();
+    let names = Names::start(send_answer, names::system, names::PAUSE).map_err(|e| text("host names", e))?;
     let (send_told, told) = unbounded_channel();
     let keeper = Keeper::start(options.ipsecdir.clone(), send_told).map_err(|e| text("keys", e))?;
     let name = if kernel.name() == "netkey" { "Linux XFRM/NETKEY" } else { "no kernel" };
@@ -80,6 +85,8 @@ pub(super) fn start(options: &Options, log: &mut Log) -> Result<Parts, String> {
         workers,
         fetcher,
         fetched,
+        names,
+        answers,
         keeper,
         told,
         done,
