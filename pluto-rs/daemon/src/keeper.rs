@@ -29,8 +29,8 @@ pub(crate) enum Ask {
 pub(crate) enum Told {
     /// The secrets were read.
     Secrets(Box<Read>),
-    /// A passphrase was tried. The line for the log, or why the key stays closed; and the keys there are.
-    Unlocked(Arc<Locked>, Result<String, Refused>, Own),
+    /// A passphrase was tried. The line for the log and the keys there are now, or why the key stays closed.
+    Unlocked(Arc<Locked>, Result<(String, Own), Refused>),
     /// Each name, and what it means.
     Certs(Vec<(String, Result<Certificate, CryptoError>)>),
 }
@@ -97,8 +97,8 @@ fn work(mut holder: Holder, queue: &Receiver<Job>, told: &UnboundedSender<Told>)
             }
             Job::Ask(Ask::Secrets(path)) => Told::Secrets(Box::new(read(&mut holder, &path))),
             Job::Ask(Ask::Unlock(locked, text)) => {
-                let result = holder.unlock(&locked, &text);
-                Told::Unlocked(locked, result, holder.own())
+                let result = holder.unlock(&locked, &text).map(|line| (line, holder.own()));
+                Told::Unlocked(locked, result)
             }
             Job::Ask(Ask::Certs(names)) => {
                 let cert = |name: String| {

@@ -70,9 +70,12 @@ impl Shell {
                     After::Certs(..) | After::Request(..) | After::Unlock => {}
                 }
             }
-            (Told::Unlocked(locked, result, own), _) => {
-                self.keys.set_own(own);
-                self.hand_keys();
+            (Told::Unlocked(locked, result), _) => {
+                let result = result.map(|(line, own)| {
+                    self.keys.set_own(own);
+                    self.hand_keys();
+                    line
+                });
                 let step = self.prompts.tried(&locked, result);
                 self.follow(step);
             }
