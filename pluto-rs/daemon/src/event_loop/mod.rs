@@ -27,10 +27,12 @@ use crate::workers::Workers;
 use crate::{groups, keys, protect, readiness, secrets};
 
 mod material;
+mod queue;
 mod requests;
 mod start;
 
 use material::After;
+use queue::Queue;
 use start::{OsEntropy, Parts, start, vendor_id};
 
 /// Inputs of one kind that are taken before the others get their turn.
@@ -50,8 +52,8 @@ struct Shell {
     scripts: Scripts,
     keys: Keys,
     keeper: Keeper,
-    /// What the keeper was asked and has not answered, in its order.
-    asked: VecDeque<After>,
+    /// What the keeper is asked and has not answered.
+    queue: Queue,
     /// What clients want that is to come after that.
     held: HashMap<ClientId, VecDeque<Asked>>,
     prompts: Prompts,
@@ -135,7 +137,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         scripts,
         keys: Keys::new(options.ipsecdir.clone()),
         keeper,
-        asked: VecDeque::new(),
+        queue: Queue::default(),
         held: HashMap::new(),
         prompts: Prompts::default(),
         fetcher,

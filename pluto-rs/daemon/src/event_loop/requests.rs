@@ -14,6 +14,9 @@ impl Shell {
             CtlEvent::Requests(list) => self.take_requests(list.into()),
             CtlEvent::Gone(id) => {
                 self.clients.gone(id);
+                if self.queue.gone(id) {
+                    self.held.remove(&id);
+                }
                 let step = self.prompts.end(Some(id));
                 self.follow(step);
                 self.handle(Input::WhackGone(id));
@@ -31,7 +34,7 @@ impl Shell {
             if let Some(request) = self.read_certs_of(client, request) {
                 self.handle(Input::Whack { client, request });
             }
-            if self.asked.iter().any(|a| a.client() == Some(client)) {
+            if self.queue.has(client) {
                 return drop(self.held.insert(client, list));
             }
         }
@@ -39,7 +42,7 @@ impl Shell {
 
     /// The keeper has answered a client's question.
     pub(super) fn go_on(&mut self, client: ClientId) {
-        if !self.asked.iter().any(|a| a.client() == Some(client))
+        if !self.queue.has(client)
             && let Some(list) = self.held.remove(&client)
         {
             self.take_requests(list);
