@@ -69,13 +69,28 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Starts it, with no key; files are below `ipsecdir`.
     pub(crate) fn start(ipsecdir: PathBuf, told: UnboundedSender<Told>) -> std::io::Result<Self> {
-        let (jobs, queue) = channel();
         let holder = Holder::new(ipsecdir);
-        std::thread::Builder::new().name("keys".into()).spawn(move || work(holder, &queue, &told))?;
+        Self::spawn(move |queue| work(holder, queue, &told))
+    }
+
+    fn spawn(work: impl FnOnce(&Receiver<Job>) + Send + 'static) -> std::io::Result<Self> {
+        let (jobs, queue) = channel();
+        std::thread::Builder::new().name("keys".into()).spawn(move || work(&queue))?;
         Ok(Keeper { jobs, module: None })
     }
 
-    /// Asks.
+    /// One that dies of what it is asked first.
+    #[cfg(test)]
+    pub(crate) fn that_dies(told: UnboundedSender<Told>) -> Self {
+        Self::spawn(move |queue| {
+            let _told = told;
+            let _ = queue.recv();
+            std::panic::resume_unwind(Box::new("as the module of a token may"));
+        })
+        .unwrap()
+    }
+
+    /// Asks. If the thread has died, the end of what it tells says so.
     pub(crate) fn ask(&self, ask: Ask) {
         let _ = self.jobs.send(Job { module: self.module.clone(), ask });
     }

@@ -30,6 +30,8 @@ mod material;
 mod queue;
 mod requests;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use material::After;
 use queue::Queue;
@@ -64,6 +66,8 @@ struct Shell {
     log: Log,
     options: Options,
     exit: bool,
+    /// Why it cannot go on, if that is what it ends of.
+    fatal: Option<String>,
 }
 
 /// Runs until told to leave.
@@ -80,8 +84,7 @@ pub(crate) async fn run(options: &Options, ready: Option<Ready>) -> Result<(), S
             if options.config.is_some() {
                 read_configuration(&parts.reloader, options, &mut log, "reading the configuration");
             }
-            serve(options.clone(), log, parts).await;
-            Ok(())
+            serve(options.clone(), log, parts).await
         }
         Err(e) => {
             log.line(&format!("FATAL: {e}"));
@@ -98,7 +101,8 @@ fn read_configuration(reloader: &Reloader, options: &Options, log: &mut Log, wha
     });
 }
 
-async fn serve(options: Options, log: Log, parts: Parts) {
+/// The error is why it has ended without being told to; the log has it.
+async fn serve(options: Options, log: Log, parts: Parts) -> Result<(), String> {
     let Parts {
         kernel,
         workers,
@@ -147,6 +151,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         log,
         options,
         exit: false,
+        fatal: None,
     };
     let mut remarks = Vec::new();
     shell.keys.reread(Reread::All, &mut remarks);
@@ -209,7 +214,10 @@ async fn serve(options: Options, log: Log, parts: Parts) {
                 // The sockets and clients get their turn before the next one.
                 tokio::task::yield_now().await;
             }
-            Some(told) = told.recv() => shell.on_told(told),
+            told = told.recv() => match told {
+                Some(told) => shell.on_told(told),
+                None => shell.without_keeper(),
+            },
             Some(news) = fetched.recv() => shell.on_news(news),
             () = crl_check => shell.check_crls(),
             // The flush is what each turn begins with.
@@ -252,6 +260,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
     };
     let _ = tokio::time::timeout(LAST_SCRIPTS, last_scripts).await;
     let _ = std::fs::remove_file(shell.options.ctl_path());
+    shell.fatal.map_or(Ok(()), Err)
 }
 
 impl Shell {

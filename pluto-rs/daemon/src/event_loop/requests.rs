@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use ike::{ClientId, Input};
+use ipsec_types::whack::rc;
 
 use super::Shell;
 use crate::ctl::{Asked, CtlEvent};
@@ -47,5 +48,24 @@ impl Shell {
         {
             self.take_requests(list);
         }
+    }
+
+    /// The keeper has died, of a bug or of a token's module: no secret could be read any more, so that there is nothing to do
+    /// but to end, and to be started anew. Who waits for it is told.
+    pub(super) fn without_keeper(&mut self) {
+        let text = "the thread that reads secrets and private keys has died";
+        self.log.line(&format!("FATAL: {text}"));
+        self.fatal = Some(text.into());
+        let line = format!("{:03} {text}", rc::WHACK_PROBLEM);
+        for client in std::mem::take(&mut self.queue).clients() {
+            self.clients.reply(client, &line);
+            self.clients.done(client);
+        }
+        for (_, replies, _) in self.held.drain().flat_map(|(_, list)| list) {
+            let _ = replies.send(Some(format!("{line}\n")));
+            let _ = replies.send(None);
+        }
+        self.engine.shutdown(None);
+        self.drain();
     }
 }
