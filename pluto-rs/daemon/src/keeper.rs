@@ -15,7 +15,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::keys::{Holder, Locked, Own, Refused, Remark};
 use crate::secrets::{self, Secrets};
 
-/// What the loop asks. Each client asks one thing at a time, so that the queue is as short as there are clients.
+/// What the loop asks, one thing after the other.
+#[derive(Debug)]
 pub(crate) enum Ask {
     /// The secrets of this file, and the keys they name.
     Secrets(PathBuf),
@@ -29,8 +30,8 @@ pub(crate) enum Ask {
 pub(crate) enum Told {
     /// The secrets were read.
     Secrets(Box<Read>),
-    /// A passphrase was tried. The line for the log, or why the key stays closed; and the keys there are.
-    Unlocked(Arc<Locked>, Result<String, Refused>, Own),
+    /// A passphrase was tried. The line for the log and the keys there are now, or why the key stays closed.
+    Unlocked(Arc<Locked>, Result<(String, Own), Refused>),
     /// Each name, and what it means.
     Certs(Vec<(String, Result<Certificate, CryptoError>)>),
 }
@@ -53,10 +54,10 @@ pub(crate) struct Fresh {
     pub(crate) locked: Vec<Locked>,
 }
 
-enum Job {
-    Ask(Ask),
-    /// `pkcs11module=`. Nothing is told.
-    Module(Option<String>),
+struct Job {
+    /// `pkcs11module=`.
+    module: Option<String>,
+    ask: Ask,
 }
 
 /// The thread.
@@ -68,39 +69,48 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Starts it, with no key; files are below `ipsecdir`.
     pub(crate) fn start(ipsecdir: PathBuf, told: UnboundedSender<Told>) -> std::io::Result<Self> {
-        let (jobs, queue) = channel();
         let holder = Holder::new(ipsecdir);
-        std::thread::Builder::new().name("keys".into()).spawn(move || work(holder, &queue, &told))?;
+        Self::spawn(move |queue| work(holder, queue, &told))
+    }
+
+    fn spawn(work: impl FnOnce(&Receiver<Job>) + Send + 'static) -> std::io::Result<Self> {
+        let (jobs, queue) = channel();
+        std::thread::Builder::new().name("keys".into()).spawn(move || work(&queue))?;
         Ok(Keeper { jobs, module: None })
     }
 
-    /// Asks.
+    /// One that dies of what it is asked first.
+    #[cfg(test)]
+    pub(crate) fn that_dies(told: UnboundedSender<Told>) -> Self {
+        Self::spawn(move |queue| {
+            let _told = told;
+            let _ = queue.recv();
+            std::panic::resume_unwind(Box::new("as the module of a token may"));
+        })
+        .unwrap()
+    }
+
+    /// Asks. If the thread has died, the end of what it tells says so.
     pub(crate) fn ask(&self, ask: Ask) {
-        let _ = self.jobs.send(Job::Ask(ask));
+        let _ = self.jobs.send(Job { module: self.module.clone(), ask });
     }
 
     /// `pkcs11module=`, for what is asked from now on.
     pub(crate) fn set_module(&mut self, path: Option<&str>) {
-        if self.module.as_deref() != path {
-            self.module = path.map(str::to_string);
-            let _ = self.jobs.send(Job::Module(self.module.clone()));
-        }
+        self.module = path.map(str::to_string);
     }
 }
 
 fn work(mut holder: Holder, queue: &Receiver<Job>, told: &UnboundedSender<Told>) {
-    while let Ok(job) = queue.recv() {
-        let news = match job {
-            Job::Module(path) => {
-                holder.set_token_module(path.as_deref());
-                continue;
+    while let Ok(Job { module, ask }) = queue.recv() {
+        holder.set_token_module(module.as_deref());
+        let news = match ask {
+            Ask::Secrets(path) => Told::Secrets(Box::new(read(&mut holder, &path))),
+            Ask::Unlock(locked, text) => {
+                let result = holder.unlock(&locked, &text).map(|line| (line, holder.own()));
+                Told::Unlocked(locked, result)
             }
-            Job::Ask(Ask::Secrets(path)) => Told::Secrets(Box::new(read(&mut holder, &path))),
-            Job::Ask(Ask::Unlock(locked, text)) => {
-                let result = holder.unlock(&locked, &text);
-                Told::Unlocked(locked, result, holder.own())
-            }
-            Job::Ask(Ask::Certs(names)) => {
+            Ask::Certs(names) => {
                 let cert = |name: String| {
                     let cert = holder.certificate(&name);
                     (name, cert)

@@ -303,7 +303,12 @@ mod tests {
         // Somebody else is asked for the same file meanwhile.
         let (again, _) = w.take(RECORDS);
         w.prompts.start(CLIENT, again);
-        assert_eq!(w.prompts.tried(&locked, w.keys.unlock(&locked, &pass)), None);
+        let result = w.keys.unlock(&locked, &pass);
+        assert!(
+            matches!(&result, Err(Refused::Other(why)) if why == "the secrets were read again meanwhile")
+        );
+        assert_eq!(w.prompts.tried(&locked, result), None);
+        assert_eq!(w.names(), ["@b"], "no key for a record of another reading");
         assert!(w.said("one.key", "one").1, "the question is still open");
     }
 }

@@ -1,6 +1,6 @@
 //! Diffie-Hellman and signatures, apart from the event loop: on threads, or in its idle moments where there is no
-//! processor for a thread. A token signs on a thread in any case, as it is waited for and not computed. Must not touch the
-//! engine: a result goes back as an input.
+//! processor for a thread. A token signs on a thread of its own in any case: it is waited for and not computed, and nobody
+//! else is to wait for it. Must not touch the engine: a result goes back as an input.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -17,14 +17,23 @@ type Job = (CryptoToken, CryptoJob);
 
 /// Jobs that may wait for a thread; more are computed at once, which slows the loop down instead of filling memory.
 const QUEUE: usize = 1024;
+/// Signatures that may wait for tokens; more are refused, as nothing may wait for a token at once.
+const TOKEN_QUEUE: usize = 256;
 
 /// Who computes.
-pub(crate) enum Workers {
+pub(crate) struct Workers {
+    helpers: Helpers,
+    /// The thread that waits for tokens, from the first signature of one on.
+    tokens: Option<SyncSender<Job>>,
+    done: UnboundedSender<Done>,
+}
+
+/// Who computes what needs no token.
+enum Helpers {
     /// Threads take the jobs and send the results.
-    Threads { jobs: SyncSender<Job>, done: UnboundedSender<Done> },
+    Threads(SyncSender<Job>),
     /// The event loop computes one job in each turn. The engine has one for each negotiation, so its limits bound them.
-    /// There is a thread from the first signature of a token on.
-    Inline { queue: VecDeque<Job>, done: UnboundedSender<Done>, waiting: Option<SyncSender<Job>> },
+    Inline(VecDeque<Job>),
 }
 
 impl Workers {
@@ -33,37 +42,56 @@ impl Workers {
     pub(crate) fn start(n: Option<usize>, done: UnboundedSender<Done>) -> std::io::Result<(Workers, usize)> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let n = n.unwrap_or(cores.saturating_sub(1)).min(4);
-        if n == 0 {
-            return Ok((Workers::Inline { queue: VecDeque::new(), done, waiting: None }, 0));
-        }
-        Ok((Workers::Threads { jobs: threads(n, &done)?, done }, n))
+        let helpers = match n {
+            0 => Helpers::Inline(VecDeque::new()),
+            n => Helpers::Threads(threads("crypto", n, QUEUE, &done)?),
+        };
+        Ok((Workers { helpers, tokens: None, done }, n))
     }
 
     /// Hands a job over.
     pub(crate) fn submit(&mut self, token: CryptoToken, job: CryptoJob) {
-        match self {
-            Workers::Inline { done, waiting, .. } if is_of_token(&job) => {
-                if waiting.is_none() {
-                    *waiting = threads(1, done).ok();
-                }
-                match waiting {
-                    Some(jobs) => hand_over(jobs, done, (token, job)),
-                    None => drop(done.send((token, ike::run_crypto(&job)))),
+        if is_of_token(&job) {
+            return self.submit_to_token((token, job));
+        }
+        match &mut self.helpers {
+            Helpers::Inline(queue) => queue.push_back((token, job)),
+            Helpers::Threads(jobs) => {
+                if let Err(TrySendError::Full((token, job)) | TrySendError::Disconnected((token, job))) =
+                    jobs.try_send((token, job))
+                {
+                    let _ = self.done.send((token, ike::run_crypto(&job)));
                 }
             }
-            Workers::Inline { queue, .. } => queue.push_back((token, job)),
-            Workers::Threads { jobs, done } => hand_over(jobs, done, (token, job)),
         }
+    }
+
+    /// Hands over a signature of a token. One that there is no room for is refused.
+    fn submit_to_token(&mut self, job: Job) {
+        let token = job.0;
+        if self.tokens.is_none() {
+            self.tokens = threads("tokens", 1, TOKEN_QUEUE, &self.done).ok();
+        }
+        let why = match self.tokens.as_ref().map(|jobs| jobs.try_send(job)) {
+            Some(Ok(())) => return,
+            Some(Err(TrySendError::Full(_))) => "too many signatures wait for tokens",
+            Some(Err(TrySendError::Disconnected(_))) | None => {
+                // If it has died of a token's module, the next signature starts it anew.
+                self.tokens = None;
+                "the thread that waits for tokens does not run"
+            }
+        };
+        let _ = self.done.send((token, Err(CryptoError::Unusable(why.into()))));
     }
 
     /// Whether a job waits for [`run_one`](Self::run_one).
     pub(crate) fn has_job(&self) -> bool {
-        matches!(self, Workers::Inline { queue, .. } if !queue.is_empty())
+        matches!(&self.helpers, Helpers::Inline(queue) if !queue.is_empty())
     }
 
     /// Computes the job that has waited longest, where there are no threads.
     pub(crate) fn run_one(&mut self) -> Option<Done> {
-        let Workers::Inline { queue, .. } = self else { return None };
+        let Helpers::Inline(queue) = &mut self.helpers else { return None };
         let (token, job) = queue.pop_front()?;
         Some((token, ike::run_crypto(&job)))
     }
@@ -73,21 +101,18 @@ fn is_of_token(job: &CryptoJob) -> bool {
     matches!(job, CryptoJob::Sign { key, .. } if matches!(**key, PrivateKey::Remote(_)))
 }
 
-fn hand_over(jobs: &SyncSender<Job>, done: &UnboundedSender<Done>, job: Job) {
-    if let Err(TrySendError::Full((token, job)) | TrySendError::Disconnected((token, job))) =
-        jobs.try_send(job)
-    {
-        let _ = done.send((token, ike::run_crypto(&job)));
-    }
-}
-
-/// Starts `n` threads.
-fn threads(n: usize, done: &UnboundedSender<Done>) -> std::io::Result<SyncSender<Job>> {
-    let (jobs, queue) = sync_channel(QUEUE);
+/// Starts `n` threads that take jobs out of a queue of this size.
+fn threads(
+    name: &str,
+    n: usize,
+    size: usize,
+    done: &UnboundedSender<Done>,
+) -> std::io::Result<SyncSender<Job>> {
+    let (jobs, queue) = sync_channel(size);
     let queue = Arc::new(Mutex::new(queue));
     for i in 0..n {
         let (queue, done) = (queue.clone(), done.clone());
-        std::thread::Builder::new().name(format!("crypto-{i}")).spawn(move || work(&queue, &done))?;
+        std::thread::Builder::new().name(format!("{name}-{i}")).spawn(move || work(&queue, &done))?;
     }
     Ok(jobs)
 }
@@ -108,6 +133,8 @@ fn work(queue: &Mutex<Receiver<Job>>, done: &UnboundedSender<Done>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
     use ike::KeyExchange;
     use ipsec_crypto::key::RemoteKey;
     use ipsec_types::SecretBytes;
@@ -153,26 +180,86 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_token_is_not_waited_for() {
+    /// A key on a token, and how to have it sign once.
+    fn token() -> (Arc<PrivateKey>, Sender<()>) {
         let pem = include_bytes!("../tests/keys/plain.key");
         let public = PrivateKey::from_file(pem, None).unwrap().public();
-        let (go, told) = std::sync::mpsc::channel();
-        let key = Arc::new(PrivateKey::Remote(Arc::new(Token(public, Mutex::new(told)))));
+        let (go, told) = channel();
+        (Arc::new(PrivateKey::Remote(Arc::new(Token(public, Mutex::new(told))))), go)
+    }
+
+    fn sign(key: &Arc<PrivateKey>) -> CryptoJob {
+        CryptoJob::Sign { key: key.clone(), hash: vec![0; 20] }
+    }
+
+    /// What the token signs with is seen to be no signature.
+    fn has_signed(result: Result<CryptoResult, CryptoError>) -> bool {
+        result.is_err_and(|e| !matches!(e, CryptoError::Unusable(_)))
+    }
+
+    #[test]
+    fn a_token_is_not_waited_for() {
+        for n in [0, 1] {
+            let (key, go) = token();
+            let (done, mut results) = unbounded_channel();
+            let (mut workers, _) = Workers::start(Some(n), done).unwrap();
+            for n in [10, 11] {
+                workers.submit(CryptoToken(n), sign(&key));
+            }
+            assert!(!workers.has_job());
+            let (token, other) = job(1);
+            workers.submit(token, other);
+            let first = if n == 0 { workers.run_one() } else { results.blocking_recv() };
+            assert!(first.is_some_and(|(t, r)| t == CryptoToken(1) && r.is_ok()));
+            assert!(results.try_recv().is_err(), "the token has not signed yet");
+            for n in [10, 11] {
+                go.send(()).unwrap();
+                assert_eq!(results.blocking_recv().unwrap().0, CryptoToken(n));
+            }
+        }
+    }
+
+    /// As many as there is room for wait, and the one that is being made.
+    #[test]
+    fn signatures_that_there_is_no_room_for_are_refused() {
+        for n in [0, 1] {
+            let (key, go) = token();
+            let (done, mut results) = unbounded_channel();
+            let (mut workers, _) = Workers::start(Some(n), done).unwrap();
+            let many = u64::try_from(TOKEN_QUEUE).unwrap();
+            (0..many + 2).for_each(|t| workers.submit(CryptoToken(t), sign(&key)));
+            // One that the thread has taken is in the queue no more.
+            let mut refused = Vec::new();
+            while let Ok((token, result)) = results.try_recv() {
+                let why = "too many signatures wait for tokens".to_string();
+                assert_eq!(result.err(), Some(CryptoError::Unusable(why)));
+                refused.push(token);
+            }
+            assert!([1, 2].contains(&refused.len()), "{refused:?}");
+            for t in (0..many + 2).map(CryptoToken).filter(|t| !refused.contains(t)) {
+                go.send(()).unwrap();
+                let (token, result) = results.blocking_recv().unwrap();
+                assert!(token == t && has_signed(result));
+            }
+        }
+    }
+
+    /// Here the module of a token takes its thread with it.
+    #[test]
+    fn a_thread_that_has_died_is_started_anew() {
+        let (key, go) = token();
         let (done, mut results) = unbounded_channel();
         let (mut workers, _) = Workers::start(Some(0), done).unwrap();
-        for n in [10, 11] {
-            workers.submit(CryptoToken(n), CryptoJob::Sign { key: key.clone(), hash: vec![0; 20] });
-        }
-        assert!(!workers.has_job());
-        let (token, other) = job(1);
-        workers.submit(token, other);
-        assert!(workers.run_one().is_some_and(|(t, r)| t == CryptoToken(1) && r.is_ok()));
-        assert!(results.try_recv().is_err(), "the token has not signed yet");
-        for n in [10, 11] {
-            go.send(()).unwrap();
-            assert_eq!(results.blocking_recv().unwrap().0, CryptoToken(n));
-        }
+        let (dead, queue) = sync_channel(1);
+        drop(queue);
+        workers.tokens = Some(dead);
+        workers.submit(CryptoToken(1), sign(&key));
+        let (token, result) = results.try_recv().unwrap();
+        assert!(token == CryptoToken(1) && !has_signed(result));
+        workers.submit(CryptoToken(2), sign(&key));
+        go.send(()).unwrap();
+        let (token, result) = results.blocking_recv().unwrap();
+        assert!(token == CryptoToken(2) && has_signed(result));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::prompt::{Answer, Step};
 use crate::tokens::TokenName;
 
 /// What goes on when the keeper has answered.
+#[derive(Debug)]
 pub(super) enum After {
     /// `--listen`: the sockets are opened.
     Listen(ClientId),
@@ -49,8 +50,14 @@ impl After {
 impl Shell {
     /// Has the keeper do something, and remembers what comes after it.
     pub(super) fn ask(&mut self, ask: Ask, after: After) {
-        self.asked.push_back(after);
-        self.keeper.ask(ask);
+        self.queue.push(ask, after);
+        self.ask_next();
+    }
+
+    fn ask_next(&mut self) {
+        if let Some(ask) = self.queue.next() {
+            self.keeper.ask(ask);
+        }
     }
 
     /// Has the secrets read.
@@ -60,7 +67,8 @@ impl Shell {
 
     /// The keeper has answered.
     pub(super) fn on_told(&mut self, told: Told) {
-        let Some(after) = self.asked.pop_front() else { return };
+        let Some(after) = self.queue.answered() else { return };
+        self.ask_next();
         let client = after.client();
         match (told, after) {
             (Told::Secrets(read), after) => {
@@ -72,9 +80,12 @@ impl Shell {
                     After::Certs(..) | After::Request(..) | After::Unlock => {}
                 }
             }
-            (Told::Unlocked(locked, result, own), _) => {
-                self.keys.set_own(own);
-                self.hand_keys();
+            (Told::Unlocked(locked, result), _) => {
+                let result = result.map(|(line, own)| {
+                    self.keys.set_own(own);
+                    self.hand_keys();
+                    line
+                });
                 let step = self.prompts.tried(&locked, result);
                 self.follow(step);
             }

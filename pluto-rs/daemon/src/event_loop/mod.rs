@@ -28,12 +28,14 @@ use crate::workers::Workers;
 use crate::{groups, keys, protect, readiness, secrets};
 
 mod material;
+mod queue;
 mod requests;
 mod start;
 #[cfg(test)]
 mod tests;
 
 use material::After;
+use queue::Queue;
 use start::{OsEntropy, Parts, start, vendor_id};
 
 /// Inputs of one kind that are taken before the others get their turn.
@@ -53,8 +55,8 @@ struct Shell {
     scripts: Scripts,
     keys: Keys,
     keeper: Keeper,
-    /// What the keeper was asked and has not answered, in its order.
-    asked: VecDeque<After>,
+    /// What the keeper is asked and has not answered.
+    queue: Queue,
     /// What clients want that is to come after that.
     held: HashMap<ClientId, VecDeque<Asked>>,
     prompts: Prompts,
@@ -66,6 +68,8 @@ struct Shell {
     log: Log,
     options: Options,
     exit: bool,
+    /// Why it cannot go on, if that is what it ends of.
+    fatal: Option<String>,
 }
 
 /// Runs until told to leave.
@@ -82,8 +86,7 @@ pub(crate) async fn run(options: &Options, ready: Option<Ready>) -> Result<(), S
             if options.config.is_some() {
                 read_configuration(&parts.reloader, options, &mut log, "reading the configuration");
             }
-            serve(options.clone(), log, parts).await;
-            Ok(())
+            serve(options.clone(), log, parts).await
         }
         Err(e) => {
             log.line(&format!("FATAL: {e}"));
@@ -100,7 +103,8 @@ fn read_configuration(reloader: &Reloader, options: &Options, log: &mut Log, wha
     });
 }
 
-async fn serve(options: Options, log: Log, parts: Parts) {
+/// The error is why it has ended without being told to; the log has it.
+async fn serve(options: Options, log: Log, parts: Parts) -> Result<(), String> {
     let Parts {
         kernel,
         workers,
@@ -141,7 +145,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         scripts,
         keys: Keys::new(options.ipsecdir.clone()),
         keeper,
-        asked: VecDeque::new(),
+        queue: Queue::default(),
         held: HashMap::new(),
         prompts: Prompts::default(),
         fetcher,
@@ -152,6 +156,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
         log,
         options,
         exit: false,
+        fatal: None,
     };
     let mut remarks = Vec::new();
     shell.keys.reread(Reread::All, &mut remarks);
@@ -220,7 +225,10 @@ async fn serve(options: Options, log: Log, parts: Parts) {
                 // The sockets and clients get their turn before the next one.
                 tokio::task::yield_now().await;
             }
-            Some(told) = told.recv() => shell.on_told(told),
+            told = told.recv() => match told {
+                Some(told) => shell.on_told(told),
+                None => shell.without_keeper(),
+            },
             Some(news) = fetched.recv() => shell.on_news(news),
             Some(answer) = answers.recv() => shell.on_found(answer),
             () = crl_check => shell.check_crls(),
@@ -265,6 +273,7 @@ async fn serve(options: Options, log: Log, parts: Parts) {
     };
     let _ = tokio::time::timeout(LAST_SCRIPTS, last_scripts).await;
     let _ = std::fs::remove_file(shell.options.ctl_path());
+    shell.fatal.map_or(Ok(()), Err)
 }
 
 impl Shell {

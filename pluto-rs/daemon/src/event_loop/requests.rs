@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use ike::{ClientId, Input};
+use ipsec_types::whack::rc;
 
 use super::Shell;
 use crate::ctl::{Asked, CtlEvent};
@@ -14,6 +15,9 @@ impl Shell {
             CtlEvent::Requests(list) => self.take_requests(list.into()),
             CtlEvent::Gone(id) => {
                 self.clients.gone(id);
+                if self.queue.gone(id) {
+                    self.held.remove(&id);
+                }
                 let step = self.prompts.end(Some(id));
                 self.follow(step);
                 self.handle(Input::WhackGone(id));
@@ -31,7 +35,7 @@ impl Shell {
             if let Some(request) = self.read_certs_of(client, request) {
                 self.handle(Input::Whack { client, request });
             }
-            if self.asked.iter().any(|a| a.client() == Some(client)) {
+            if self.queue.has(client) {
                 return drop(self.held.insert(client, list));
             }
         }
@@ -39,10 +43,29 @@ impl Shell {
 
     /// The keeper has answered a client's question.
     pub(super) fn go_on(&mut self, client: ClientId) {
-        if !self.asked.iter().any(|a| a.client() == Some(client))
+        if !self.queue.has(client)
             && let Some(list) = self.held.remove(&client)
         {
             self.take_requests(list);
         }
+    }
+
+    /// The keeper has died, of a bug or of a token's module: no secret could be read any more, so that there is nothing to do
+    /// but to end, and to be started anew. Who waits for it is told.
+    pub(super) fn without_keeper(&mut self) {
+        let text = "the thread that reads secrets and private keys has died";
+        self.log.line(&format!("FATAL: {text}"));
+        self.fatal = Some(text.into());
+        let line = format!("{:03} {text}", rc::WHACK_PROBLEM);
+        for client in std::mem::take(&mut self.queue).clients() {
+            self.clients.reply(client, &line);
+            self.clients.done(client);
+        }
+        for (_, replies, _) in self.held.drain().flat_map(|(_, list)| list) {
+            let _ = replies.send(Some(format!("{line}\n")));
+            let _ = replies.send(None);
+        }
+        self.engine.shutdown(None);
+        self.drain();
     }
 }

@@ -22,7 +22,8 @@ use crate::tokens::{NoKeys, TokenKey, TokenName, Tokens};
 /// A key with `%prompt` whose passphrase or PIN is not known.
 #[derive(Debug)]
 pub(crate) struct Locked {
-    /// Number of its record.
+    /// Number of the reading that found it, and of its record there.
+    reading: u64,
     record: usize,
     ids: Vec<Id>,
     behind: Behind,
@@ -132,6 +133,8 @@ struct Held {
 /// Who has the private keys.
 pub(crate) struct Holder {
     ipsecdir: PathBuf,
+    /// How often the secrets have been read.
+    readings: u64,
     /// In the order of the records.
     held: Vec<Held>,
     /// Those that a person has given the passphrase for.
@@ -142,7 +145,7 @@ pub(crate) struct Holder {
 impl Holder {
     /// No key yet; files are below `ipsecdir`.
     pub(crate) fn new(ipsecdir: PathBuf) -> Self {
-        Holder { ipsecdir, held: Vec::new(), opened: Vec::new(), tokens: Tokens::new() }
+        Holder { ipsecdir, readings: 0, held: Vec::new(), opened: Vec::new(), tokens: Tokens::new() }
     }
 
     /// `pkcs11module=`.
@@ -177,6 +180,8 @@ impl Holder {
         records: &[SecretRecord],
         remarks: &mut Vec<Remark>,
     ) -> Vec<Locked> {
+        self.readings += 1;
+        let reading = self.readings;
         self.held = Vec::new();
         let opened = std::mem::take(&mut self.opened);
         let mut locked = Vec::new();
@@ -193,7 +198,7 @@ impl Holder {
                         // A name that is none is refused before a PIN matters.
                         let behind = Behind::Token(token.parse().unwrap_or_default());
                         let (ids, path) = (record.ids.clone(), PathBuf::from(token));
-                        locked.push(Locked { record: number, ids, behind, failing, path });
+                        locked.push(Locked { reading, record: number, ids, behind, failing, path });
                     }
                     Err(Some(why)) => remarks.push((true, format!("{failing}: '{token}': {why}"))),
                 }
@@ -214,7 +219,7 @@ impl Holder {
                         Err(Closed::Locked(data)) => {
                             let (ids, behind) = (record.ids.clone(), Behind::File(*kind, data));
                             let failing = format!("{place}: error loading RSA private key file");
-                            locked.push(Locked { record: number, ids, behind, failing, path });
+                            locked.push(Locked { reading, record: number, ids, behind, failing, path });
                         }
                         Err(Closed::Refused(why)) => {
                             let text = format!("{place}: error loading RSA private key file: {why}");
@@ -264,9 +269,12 @@ impl Holder {
     /// Opens a key file with its passphrase, and takes the key. Returns the line for the log.
     ///
     /// # Errors
-    /// Why it stays closed.
+    /// Why it stays closed; one that an earlier reading of the secrets has found does in any case.
     pub(crate) fn unlock(&mut self, locked: &Locked, passphrase: &SecretBytes) -> Result<String, Refused> {
-        let Locked { record, ids, behind, path, .. } = locked;
+        let Locked { reading, record, ids, behind, path, .. } = locked;
+        if *reading != self.readings {
+            return Err(Refused::Other("the secrets were read again meanwhile".into()));
+        }
         match behind {
             Behind::File(kind, data) => {
                 let contents = open(data, *kind, Some(passphrase))?;

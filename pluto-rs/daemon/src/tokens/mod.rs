@@ -1,7 +1,7 @@
 //! Keys and certificates on PKCS#11 tokens: `: PIN %smartcard…` in `ipsec.secrets` and `leftcert=%smartcard…`.
 //!
-//! Served if the daemon was built with the feature `pkcs11`. A private key never leaves its token; signing is done by the
-//! threads that sign with other keys too. No PIN is kept but one that was wrong, which must not be tried again.
+//! Served if the daemon was built with the feature `pkcs11`. A private key never leaves its token; signing is done by a
+//! thread of its own. No PIN is kept but one that was wrong, which must not be tried again.
 
 #[cfg(feature = "pkcs11")]
 mod module;

@@ -88,7 +88,7 @@ fn take(keys: &mut Holder, text: &str) -> (Vec<Locked>, Vec<String>) {
     (locked, remarks.into_iter().map(|(_, text)| text).collect())
 }
 
-/// Every key signs, on a thread of the workers, and the signatures are right.
+/// Every key signs, on the thread of the workers for tokens, and the signatures are right.
 fn all_sign(keys: &Holder, want: &[PublicKey]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (done, mut results) = tokio::sync::mpsc::unbounded_channel();
