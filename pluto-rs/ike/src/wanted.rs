@@ -1,7 +1,9 @@
 //! What `ike=` and `phase2alg=` of a conn ask for, as `ipsec auto --status` of Openswan 2.6 shows it. Only text is made here.
 
-use ipsec_types::algo::{EspCipher, EspSuite, HashAlg, IkeCipher, IkeSuite};
+use ipsec_types::algo::{EspCipher, EspSuite, IkeCipher, IkeSuite};
 use ipsec_types::conn::{ConnSpec, Phase2};
+
+use crate::v1::phase1::hash_name;
 
 /// The lines of a conn, without the words that every line of it begins with; none where it asks for nothing. What is
 /// wanted has key lengths as said, what is there those that are used.
@@ -39,20 +41,14 @@ fn ike(s: IkeSuite, found: bool) -> String {
         IkeCipher::Aes(_) => "AES_CBC",
         IkeCipher::Camellia(_) => "CAMELLIA_CBC",
     };
-    let hash = match s.hash {
-        HashAlg::Md5 => "MD5",
-        HashAlg::Sha1 => "SHA1",
-        HashAlg::Sha256 => "SHA2_256",
-        HashAlg::Sha384 => "SHA2_384",
-        HashAlg::Sha512 => "SHA2_512",
-    };
     let (key, tag) = match found {
         true => (s.cipher.key_len() * 8, s.hash.len() * 8),
         false => (usize::from(s.cipher.key_len_attribute().unwrap_or(0)), 0),
     };
     format!(
-        "{cipher}({})_{key:03}-{hash}({})_{tag:03}-{}({})",
+        "{cipher}({})_{key:03}-{}({})_{tag:03}-{}({})",
         s.cipher.number(),
+        hash_name(s.hash),
         s.hash.number(),
         s.group.name().to_uppercase(),
         s.group.number()
@@ -81,7 +77,7 @@ fn integrity(s: EspSuite, loaded: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ipsec_types::algo::{DhGroup, EspInteg};
+    use ipsec_types::algo::{DhGroup, EspInteg, HashAlg};
 
     use super::*;
 

@@ -18,7 +18,7 @@ mod message;
 mod modecfg_client;
 mod modecfg_server;
 pub(crate) mod natt;
-mod phase1;
+pub(crate) mod phase1;
 pub(crate) mod phase2;
 mod quick;
 mod quick_initiator;

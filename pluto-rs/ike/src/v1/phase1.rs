@@ -227,14 +227,18 @@ pub(crate) fn suite_name(s: IkeSuite) -> String {
         IkeCipher::Camellia(bits) => format!("CAMELLIA_CBC_{bits}"),
         IkeCipher::Aes(bits) => format!("AES_CBC_{bits}"),
     };
-    let hash = match s.hash {
+    format!("{cipher}-{}-{}", hash_name(s.hash), s.group.name().to_uppercase())
+}
+
+/// `SHA2_256`, as the status and the log write a hash.
+pub(crate) fn hash_name(hash: HashAlg) -> &'static str {
+    match hash {
         HashAlg::Md5 => "MD5",
         HashAlg::Sha1 => "SHA1",
         HashAlg::Sha256 => "SHA2_256",
         HashAlg::Sha384 => "SHA2_384",
         HashAlg::Sha512 => "SHA2_512",
-    };
-    format!("{cipher}-{hash}-{}", s.group.name().to_uppercase())
+    }
 }
 
 #[cfg(test)]
