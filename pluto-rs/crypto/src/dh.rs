@@ -20,6 +20,7 @@ use openssl::nid::Nid;
 use openssl::pkey::{self, PKey, Private};
 
 use crate::CryptoError;
+use crate::power_of_two::power_of_two;
 
 /// What a group number stands for.
 enum Params {
@@ -81,6 +82,9 @@ pub fn public(group: DhGroup, secret: &SecretBytes) -> Result<Vec<u8>, CryptoErr
     match params(group)? {
         Params::Modp(prime) => {
             let exponent = modp_exponent(group, secret)?;
+            if let Some(power) = power_of_two(group, secret.expose()) {
+                return Ok(power);
+            }
             let generator = BigNum::from_u32(2)?;
             modp_power(group, &generator, &exponent, &prime, &mut ctx)
         }

@@ -19,6 +19,7 @@ pub mod key;
 pub mod keymat;
 pub mod ocsp;
 mod pem;
+mod power_of_two;
 pub mod rsa;
 pub mod rsa_key;
 pub mod trust;

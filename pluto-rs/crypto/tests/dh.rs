@@ -8,7 +8,7 @@ use common::hex;
 use ipsec_crypto::{CryptoError, dh};
 use ipsec_types::SecretBytes;
 use ipsec_types::algo::DhGroup;
-use openssl::bn::BigNum;
+use openssl::bn::{BigNum, BigNumContext};
 use proptest::prelude::*;
 
 const MODP: [DhGroup; 8] = [
@@ -238,5 +238,27 @@ proptest! {
         } else if let Ok(shared) = result {
             prop_assert!(!shared.is_empty());
         }
+    }
+
+    /// The powers out of tables are those that are worked out; the secrets' ends are the tables' edges.
+    #[test]
+    fn public_values_are_the_powers_of_two(group in prop::sample::select(&MODP[..]),
+                                           drawn in prop::collection::vec(any::<u8>(), 64),
+                                           fill in prop::sample::select(&[None, Some(0), Some(0xff)][..]),
+                                           at in 0..64usize) {
+        let mut secret = drawn;
+        secret.truncate(dh::secret_len(group));
+        if let Some(fill) = fill {
+            let at = at % secret.len();
+            let kept = secret[at].max(1);
+            secret.fill(fill);
+            secret[at] = kept;
+        }
+        let two = BigNum::from_u32(2).unwrap();
+        let (exponent, prime) = (BigNum::from_slice(&secret).unwrap(), BigNum::from_slice(&prime(group)).unwrap());
+        let mut want = BigNum::new().unwrap();
+        want.mod_exp(&two, &exponent, &prime, &mut BigNumContext::new().unwrap()).unwrap();
+        let got = dh::public(group, &SecretBytes::new(secret)).unwrap();
+        prop_assert_eq!(BigNum::from_slice(&got).unwrap(), want);
     }
 }
