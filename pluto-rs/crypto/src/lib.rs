@@ -1,7 +1,8 @@
 //! The cryptography of IKEv1: hashes, the PRF, CBC ciphers, Diffie-Hellman, the key derivation of RFC 2409, signatures
 //! and certificates.
 //!
-//! This is the only crate that names OpenSSL. It holds no state, reads no clock (times are given), opens no file and
+//! This is the only crate that names OpenSSL. It holds no state (but for the tables of `power_of_two`, which are constants
+//! made when first needed), reads no clock (times are given), opens no file and
 //! logs nothing. It draws no random numbers (every secret comes from the caller, so that a negotiation can be replayed)
 //! except for ECDSA signatures and for blinding, which the library makes with its own. Every function may be called from any
 //! thread. Input from the network or a file yields an error, never a panic.
