@@ -9,7 +9,7 @@ use ike::{
     ClientId, CryptoJob, Endpoint, EndpointConfig, EntropySource, Input, Interface, KeyExchange, Keyring,
     Limits, Output, PasswordVerdict, PskLookup, Updown, UpdownEnd, UpdownResult, run_crypto,
 };
-use ipsec_crypto::Certificate;
+use ipsec_crypto::{Certificate, CryptoError};
 use ipsec_kernel::KernelBackend;
 use ipsec_kernel::noklips::NoKernel;
 use ipsec_types::modecfg::AddressPool;
@@ -111,6 +111,8 @@ pub struct Host {
     pub shared: Secrets,
     /// How long workers and the kernel take at most.
     pub busy: Duration,
+    /// A job that fails: how many are done before it, and of what.
+    pub job_fails: Option<(usize, CryptoError)>,
     pending: BTreeMap<(Instant, u64), Input>,
     submitted: u64,
     entropy: Entropy,
@@ -157,6 +159,7 @@ impl Host {
             conns: conns.len(),
             shared: Secrets::new(),
             busy: Duration::ZERO,
+            job_fails: None,
             pending: BTreeMap::new(),
             submitted: 0,
             entropy: Entropy::new(seed, 2 * number + 1),
@@ -221,7 +224,13 @@ impl Host {
                 sent.push(Datagram { src: local, dst: remote, data });
             }
             Output::Crypto(token, job) => {
-                let result = run_crypto(&job);
+                let result = match self.job_fails.take() {
+                    Some((0, error)) => Err(error),
+                    left => {
+                        self.job_fails = left.map(|(n, error)| (n - 1, error));
+                        run_crypto(&job)
+                    }
+                };
                 if let (CryptoJob::KeyExchange(KeyExchange { peer: Some(peer), .. }), Ok(done)) =
                     (&job, &result)
                 {

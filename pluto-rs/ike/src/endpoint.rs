@@ -321,9 +321,12 @@ impl Endpoint {
         match result {
             Ok(done) => self.resume(serial, then, done),
             Err(e) => {
-                let text = match then.signs() {
-                    true => format!("our signature could not be made: {e}"),
-                    false => format!("Diffie-Hellman failed: {e}; the peer's key exchange value is refused"),
+                let text = match (&e, then.signs()) {
+                    (CryptoError::Broken(_), _) => e.to_string(),
+                    (_, true) => format!("our signature could not be made: {e}"),
+                    (_, false) => {
+                        format!("Diffie-Hellman failed: {e}; the peer's key exchange value is refused")
+                    }
                 };
                 self.log_sa(serial, rc::LOG_SERIOUS, &text);
                 self.drop_state(serial);
