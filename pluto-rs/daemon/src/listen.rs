@@ -92,7 +92,7 @@ impl Listeners {
                 ipsec_kernel::sockopt::udp_encap(socket.as_fd())?;
             }
         }
-        let poll = readiness::watch(socket.as_fd())?;
+        let poll = readiness::watch(socket.as_fd(), Interest::READABLE)?;
         let socket = Rc::new(RefCell::new(socket));
         let task = tokio::task::spawn_local(receive(poll, socket.clone(), at, self.datagrams.clone()));
         self.open.insert(at, Listener { socket, task });

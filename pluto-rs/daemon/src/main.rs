@@ -9,6 +9,7 @@ mod ctl;
 mod event_loop;
 mod fetch;
 mod groups;
+mod hangup;
 mod http;
 mod ignored;
 mod keeper;

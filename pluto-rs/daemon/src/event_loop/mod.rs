@@ -9,6 +9,7 @@ use ipsec_kernel::KernelBackend;
 use ipsec_netio::clock;
 use ipsec_netio::daemon::Ready;
 use ipsec_types::whack::{Reread, rc};
+use tokio::io::Interest;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::ctl::{Asked, Clients, CtlEvent};
@@ -122,7 +123,7 @@ async fn serve(options: Options, log: Log, parts: Parts) -> Result<(), String> {
     } = parts;
     let (send_datagram, mut datagrams) = datagrams;
     let encapsulate = kernel.event_fd().is_some();
-    let news = kernel.event_fd().and_then(|fd| readiness::watch(fd).ok());
+    let news = kernel.event_fd().and_then(|fd| readiness::watch(fd, Interest::READABLE).ok());
     let engine = Endpoint::new(EndpointConfig {
         setup: options.setup.clone(),
         vendor_id: vendor_id().into_bytes(),
