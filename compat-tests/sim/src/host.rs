@@ -113,6 +113,8 @@ pub struct Host {
     pub busy: Duration,
     /// A job that fails: how many are done before it, and of what.
     pub job_fails: Option<(usize, CryptoError)>,
+    /// Certificates by the words of `leftcert=`.
+    certs: Vec<(String, Certificate)>,
     pending: BTreeMap<(Instant, u64), Input>,
     submitted: u64,
     entropy: Entropy,
@@ -142,9 +144,6 @@ impl Host {
             secrets: Box::new(keys),
         });
         engine.set_keyring(ring);
-        for (name, cert) in certs {
-            engine.set_cert(name, Ok(cert));
-        }
         let mut host = Host {
             addr,
             engine,
@@ -160,6 +159,7 @@ impl Host {
             shared: Secrets::new(),
             busy: Duration::ZERO,
             job_fails: None,
+            certs,
             pending: BTreeMap::new(),
             submitted: 0,
             entropy: Entropy::new(seed, 2 * number + 1),
@@ -181,6 +181,14 @@ impl Host {
 
     /// A request on the control socket.
     pub fn whack(&mut self, now: Instant, request: Request) {
+        // The shell reads what a conn names.
+        if let Request::Add(spec) | Request::Load { spec, .. } = &request {
+            for (name, cert) in &self.certs {
+                if [&spec.left.cert, &spec.right.cert].contains(&&Some(name.clone())) {
+                    self.engine.set_cert(name.clone(), Ok(cert.clone()));
+                }
+            }
+        }
         self.handle(now, Input::Whack { client: ClientId(1), request: Box::new(request) });
     }
 

@@ -366,3 +366,47 @@ fn handshakes_with_certificates_survive_bad_lines() {
         assert!(established >= if loss < 20 { 50 } else { 48 }, "loss {loss}: {established} of 50");
     }
 }
+
+/// However many conns with certificates come and go, are replaced or refused.
+#[test]
+fn a_certificate_is_kept_as_long_as_a_conn_names_it() {
+    let mut pair = Pair::new(config("server", "client", "ca"));
+    let kept = |pair: &mut Pair| pair.server().engine.cert_names();
+    assert_eq!(kept(&mut pair), ["server.pem"]);
+    let add = |pair: &mut Pair, conn: &str, left: &str, right: Option<&str>, lifetime: u32| {
+        let mut spec = config("server", "client", "ca").server.remove(0);
+        spec.name = conn.into();
+        (spec.left.cert, spec.right.cert) = (Some(left.into()), right.map(str::to_string));
+        spec.ike_lifetime = lifetime;
+        for name in [Some(left), right].into_iter().flatten() {
+            pair.server().engine.set_cert(name.into(), Ok(cert("other")));
+        }
+        let now = pair.now;
+        pair.server().whack(now, Request::Add(Box::new(spec)));
+    };
+    for n in 0..100 {
+        let name = format!("{n}.pem");
+        add(&mut pair, "refused", &name, None, 1_000_000);
+        assert_eq!(kept(&mut pair), ["server.pem"], "a conn that was not taken names nothing");
+        add(&mut pair, "replaced", &name, None, 3600);
+        assert_eq!(kept(&mut pair), [&name, "server.pem"]);
+        add(&mut pair, "other", &name, Some(&name), 3600);
+        add(&mut pair, "replaced", &format!("{n}.again.pem"), None, 3600);
+        assert_eq!(kept(&mut pair).len(), 3, "the other conn has it still");
+        let now = pair.now;
+        for name in ["other", "replaced"] {
+            pair.server().whack(now, Request::Delete { name: name.into() });
+        }
+        assert_eq!(kept(&mut pair), ["server.pem"]);
+    }
+    // Read again while it is not there any more.
+    pair.server().engine.renew_cert("99.pem", Ok(cert("other")));
+    assert_eq!(kept(&mut pair), ["server.pem"]);
+    // What is in use works.
+    assert!(pair.connect(), "{:#?}", pair.hosts[0].log);
+    // Instances come and go without it.
+    pair.down(1);
+    pair.run_for(Duration::from_secs(10));
+    assert_eq!(kept(&mut pair), ["server.pem"]);
+    assert!(pair.connect());
+}

@@ -74,7 +74,7 @@ pub struct Endpoint {
     pub(crate) secrets: Box<dyn PskLookup>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) given: GivenKeys,
-    /// Certificates of `leftcert=` by its words.
+    /// Certificates of `leftcert=` by its words, as long as a conn names them.
     pub(crate) certs: BTreeMap<String, Result<Certificate, CryptoError>>,
     /// Peers that have proved themselves with certificates, the last last.
     pub(crate) learned: LearnedPeers,
@@ -200,7 +200,10 @@ impl Endpoint {
         match input {
             Input::Datagram { local, remote, data } => self.on_datagram(local, remote, &data),
             Input::Timeout => self.on_timeout(),
-            Input::Whack { client, request } => self.on_whack(client, *request),
+            Input::Whack { client, request } => {
+                self.on_whack(client, *request);
+                self.forget_certs();
+            }
             Input::WhackGone(client) => self.on_whack_gone(client),
             Input::Listening { interfaces, client } => self.on_listening(interfaces, client),
             Input::Resolved { name, addr } => self.on_resolved(&name, addr),

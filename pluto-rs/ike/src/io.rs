@@ -311,6 +311,8 @@ pub enum Output {
     Fetch(Vec<Wanted>),
     /// Read certificates and CRLs again, tell the client, and close it.
     Reread(ClientId, Reread),
+    /// No conn names this certificate of `leftcert=` any more: what stood beside it can be forgotten, too.
+    ForgetCert(String),
     /// The set of protected endpoints has changed to this.
     Protect(Vec<Protected>),
     /// Leave, after everything before this has been done.

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod algorithms;
+mod cert_users;
 mod child;
 mod child_sa;
 mod claim;

@@ -98,6 +98,7 @@ impl Endpoint {
     }
 
     fn whack_add(&mut self, client: ClientId, spec: ConnSpec, origin: Origin) {
+        self.conns.certs.were_read(&spec);
         let name = spec.name.clone();
         let refuse = |e: &mut Self, code, text: String| e.log_plain(Some(client), code, &text);
         if spec.left.host == HostSpec::Unset || spec.right.host == HostSpec::Unset {

@@ -336,6 +336,11 @@ impl Shell {
                 }
                 Output::Reread(client, Reread::All) => self.ask_secrets(After::Reread(client)),
                 Output::Reread(client, what) => self.reread(client, what, Vec::new()),
+                Output::ForgetCert(name) => {
+                    if self.keys.forget_cert(&name) {
+                        self.hand_keys();
+                    }
+                }
                 Output::Fetch(list) => {
                     let (trust, now) = (self.keys.trust(), clock::now().wall);
                     for wanted in list {

@@ -38,9 +38,17 @@ pub(crate) fn sent(chain: &Chain<'_>) -> Vec<SentCert> {
 }
 
 impl Endpoint {
-    /// A certificate of `leftcert=`, as the shell has read it.
+    /// A certificate of `leftcert=`, as the shell has read it for a conn that comes next. It is kept until
+    /// [`Output::ForgetCert`](crate::Output::ForgetCert).
     pub fn set_cert(&mut self, name: String, cert: Result<Certificate, CryptoError>) {
         self.certs.insert(name, cert);
+    }
+
+    /// The same, read again for the conns there are: if none of them names it any more, it is not kept.
+    pub fn renew_cert(&mut self, name: &str, cert: Result<Certificate, CryptoError>) {
+        if let Some(old) = self.certs.get_mut(name) {
+            *old = cert;
+        }
     }
 
     /// `crlcheckinterval=`.
