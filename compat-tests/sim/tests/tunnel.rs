@@ -209,6 +209,48 @@ fn octets_used_up_ask_for_a_successor() {
     assert!(pair.client().logged("initiating Quick Mode PSK+ENCRYPT+TUNNEL+PFS+UP+SAREFTRACK to replace"));
 }
 
+/// Hands `hosts[host]` the news that its outbound SA has had so many packets.
+fn expire(pair: &mut Pair, host: usize, hard: bool) {
+    let id = pair.hosts[host].kernel.sas().iter().find(|s| !s.inbound).unwrap().id;
+    let now = pair.now;
+    pair.hosts[host].kernel.inject(KernelEvent::Expire { id, hard });
+    pair.hosts[host].collect_kernel(now);
+    pair.run_for(Duration::from_secs(2));
+}
+
+/// `lifepackets=` is each end's own: no proposal tells the peer of it.
+#[test]
+fn packets_used_up_ask_for_a_successor() {
+    let limited = || ConnSpec { life_packets: 1000, ..tunnel() };
+    let limits = |pair: &Pair| -> Vec<Vec<(u64, u64)>> {
+        pair.hosts.iter().map(|h| h.kernel.sas().iter().map(|s| s.life_packets).collect()).collect()
+    };
+    let mut pair = pair_with(tunnel(), limited());
+    assert!(pair.connect());
+    assert_eq!(limits(&pair), [[(0, 0); 2], [(900, 1000); 2]]);
+    expire(&mut pair, 1, false);
+    assert!(pair.client().logged("initiating Quick Mode PSK+ENCRYPT+TUNNEL+PFS+UP+SAREFTRACK to replace"));
+    assert_eq!(pair.client().engine.established().len(), 2);
+    assert_eq!(limits(&pair)[1], [(900, 1000); 4], "the successor has a thousand of its own");
+    // The old one is used to its last packet.
+    expire(&mut pair, 1, true);
+    assert!(pair.client().logged("IPsec SA expired (LATEST!)"));
+    assert_eq!(outcome(&pair), Outcome::Established);
+    assert_eq!(pair.client().engine.established().len(), 1);
+    // The responder, whose limit it is, asks a little later; and with rekey=no nobody does.
+    for rekey in [true, false] {
+        let mut pair = pair_with(ConnSpec { rekey, ..limited() }, tunnel());
+        assert!(pair.connect());
+        assert_eq!(limits(&pair), [[(950, 1000); 2], [(0, 0); 2]]);
+        expire(&mut pair, 0, false);
+        assert_eq!(pair.server().engine.established().len(), 1 + usize::from(rekey));
+        if !rekey {
+            expire(&mut pair, 0, true);
+            assert_eq!(outcome(&pair), Outcome::Failed, "it is over, and the peer was told");
+        }
+    }
+}
+
 /// `leftsubnets=` makes conns that are reached by one alias.
 #[test]
 fn an_alias_brings_all_its_conns_up() {

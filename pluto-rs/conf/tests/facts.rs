@@ -185,6 +185,11 @@ fn numbers_times_and_percentages() {
         (c.spec.sa_lifetime, c.spec.ike_lifetime, c.spec.rekey_margin, c.spec.rekey_fuzz),
         (86400, 5400, 90, 100)
     );
+    let c = conn(" lifebytes=250000000\n lifepackets=1000000\n");
+    assert_eq!((c.spec.life_bytes, c.spec.life_packets), (250_000_000, 1_000_000));
+    let c = conn(" ipsec-max-bytes=1M\n ipsec-max-packets=2K\n");
+    assert_eq!((c.spec.life_bytes, c.spec.life_packets), (1 << 20, 2 << 10));
+    assert!(refused(" lifepackets=many\n").contains("lifepackets"));
     assert!(refused(" salifetime=5x\n").contains("bad duration multiplier \"x\" on 5x"));
 }
 
