@@ -113,6 +113,8 @@ pub struct Host {
     pub busy: Duration,
     /// A job that fails: how many are done before it, and of what.
     pub job_fails: Option<(usize, CryptoError)>,
+    /// When lists were to be fetched anew, and which: those that are old by a second since 1970.
+    pub refreshes: Vec<(Instant, u64)>,
     /// Certificates by the words of `leftcert=`.
     certs: Vec<(String, Certificate)>,
     pending: BTreeMap<(Instant, u64), Input>,
@@ -159,6 +161,7 @@ impl Host {
             shared: Secrets::new(),
             busy: Duration::ZERO,
             job_fails: None,
+            refreshes: Vec::new(),
             certs,
             pending: BTreeMap::new(),
             submitted: 0,
@@ -260,6 +263,7 @@ impl Host {
                 };
                 self.later(now, Input::PasswordChecked(token, verdict));
             }
+            Output::RefreshCrls { old_at } => self.refreshes.push((now, old_at)),
             Output::Log(record) => self.log.push(record.text),
             Output::Whack(_, line) => self.replies.push(line),
             Output::Updown(token, script) => {

@@ -12,16 +12,18 @@ use std::time::Duration;
 
 use ike::wire::payload::Kind;
 use ike::wire::{Chain, Header};
-use ike::{Claim, CryptoJob, Keyring, OwnKey, SentCert, run_crypto};
+use ike::{Claim, CryptoJob, Input, Interface, Keyring, OwnKey, SentCert, run_crypto};
 use ipsec_crypto::crl::Crl;
 use ipsec_crypto::trust::Trust;
 use ipsec_crypto::{Certificate, PrivateKey};
 use ipsec_types::algo::DhGroup;
 use ipsec_types::auth::{AuthBy, CaSpec, PublicKeySpec, SendCert, StrictCrl};
 use ipsec_types::conn::Fragmentation;
-use ipsec_types::whack::{List, Request};
+use ipsec_types::whack::{List, Request, SetupSpec};
 use ipsec_types::{ConnSpec, Id};
-use sim::{CLIENT, Keys, Link, Outcome, Pair, PairConfig, clean, client_conn, outcome, server_conn, setup};
+use sim::{
+    CLIENT, Keys, Link, Outcome, Pair, PairConfig, SERVER, clean, client_conn, outcome, server_conn, setup,
+};
 
 fn file(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/pki/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -409,4 +411,40 @@ fn a_certificate_is_kept_as_long_as_a_conn_names_it() {
     pair.run_for(Duration::from_secs(10));
     assert_eq!(kept(&mut pair), ["server.pem"]);
     assert!(pair.connect());
+}
+
+/// `crlcheckinterval=`: lists are looked at every interval, whatever else happens; never with 0, which is the default.
+#[test]
+fn lists_are_looked_at_in_each_interval() {
+    let mut pair = Pair::new(PairConfig::default());
+    let seconds = |pair: &Pair| -> Vec<u64> {
+        pair.hosts[0].refreshes.iter().map(|(at, _)| at.0 / 1_000_000_000).collect()
+    };
+    let every = |pair: &mut Pair, crl_check_interval: u32| {
+        let setup = SetupSpec { crl_check_interval, ..setup() };
+        let now = pair.now;
+        pair.server().whack(now, Request::Setup(setup));
+    };
+    pair.run_for(Duration::from_secs(100_000));
+    assert!(seconds(&pair).is_empty() && pair.server().engine.poll_timeout().is_none());
+    every(&mut pair, 600);
+    pair.run_for(Duration::from_secs(3000));
+    // The same again changes nothing, nor do the sockets.
+    every(&mut pair, 600);
+    let interfaces = vec![Interface { name: "eth0".into(), addr: SERVER, port: 500 }];
+    let now = pair.now;
+    pair.server().handle(now, Input::Listening { interfaces, client: None });
+    pair.run_for(Duration::from_secs(599));
+    assert_eq!(seconds(&pair), [100_600, 101_200, 101_800, 102_400, 103_000]);
+    pair.run_for(Duration::from_secs(1));
+    assert_eq!(seconds(&pair).last(), Some(&103_600));
+    // Those that are old before the look after the next one, as the next one may be in vain.
+    let wall = 1_700_000_000 + 103_600;
+    assert_eq!(pair.hosts[0].refreshes.last().map(|r| r.1), Some(wall + 2 * 600));
+    every(&mut pair, 60);
+    pair.run_for(Duration::from_secs(60));
+    assert_eq!(seconds(&pair).last(), Some(&103_660));
+    every(&mut pair, 0);
+    pair.run_for(Duration::from_secs(100_000));
+    assert_eq!(seconds(&pair).len(), 7);
 }

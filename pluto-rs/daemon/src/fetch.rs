@@ -1,21 +1,20 @@
 //! News about revocation, fetched on a thread of its own: CRLs, and answers of OCSP responders. The engine asks for what a
 //! negotiation was lacking, and goes on without it; the news serve the next one.
 
-use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use ipsec_crypto::Certificate;
 use ipsec_crypto::crl::{Crl, MAX_CRL};
 use ipsec_crypto::ocsp::{self, Answer, MAX_ANSWER};
 use ipsec_crypto::trust::{Trust, Wanted};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::http::{Ask, fetch};
+use crate::lately::Lately;
 
 /// Requests that may wait; more are dropped, as the next negotiation asks again.
 const QUEUE: usize = 64;
-/// The same is not asked for again for so long.
-const PAUSE: Duration = Duration::from_secs(9);
 /// Addresses of one certificate that are tried.
 const TRIED: usize = 4;
 
@@ -25,8 +24,10 @@ pub(crate) enum News {
     Crl(Box<Crl>, String, Box<Wanted>),
     /// An answer.
     Ocsp(Box<Answer>),
-    /// Nothing: a line for the log.
+    /// Why an address had nothing: a line for the log.
     Failed(String),
+    /// No address had anything.
+    Missing(Box<Wanted>),
 }
 
 struct Job {
@@ -38,7 +39,7 @@ struct Job {
 /// The thread, and what it was asked for lately.
 pub(crate) struct Fetcher {
     jobs: SyncSender<Job>,
-    asked: HashMap<Vec<u8>, Instant>,
+    lately: Lately,
 }
 
 impl Fetcher {
@@ -46,24 +47,36 @@ impl Fetcher {
     pub(crate) fn start(news: UnboundedSender<News>) -> std::io::Result<Self> {
         let (jobs, queue) = sync_channel(QUEUE);
         std::thread::Builder::new().name("fetch".into()).spawn(move || work(&queue, &news))?;
-        Ok(Fetcher { jobs, asked: HashMap::new() })
+        Ok(Fetcher { jobs, lately: Lately::default() })
     }
 
-    /// Asks for something, unless that was done a moment ago.
+    /// Asks for something, unless that was done a moment ago, or has failed not long ago.
     pub(crate) fn submit(&mut self, wanted: Wanted, trust: &Trust, now: u64) {
-        self.asked.retain(|_, at| at.elapsed() < PAUSE);
-        let key = wanted.cert.der().to_vec();
-        if self.asked.contains_key(&key) || self.asked.len() >= 1000 {
-            return;
+        let (cert, at) = (wanted.cert.clone(), Instant::now());
+        let may = self.lately.may_ask(&cert, at);
+        if may && self.jobs.try_send(Job { wanted, trust: trust.clone(), now }).is_ok() {
+            self.lately.asked(&cert, at);
         }
-        if self.jobs.try_send(Job { wanted, trust: trust.clone(), now }).is_ok() {
-            self.asked.insert(key, Instant::now());
-        }
+    }
+
+    /// It has come.
+    pub(crate) fn found(&mut self, cert: &Certificate) {
+        self.lately.found(cert);
+    }
+
+    /// It could not be had.
+    pub(crate) fn missed(&mut self, wanted: Wanted) {
+        self.lately.missed(wanted);
+    }
+
+    /// What could not be had and may be asked for again.
+    pub(crate) fn missing(&self) -> Vec<Wanted> {
+        self.lately.missing(Instant::now())
     }
 
     /// Whatever is asked for next is asked for at once.
-    pub(crate) fn forget(&mut self) {
-        self.asked.clear();
+    pub(crate) fn hurry(&mut self) {
+        self.lately.hurry();
     }
 }
 
@@ -74,9 +87,8 @@ fn work(queue: &Receiver<Job>, news: &UnboundedSender<News>) {
         for text in failures {
             let _ = news.send(News::Failed(text));
         }
-        if let Some(found) = found
-            && news.send(found).is_err()
-        {
+        let found = found.unwrap_or_else(|| News::Missing(Box::new(job.wanted)));
+        if news.send(found).is_err() {
             return;
         }
     }

@@ -14,6 +14,7 @@ mod http;
 mod ignored;
 mod keeper;
 mod keys;
+mod lately;
 mod lines;
 mod listen;
 mod logging;

@@ -400,6 +400,7 @@ impl Endpoint {
                 TimerKind::Dpd => self.on_dpd(serial),
                 TimerKind::Revive => self.on_revive(serial),
                 TimerKind::Shunt => self.on_shunts(),
+                TimerKind::CrlCheck => self.on_crl_check(),
                 TimerKind::Switch => self.switch_outbound(serial),
                 TimerKind::Idle => self.on_idle(serial),
                 TimerKind::Truncation => self.on_truncation(serial),

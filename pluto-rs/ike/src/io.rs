@@ -309,6 +309,12 @@ pub enum Output {
     },
     /// Fetch news about revocation; what comes of it is in a later keyring.
     Fetch(Vec<Wanted>),
+    /// Fetch lists anew that came from a network and that will be old by then, in seconds since 1970; and what was asked for in
+    /// vain.
+    RefreshCrls {
+        /// By when.
+        old_at: u64,
+    },
     /// Read certificates and CRLs again, tell the client, and close it.
     Reread(ClientId, Reread),
     /// No conn names this certificate of `leftcert=` any more: what stood beside it can be forgotten, too.

@@ -18,6 +18,7 @@ mod child_sa;
 mod claim;
 mod conn;
 mod conn_table;
+mod crl_check;
 mod endpoint;
 mod given;
 mod groups;

@@ -90,6 +90,7 @@ impl Endpoint {
         }
         self.interfaces = interfaces;
         self.listening = true;
+        self.begin_crl_checks();
         self.conns.reorient(&self.interfaces);
         self.sync_guards();
         if let Some(client) = client {

@@ -132,10 +132,10 @@ impl Shell {
         }
         self.tell_all(Some(client), remarks);
         self.hand_keys();
-        if what == Reread::PurgeOcsp {
-            self.fetcher.forget();
+        // `ipsec fetchcrls`: those that came from a network once are fetched anew, and at once.
+        if matches!(what, Reread::All | Reread::Crls | Reread::PurgeOcsp) {
+            self.fetcher.hurry();
         }
-        // `ipsec fetchcrls`: those that came from a network once are fetched anew.
         if matches!(what, Reread::All | Reread::Crls) {
             self.refetch(u64::MAX);
         }
@@ -230,17 +230,11 @@ impl Shell {
         }
     }
 
-    /// `crlcheckinterval=`: lists that came from a network and will be old before the next look are fetched anew.
-    pub(super) fn check_crls(&mut self) {
-        self.crls_checked = tokio::time::Instant::now();
-        let every = self.engine.crl_check_interval().unwrap_or_default().as_secs();
-        self.refetch(clock::now().wall.saturating_add(2 * every));
-    }
-
-    /// Fetches lists anew that will be old at second `then`.
-    fn refetch(&mut self, then: u64) {
+    /// Fetches lists anew that will be old at second `then`, and asks again for what was missing.
+    pub(super) fn refetch(&mut self, then: u64) {
         let (trust, now) = (self.keys.trust(), clock::now().wall);
-        for wanted in self.keys.old_at(then) {
+        let missing = self.fetcher.missing();
+        for wanted in self.keys.old_at(then).into_iter().chain(missing) {
             self.fetcher.submit(wanted, &trust, now);
         }
     }
@@ -248,12 +242,15 @@ impl Shell {
     pub(super) fn on_news(&mut self, news: News) {
         match news {
             News::Failed(text) => return self.log.record(&ike::Record { text, junk: true }),
+            News::Missing(wanted) => return self.fetcher.missed(*wanted),
             News::Crl(crl, from, wanted) => {
                 self.log.line(&format!("fetched crl from \"{from}\", revoked certs: {}", crl.revoked()));
+                self.fetcher.found(&wanted.cert);
                 self.keys.add_crl(*crl, from, *wanted);
             }
             News::Ocsp(answer) => {
                 self.log.line(&format!("ocsp responder says of a certificate: {}", answer.word()));
+                self.fetcher.found(answer.cert());
                 self.keys.add_answer(*answer);
             }
         }

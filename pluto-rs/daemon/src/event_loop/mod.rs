@@ -63,7 +63,6 @@ struct Shell {
     prompts: Prompts,
     fetcher: Fetcher,
     names: Names,
-    crls_checked: tokio::time::Instant,
     passwords: Passwords,
     reloader: Reloader,
     log: Log,
@@ -151,7 +150,6 @@ async fn serve(options: Options, log: Log, parts: Parts) -> Result<(), String> {
         prompts: Prompts::default(),
         fetcher,
         names,
-        crls_checked: tokio::time::Instant::now(),
         passwords,
         reloader,
         log,
@@ -173,12 +171,6 @@ async fn serve(options: Options, log: Log, parts: Parts) -> Result<(), String> {
         let timer = async {
             match wait {
                 Some(d) => tokio::time::sleep(d).await,
-                None => std::future::pending().await,
-            }
-        };
-        let crl_check = async {
-            match shell.engine.crl_check_interval() {
-                Some(every) => tokio::time::sleep_until(shell.crls_checked + every).await,
                 None => std::future::pending().await,
             }
         };
@@ -232,7 +224,6 @@ async fn serve(options: Options, log: Log, parts: Parts) -> Result<(), String> {
             },
             Some(news) = fetched.recv() => shell.on_news(news),
             Some(answer) = answers.recv() => shell.on_found(answer),
-            () = crl_check => shell.check_crls(),
             () = names_due => shell.names.ask(|last, most| shell.engine.unresolved(last, most)),
             // The flush is what each turn begins with.
             () = log_again => {}
@@ -341,6 +332,7 @@ impl Shell {
                         self.hand_keys();
                     }
                 }
+                Output::RefreshCrls { old_at } => self.refetch(old_at),
                 Output::Fetch(list) => {
                     let (trust, now) = (self.keys.trust(), clock::now().wall);
                     for wanted in list {

@@ -51,12 +51,6 @@ impl Endpoint {
         }
     }
 
-    /// `crlcheckinterval=`.
-    pub fn crl_check_interval(&self) -> Option<std::time::Duration> {
-        let every = self.setup.crl_check_interval;
-        (every > 0).then(|| std::time::Duration::from_secs(every.into()))
-    }
-
     /// Whether such a certificate was read and can be used.
     pub fn has_cert(&self, name: &str) -> bool {
         self.certs.get(name).is_some_and(Result::is_ok)
