@@ -197,6 +197,37 @@ fn thirty_two_certificates_of_a_message_at_most() {
     }
 }
 
+/// Windows wraps its certificate and the CAs above it in PKCS#7 (RFC 2408 §3.9, encoding 1).
+#[test]
+fn certificates_wrapped_in_pkcs7_are_unwrapped() {
+    let key = PrivateKey::from_file(&file("deep.key"), None).unwrap();
+    let trust = Arc::new(Trust { authorities: vec![cert("ca")], ..Trust::default() });
+    let hash = vec![7; 20];
+    let judge = |encoding: u8, data: Vec<u8>, trust: &Arc<Trust>| {
+        let claim = Claim {
+            id: Id::Dn(cert("deep").subject().to_vec()),
+            signature: key.sign(&hash).unwrap(),
+            hash: hash.clone(),
+            curve: None,
+            keys: Vec::new(),
+            certs: vec![SentCert { encoding, data }],
+            trust: trust.clone(),
+            strict: StrictCrl::No,
+            now: 1_800_000_000,
+        };
+        run_crypto(&CryptoJob::Verify(Box::new(claim))).unwrap().verdict
+    };
+    let proved = judge(1, file("deep.p7b"), &trust).proved.expect("the intermediate is in it, too");
+    assert_eq!(proved.cert, Some(cert("deep")));
+    assert_eq!(proved.issuers, [cert("inter").subject(), cert("ca").subject()]);
+    // Whom we do not trust is not believed for that; and the reason is told of what cannot be read.
+    assert!(judge(1, file("deep.p7b"), &Arc::default()).proved.is_none());
+    for (encoding, data) in [(1, cert("deep").der().to_vec()), (4, file("deep.p7b")), (7, file("deep.p7b"))] {
+        let verdict = judge(encoding, data, &trust);
+        assert!(verdict.proved.is_none() && verdict.remarks[0].starts_with("ignoring certificate payload"));
+    }
+}
+
 /// CVE-2015-4171: a peer with a certificate of a CA we trust, but not the one we want, gets no SA.
 #[test]
 fn cve_2015_4171_the_peer_must_be_the_one_that_is_wanted() {
