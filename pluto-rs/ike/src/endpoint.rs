@@ -199,6 +199,7 @@ impl Endpoint {
         self.now = now;
         match input {
             Input::Datagram { local, remote, data } => self.on_datagram(local, remote, &data),
+            Input::Undelivered { local, remote, why } => self.on_undelivered(local, remote, &why),
             Input::Timeout => self.on_timeout(),
             Input::Whack { client, request } => {
                 self.on_whack(client, *request);

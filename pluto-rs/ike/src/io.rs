@@ -151,6 +151,15 @@ pub enum Input {
         /// The octets.
         data: Vec<u8>,
     },
+    /// A datagram of ours did not arrive, as the system says, or somebody with an ICMP message.
+    Undelivered {
+        /// Our address and port.
+        local: SocketAddr,
+        /// Where it was to go.
+        remote: SocketAddr,
+        /// `complainant 192.0.2.1: Connection refused [errno 111, origin …]`.
+        why: String,
+    },
     /// The time named by `poll_timeout` has come.
     Timeout,
     /// A request on the control socket.

@@ -46,6 +46,7 @@ mod status;
 mod table;
 mod timer;
 mod truncation;
+mod undelivered;
 mod unresolved;
 mod updown;
 mod v1;

@@ -115,12 +115,12 @@ async fn serve(options: Options, log: Log, parts: Parts) -> Result<(), String> {
         keeper,
         mut told,
         mut done,
-        datagrams,
+        heard,
         mut events,
         mut signals,
         reloader,
     } = parts;
-    let (send_datagram, mut datagrams) = datagrams;
+    let (send_heard, mut heard) = heard;
     let encapsulate = kernel.event_fd().is_some();
     let news = kernel.event_fd().and_then(|fd| readiness::watch(fd, Interest::READABLE).ok());
     let engine = Endpoint::new(EndpointConfig {
@@ -131,7 +131,7 @@ async fn serve(options: Options, log: Log, parts: Parts) -> Result<(), String> {
         entropy: Box::new(OsEntropy::default()),
         secrets: Box::new(secrets::Secrets::default()),
     });
-    let listeners = Listeners::new(options.listen, options.ikeport, encapsulate, send_datagram);
+    let listeners = Listeners::new(options.listen, options.ikeport, encapsulate, send_heard);
     let (send_ended, mut ended) = unbounded_channel();
     let scripts = Scripts::new(send_ended);
     let (send_checked, mut checked) = unbounded_channel();
@@ -164,7 +164,7 @@ async fn serve(options: Options, log: Log, parts: Parts) -> Result<(), String> {
     shell.drain();
     while !shell.exit {
         // While there is more to do at once, lines wait for those to come: each write is a system call.
-        if datagrams.is_empty() && !shell.workers.has_job() {
+        if heard.is_empty() && !shell.workers.has_job() {
             shell.log.flush();
         }
         let wait = shell.engine.poll_timeout().map(|(at, _)| at.since(clock::now().mono));
@@ -234,11 +234,11 @@ async fn serve(options: Options, log: Log, parts: Parts) -> Result<(), String> {
             Some((token, verdict)) = checked.recv() => {
                 shell.handle(Input::PasswordChecked(token, verdict));
             }
-            Some((local, remote, data)) = datagrams.recv() => {
-                shell.handle(Input::Datagram { local, remote, data });
+            Some(input) = heard.recv() => {
+                shell.handle(input);
                 for _ in 1..BUDGET {
-                    let Ok((local, remote, data)) = datagrams.try_recv() else { break };
-                    shell.handle(Input::Datagram { local, remote, data });
+                    let Ok(input) = heard.try_recv() else { break };
+                    shell.handle(input);
                 }
             }
         }
