@@ -461,6 +461,23 @@ fn virtual_private_lists() {
     assert_eq!(list("%v4:10.0.0.0/8,bogus"), (0, 0, 2));
 }
 
+/// A client gets one address, of one family.
+#[test]
+fn of_several_pools_the_first_counts_and_that_is_said() {
+    let both = "10.9.0.1-10.9.0.9,fd00:9::1-fd00:9::9";
+    for (word, value, told) in [
+        ("rightaddresspool", both, true),
+        ("rightaddresspool", "10.9.0.1-10.9.0.9", false),
+        ("rightsourceip", "10.9.0.0/28, fd00:9::/64", true),
+        ("rightsourceip", "10.9.0.0/28", false),
+    ] {
+        let c = conn(&format!(" {word}={value}\n"));
+        assert_eq!(c.spec.right.address_pool.unwrap().first.to_string(), "10.9.0.1");
+        let line = format!("{word}={value}: addresses are given out of the first pool only");
+        assert_eq!(c.notes.iter().any(|d| d.message == line), told, "{:#?}", c.notes);
+    }
+}
+
 #[test]
 fn connaliases_and_names_without_case() {
     let config = read(&format!("conn a\n{ENDS} connalias=\"x y\"\n connalias=z\n"));
