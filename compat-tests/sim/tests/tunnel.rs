@@ -116,6 +116,39 @@ fn pfs_no_follows_a_peer_that_asks_and_pfs_yes_insists() {
     assert!(pair.server().logged("we require PFS but Quick I1 SA specifies no GROUP_DESCRIPTION"));
 }
 
+/// Groups that are known to be weak or suspect are taken where they are named, for either phase.
+#[test]
+fn weak_groups_must_be_allowed_for_pfs_too() {
+    use ipsec_types::auth::CryptoPolicy::{Compat, Legacy, Modern};
+    let strong = DhGroup::Curve25519;
+    for (group, policy, named, accepted) in [
+        (DhGroup::Dh22, Compat, strong, false),
+        (DhGroup::Dh23, Legacy, strong, false),
+        (DhGroup::Dh24, Modern, strong, false),
+        (DhGroup::Dh24, Compat, DhGroup::Dh24, true),
+        (DhGroup::Modp768, Legacy, strong, false),
+        (DhGroup::Modp1024, Compat, strong, true),
+        (DhGroup::Modp1024, Modern, strong, false),
+        (DhGroup::Modp1024, Modern, DhGroup::Modp1024, true),
+        (DhGroup::Modp2048, Modern, strong, true),
+    ] {
+        for pfs in [true, false] {
+            let crypto_policy = Some(policy);
+            let server = ConnSpec { pfs, pfs_group: Some(named), crypto_policy, ..tunnel() };
+            let client = ConnSpec { pfs_group: Some(group), keyingtries: 1, ..tunnel() };
+            let mut pair = pair_with(server, client);
+            assert_eq!(pair.connect(), accepted, "{group:?} {policy:?} {:#?}", pair.hosts[0].log);
+            let why = format!("pfsgroup={} would allow it", group.name());
+            assert_eq!(pair.server().logged(&why), !accepted, "{:#?}", pair.hosts[0].log);
+            assert!(!pair.server().logged("; crypto-policy="), "nothing is wrong with the ciphers");
+            assert!(!pair.server().logged("; esp="), "nothing is wrong with the ciphers");
+        }
+    }
+    // The group of phase 1 serves phase 2 as well.
+    let ike = vec![IkeSuite { cipher: IkeCipher::Aes(128), hash: HashAlg::Sha1, group: DhGroup::Dh24 }];
+    assert!(pair_of(&ConnSpec { ike, ..tunnel() }).connect());
+}
+
 #[test]
 fn a_trap_asks_for_an_sa_and_stays_when_it_is_gone() {
     let mut pair = pair_of(&tunnel());

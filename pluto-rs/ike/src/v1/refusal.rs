@@ -191,13 +191,15 @@ fn others(why: &[String]) -> String {
 
 /// The line about a phase 2 offer, likewise.
 pub(crate) fn of_phase2(sa: &SaPayload<'_>, spec: &ConnSpec, looks: Option<&str>, why: &[String]) -> String {
+    let ours = phase2::layers(spec).proto;
+    let key = if ours == SaProto::Ah { "ah" } else { "esp" };
     let suites = phase2::suites(sa);
-    let key = if phase2::layers(spec).proto == SaProto::Ah { "ah" } else { "esp" };
-    Listed::of(suites.map(|(p, s)| (esp_name(p, s), phase2::class(p, s), esp_conf(p, s)))).line(
-        key,
-        !spec.esp.is_empty(),
-        looks,
-    ) + &others(why)
+    let mut listed = Listed::of(suites.map(|(p, s)| (esp_name(p, s), phase2::class(p, s), esp_conf(p, s))));
+    // It is something else that keeps the peer out.
+    if phase2::suites(sa).any(|(p, s)| p == ours && phase2::allowed(spec, p, s)) {
+        listed.best = None;
+    }
+    listed.line(key, !spec.esp.is_empty(), looks) + &others(why)
 }
 
 #[cfg(test)]
