@@ -9,7 +9,7 @@ use ike::{
     ClientId, CryptoJob, Endpoint, EndpointConfig, EntropySource, Input, Interface, KeyExchange, Keyring,
     Limits, Output, PasswordVerdict, PskLookup, Updown, UpdownEnd, UpdownResult, run_crypto,
 };
-use ipsec_crypto::Certificate;
+use ipsec_crypto::{Certificate, CryptoError};
 use ipsec_kernel::KernelBackend;
 use ipsec_kernel::noklips::NoKernel;
 use ipsec_types::modecfg::AddressPool;
@@ -111,6 +111,12 @@ pub struct Host {
     pub shared: Secrets,
     /// How long workers and the kernel take at most.
     pub busy: Duration,
+    /// A job that fails: how many are done before it, and of what.
+    pub job_fails: Option<(usize, CryptoError)>,
+    /// When lists were to be fetched anew, and which: those that are old by a second since 1970.
+    pub refreshes: Vec<(Instant, u64)>,
+    /// Certificates by the words of `leftcert=`.
+    certs: Vec<(String, Certificate)>,
     pending: BTreeMap<(Instant, u64), Input>,
     submitted: u64,
     entropy: Entropy,
@@ -140,9 +146,6 @@ impl Host {
             secrets: Box::new(keys),
         });
         engine.set_keyring(ring);
-        for (name, cert) in certs {
-            engine.set_cert(name, Ok(cert));
-        }
         let mut host = Host {
             addr,
             engine,
@@ -157,6 +160,9 @@ impl Host {
             conns: conns.len(),
             shared: Secrets::new(),
             busy: Duration::ZERO,
+            job_fails: None,
+            refreshes: Vec::new(),
+            certs,
             pending: BTreeMap::new(),
             submitted: 0,
             entropy: Entropy::new(seed, 2 * number + 1),
@@ -178,6 +184,14 @@ impl Host {
 
     /// A request on the control socket.
     pub fn whack(&mut self, now: Instant, request: Request) {
+        // The shell reads what a conn names.
+        if let Request::Add(spec) | Request::Load { spec, .. } = &request {
+            for (name, cert) in &self.certs {
+                if [&spec.left.cert, &spec.right.cert].contains(&&Some(name.clone())) {
+                    self.engine.set_cert(name.clone(), Ok(cert.clone()));
+                }
+            }
+        }
         self.handle(now, Input::Whack { client: ClientId(1), request: Box::new(request) });
     }
 
@@ -221,7 +235,13 @@ impl Host {
                 sent.push(Datagram { src: local, dst: remote, data });
             }
             Output::Crypto(token, job) => {
-                let result = run_crypto(&job);
+                let result = match self.job_fails.take() {
+                    Some((0, error)) => Err(error),
+                    left => {
+                        self.job_fails = left.map(|(n, error)| (n - 1, error));
+                        run_crypto(&job)
+                    }
+                };
                 if let (CryptoJob::KeyExchange(KeyExchange { peer: Some(peer), .. }), Ok(done)) =
                     (&job, &result)
                 {
@@ -243,6 +263,7 @@ impl Host {
                 };
                 self.later(now, Input::PasswordChecked(token, verdict));
             }
+            Output::RefreshCrls { old_at } => self.refreshes.push((now, old_at)),
             Output::Log(record) => self.log.push(record.text),
             Output::Whack(_, line) => self.replies.push(line),
             Output::Updown(token, script) => {

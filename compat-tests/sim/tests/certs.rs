@@ -12,16 +12,18 @@ use std::time::Duration;
 
 use ike::wire::payload::Kind;
 use ike::wire::{Chain, Header};
-use ike::{Claim, CryptoJob, Keyring, OwnKey, SentCert, run_crypto};
+use ike::{Claim, CryptoJob, Input, Interface, Keyring, OwnKey, SentCert, run_crypto};
 use ipsec_crypto::crl::Crl;
 use ipsec_crypto::trust::Trust;
 use ipsec_crypto::{Certificate, PrivateKey};
 use ipsec_types::algo::DhGroup;
 use ipsec_types::auth::{AuthBy, CaSpec, PublicKeySpec, SendCert, StrictCrl};
 use ipsec_types::conn::Fragmentation;
-use ipsec_types::whack::{List, Request};
+use ipsec_types::whack::{List, Request, SetupSpec};
 use ipsec_types::{ConnSpec, Id};
-use sim::{CLIENT, Keys, Link, Outcome, Pair, PairConfig, clean, client_conn, outcome, server_conn, setup};
+use sim::{
+    CLIENT, Keys, Link, Outcome, Pair, PairConfig, SERVER, clean, client_conn, outcome, server_conn, setup,
+};
 
 fn file(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/pki/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -195,6 +197,37 @@ fn thirty_two_certificates_of_a_message_at_most() {
     }
 }
 
+/// Windows wraps its certificate and the CAs above it in PKCS#7 (RFC 2408 §3.9, encoding 1).
+#[test]
+fn certificates_wrapped_in_pkcs7_are_unwrapped() {
+    let key = PrivateKey::from_file(&file("deep.key"), None).unwrap();
+    let trust = Arc::new(Trust { authorities: vec![cert("ca")], ..Trust::default() });
+    let hash = vec![7; 20];
+    let judge = |encoding: u8, data: Vec<u8>, trust: &Arc<Trust>| {
+        let claim = Claim {
+            id: Id::Dn(cert("deep").subject().to_vec()),
+            signature: key.sign(&hash).unwrap(),
+            hash: hash.clone(),
+            curve: None,
+            keys: Vec::new(),
+            certs: vec![SentCert { encoding, data }],
+            trust: trust.clone(),
+            strict: StrictCrl::No,
+            now: 1_800_000_000,
+        };
+        run_crypto(&CryptoJob::Verify(Box::new(claim))).unwrap().verdict
+    };
+    let proved = judge(1, file("deep.p7b"), &trust).proved.expect("the intermediate is in it, too");
+    assert_eq!(proved.cert, Some(cert("deep")));
+    assert_eq!(proved.issuers, [cert("inter").subject(), cert("ca").subject()]);
+    // Whom we do not trust is not believed for that; and the reason is told of what cannot be read.
+    assert!(judge(1, file("deep.p7b"), &Arc::default()).proved.is_none());
+    for (encoding, data) in [(1, cert("deep").der().to_vec()), (4, file("deep.p7b")), (7, file("deep.p7b"))] {
+        let verdict = judge(encoding, data, &trust);
+        assert!(verdict.proved.is_none() && verdict.remarks[0].starts_with("ignoring certificate payload"));
+    }
+}
+
 /// CVE-2015-4171: a peer with a certificate of a CA we trust, but not the one we want, gets no SA.
 #[test]
 fn cve_2015_4171_the_peer_must_be_the_one_that_is_wanted() {
@@ -365,4 +398,84 @@ fn handshakes_with_certificates_survive_bad_lines() {
         }
         assert!(established >= if loss < 20 { 50 } else { 48 }, "loss {loss}: {established} of 50");
     }
+}
+
+/// However many conns with certificates come and go, are replaced or refused.
+#[test]
+fn a_certificate_is_kept_as_long_as_a_conn_names_it() {
+    let mut pair = Pair::new(config("server", "client", "ca"));
+    let kept = |pair: &mut Pair| pair.server().engine.cert_names();
+    assert_eq!(kept(&mut pair), ["server.pem"]);
+    let add = |pair: &mut Pair, conn: &str, left: &str, right: Option<&str>, lifetime: u32| {
+        let mut spec = config("server", "client", "ca").server.remove(0);
+        spec.name = conn.into();
+        (spec.left.cert, spec.right.cert) = (Some(left.into()), right.map(str::to_string));
+        spec.ike_lifetime = lifetime;
+        for name in [Some(left), right].into_iter().flatten() {
+            pair.server().engine.set_cert(name.into(), Ok(cert("other")));
+        }
+        let now = pair.now;
+        pair.server().whack(now, Request::Add(Box::new(spec)));
+    };
+    for n in 0..100 {
+        let name = format!("{n}.pem");
+        add(&mut pair, "refused", &name, None, 1_000_000);
+        assert_eq!(kept(&mut pair), ["server.pem"], "a conn that was not taken names nothing");
+        add(&mut pair, "replaced", &name, None, 3600);
+        assert_eq!(kept(&mut pair), [&name, "server.pem"]);
+        add(&mut pair, "other", &name, Some(&name), 3600);
+        add(&mut pair, "replaced", &format!("{n}.again.pem"), None, 3600);
+        assert_eq!(kept(&mut pair).len(), 3, "the other conn has it still");
+        let now = pair.now;
+        for name in ["other", "replaced"] {
+            pair.server().whack(now, Request::Delete { name: name.into() });
+        }
+        assert_eq!(kept(&mut pair), ["server.pem"]);
+    }
+    // Read again while it is not there any more.
+    pair.server().engine.renew_cert("99.pem", Ok(cert("other")));
+    assert_eq!(kept(&mut pair), ["server.pem"]);
+    // What is in use works.
+    assert!(pair.connect(), "{:#?}", pair.hosts[0].log);
+    // Instances come and go without it.
+    pair.down(1);
+    pair.run_for(Duration::from_secs(10));
+    assert_eq!(kept(&mut pair), ["server.pem"]);
+    assert!(pair.connect());
+}
+
+/// `crlcheckinterval=`: lists are looked at every interval, whatever else happens; never with 0, which is the default.
+#[test]
+fn lists_are_looked_at_in_each_interval() {
+    let mut pair = Pair::new(PairConfig::default());
+    let seconds = |pair: &Pair| -> Vec<u64> {
+        pair.hosts[0].refreshes.iter().map(|(at, _)| at.0 / 1_000_000_000).collect()
+    };
+    let every = |pair: &mut Pair, crl_check_interval: u32| {
+        let setup = SetupSpec { crl_check_interval, ..setup() };
+        let now = pair.now;
+        pair.server().whack(now, Request::Setup(setup));
+    };
+    pair.run_for(Duration::from_secs(100_000));
+    assert!(seconds(&pair).is_empty() && pair.server().engine.poll_timeout().is_none());
+    every(&mut pair, 600);
+    pair.run_for(Duration::from_secs(3000));
+    // The same again changes nothing, nor do the sockets.
+    every(&mut pair, 600);
+    let interfaces = vec![Interface { name: "eth0".into(), addr: SERVER, port: 500 }];
+    let now = pair.now;
+    pair.server().handle(now, Input::Listening { interfaces, client: None });
+    pair.run_for(Duration::from_secs(599));
+    assert_eq!(seconds(&pair), [100_600, 101_200, 101_800, 102_400, 103_000]);
+    pair.run_for(Duration::from_secs(1));
+    assert_eq!(seconds(&pair).last(), Some(&103_600));
+    // Those that are old before the look after the next one, as the next one may be in vain.
+    let wall = 1_700_000_000 + 103_600;
+    assert_eq!(pair.hosts[0].refreshes.last().map(|r| r.1), Some(wall + 2 * 600));
+    every(&mut pair, 60);
+    pair.run_for(Duration::from_secs(60));
+    assert_eq!(seconds(&pair).last(), Some(&103_660));
+    every(&mut pair, 0);
+    pair.run_for(Duration::from_secs(100_000));
+    assert_eq!(seconds(&pair).len(), 7);
 }

@@ -18,8 +18,10 @@ use ike::wire::notify::{NotifyType, emit_delete, emit_notification};
 use ike::wire::payload::Kind;
 use ike::wire::sa::{PROTO_ESP, PROTO_ISAKMP, SaWriter};
 use ike::wire::{Exchange, Header, attr};
+use ipsec_crypto::CryptoError;
+use sim::impair::{AUTHS, Fault, Side, run};
 use sim::message::{Message, Payload};
-use sim::{Keys, Pair, PairConfig, SERVER, clean};
+use sim::{Keys, Outcome, Pair, PairConfig, SERVER, clean};
 
 const PEER: &str = "198.51.100.77:500";
 
@@ -212,6 +214,53 @@ fn cve_2015_4047_gss_api_without_a_state() {
         let answer = peer.send(&mut pair, peer.mi1());
         assert!(answer.iter().all(|m| Header::parse(m).unwrap().0.exchange == Exchange::Informational));
         unharmed(&mut pair);
+    }
+}
+
+/// Whichever computation of a handshake the crypto library refuses (there, HMAC-MD5 of a library that has none), or breaks
+/// off by a panic: the exchange ends at once with a line, and nothing is kept of it.
+#[test]
+fn cve_2018_10811_nothing_is_kept_of_a_computation_that_fails() {
+    let fails =
+        [CryptoError::Library("unsupported".into()), CryptoError::Broken("attempt to divide by zero".into())];
+    for auth in AUTHS {
+        for side in Side::BOTH {
+            let ends: Vec<Outcome> = (0..7)
+                .map(|n| {
+                    let [a, b] =
+                        fails.each_ref().map(|e| run(*auth, side, Fault::Job(n, e.clone())).unwrap());
+                    assert_eq!(a, b, "{}, {side:?}, job {n}", auth.name);
+                    a
+                })
+                .collect();
+            // Who repeats a first message that was answered with nothing gets another chance.
+            let again = side == Side::Responder && auth.name.starts_with("Aggressive");
+            assert_eq!(ends[0] == Outcome::Failed, !again, "{}, {side:?}", auth.name);
+            assert_eq!(ends.last(), Some(&Outcome::Established), "there are not so many jobs");
+        }
+    }
+}
+
+#[test]
+fn cve_2018_10811_a_computation_that_fails_is_told_of_and_not_waited_for() {
+    for (host, n) in [(0, 0), (1, 0), (1, 1)] {
+        for (error, line) in [
+            (
+                CryptoError::Library("unsupported".into()),
+                "Diffie-Hellman failed: crypto library: unsupported",
+            ),
+            (CryptoError::Broken("oh".into()), "a computation broke off, which is a bug: oh"),
+        ] {
+            let mut config = PairConfig::default();
+            config.client.keyingtries = 1;
+            let mut pair = Pair::new(config);
+            pair.hosts[host].job_fails = Some((n, error));
+            pair.up(1);
+            pair.run_for(Duration::from_secs(1));
+            assert_eq!(pair.hosts[host].times_logged(line), 1, "{:#?}", pair.hosts[host].log);
+            let [ikes, children, _, waits] = pair.hosts[host].engine.counts();
+            assert_eq!((ikes, children, waits), (0, 0, 0), "host {host}, job {n}");
+        }
     }
 }
 

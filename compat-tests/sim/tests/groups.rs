@@ -192,6 +192,30 @@ fn a_host_that_does_not_answer_is_left_alone_for_a_quarter_of_an_hour() {
     }
 }
 
+/// `conn packetdefault`, as Openswan's had it: whoever is in no group is called, and left in clear if he does not answer.
+#[test]
+fn packetdefault_is_for_whoever_is_in_no_group() {
+    let mut pair = pair();
+    files(&mut pair, &[("clear", &["192.0.2.64/26"]), ("block", &["10.0.0.0/8"])]);
+    add_and_route(&mut pair, group("clear", ConnType::Passthrough, HostSpec::Group));
+    add_and_route(&mut pair, group("block", ConnType::Reject, HostSpec::Group));
+    let spec = group("packetdefault", ConnType::Tunnel, HostSpec::Opportunistic);
+    add_and_route(&mut pair, ConnSpec { failure_shunt: FailureShunt::Passthrough, ..spec });
+    let policies = out(&pair.hosts[1]);
+    let default = policies.iter().find(|p| p.0 == "0.0.0.0/0").unwrap_or_else(|| panic!("{policies:?}"));
+    assert!(matches!(default.1, PolicyAction::Esp { mode: Mode::Transport, .. }), "a trap: {policies:?}");
+    assert!(policies.iter().all(|p| p == default || p.2 < default.2), "groups come first: {policies:?}");
+    packet(&mut pair, "0.0.0.0/0", SERVER);
+    pair.run_for(Duration::from_secs(5));
+    let up = pair.hosts[1].engine.established();
+    assert!(up.len() == 1 && up[0].0 == "packetdefault", "{up:?} {:#?}", pair.hosts[1].log);
+    packet(&mut pair, "0.0.0.0/0", "203.0.113.77".parse().unwrap());
+    pair.run_for(Duration::from_secs(150));
+    let found = out(&pair.hosts[1]).into_iter().find(|p| p.0 == "203.0.113.77/32").map(|p| p.1);
+    assert_eq!(found, Some(PolicyAction::Allow), "{:#?}", pair.hosts[1].log);
+    assert_eq!(pair.hosts[1].engine.established().len(), 1, "the other one stays");
+}
+
 /// An identity decides on the other end as everywhere; here any address is one.
 #[test]
 fn who_is_in_a_private_group_may_call() {

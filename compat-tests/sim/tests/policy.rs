@@ -10,9 +10,11 @@
 
 mod common;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::Script;
+use ike::Input;
 use ike::wire::Exchange;
 use ike::wire::attr;
 use ike::wire::notify::emit_delete;
@@ -252,4 +254,38 @@ fn the_commit_bit_is_ignored() {
     qi1[19] |= 2;
     assert_eq!(peer.send(&mut pair, qi1).len(), 1);
     assert!(pair.server().logged("has the Commit Flag set but Pluto doesn't implement this feature"));
+}
+
+/// Nobody listens at the peer's: an ICMP message says so, which anybody may send. It is told and ends nothing.
+#[test]
+fn what_icmp_says_is_told_to_who_waits() {
+    let mut pair = Pair::new(PairConfig::default());
+    pair.filter = Some(Box::new(|_| false));
+    pair.up(1);
+    let (local, remote) = (SocketAddr::new(CLIENT, 500), SocketAddr::new(SERVER, 500));
+    let hear = |pair: &mut Pair, local, remote| {
+        let why = "complainant 192.0.2.1: Connection refused [errno 111, origin ICMP type 3 code 3 (not authenticated)]";
+        let now = pair.now;
+        pair.client().handle(now, Input::Undelivered { local, remote, why: why.into() });
+        pair.run_for(Duration::ZERO);
+        pair.client().times_logged("ERROR: asynchronous network error report")
+    };
+    pair.run_for(Duration::from_millis(10));
+    assert_eq!(hear(&mut pair, local, SocketAddr::new(SERVER, 501)), 0, "of no message of ours");
+    assert_eq!(hear(&mut pair, SocketAddr::new(CLIENT, 4500), remote), 0);
+    for n in 1..4 {
+        for _ in 0..1000 {
+            assert_eq!(hear(&mut pair, local, remote), n, "once for each message");
+        }
+        pair.run_for(Duration::from_secs(1 << n));
+    }
+    let line = format!(
+        "\"L2TP-PSK\" #1: ERROR: asynchronous network error report on eth0 (sport=500) for message to {SERVER} port 500, \
+         complainant 192.0.2.1: Connection refused"
+    );
+    assert!(pair.client().logged(&line), "{:#?}", pair.client().log);
+    pair.filter = None;
+    assert!(pair.run_until(Duration::from_secs(60), |p| !p.hosts[1].engine.established().is_empty()));
+    assert_eq!(hear(&mut pair, local, remote), 3, "nobody waits any more");
+    assert_eq!(pair.client().engine.established().len(), 1);
 }

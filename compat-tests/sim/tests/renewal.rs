@@ -26,16 +26,19 @@ fn connected() -> Pair {
     connected_with(Vec::new())
 }
 
-fn connected_with(esp: Vec<EspSuite>) -> Pair {
-    let conn = ConnSpec {
-        esp,
+fn tunnel_conn() -> ConnSpec {
+    ConnSpec {
         name: "L2TP-PSK".into(),
         left: end(CLIENT, "10.2.0.0/16"),
         right: end(SERVER, "10.1.0.0/16"),
         authby: AuthBy::PSK,
         conn_type: ConnType::Tunnel,
         ..ConnSpec::default()
-    };
+    }
+}
+
+fn connected_with(esp: Vec<EspSuite>) -> Pair {
+    let conn = ConnSpec { esp, ..tunnel_conn() };
     let config = PairConfig { server: vec![conn.clone()], client: conn, ..PairConfig::default() };
     let mut pair = Pair::new(config);
     assert!(pair.connect());
@@ -165,4 +168,42 @@ fn the_truncation_of_sha2_256_is_the_peers() {
     pair.run_for(Duration::from_secs(60));
     assert!(pair.client().logged("fail the integrity check with either truncation"));
     assert_eq!(used(&pair), [EspInteg::Sha256; 2]);
+}
+
+/// `rekeymargin=` before the end the initiator renews, more by as much of it as `rekeyfuzz=` allows and chance says; the
+/// responder, if the other has not, when half of the margin is left.
+#[test]
+fn each_end_renews_in_its_margin() {
+    let conn = ConnSpec {
+        sa_lifetime: 1000,
+        ike_lifetime: 10_000,
+        rekey_margin: 100,
+        rekey_fuzz: 100,
+        ..tunnel_conn()
+    };
+    let renewed_at = |initiator: bool, responder: bool, ike_lifetime: u32, seed: u64| {
+        let server = ConnSpec { rekey: responder, ike_lifetime, ..conn.clone() };
+        let client = ConnSpec { rekey: initiator, ike_lifetime, ..conn.clone() };
+        let mut pair = Pair::new(PairConfig { seed, server: vec![server], client, ..PairConfig::default() });
+        assert!(pair.connect());
+        let renews = |h: &Host| h.logged(" to replace #");
+        let any = pair.run_until(Duration::from_secs(999), |p| p.hosts.iter().any(renews));
+        any.then(|| (renews(&pair.hosts[0]), pair.now.0 / 1_000_000_000))
+    };
+    let when: Vec<u64> = (0..60)
+        .map(|seed| {
+            let (responder, at) = renewed_at(true, true, 10_000, seed).unwrap();
+            assert!(!responder, "the initiator comes first");
+            at
+        })
+        .collect();
+    let (first, last) = (when.iter().min().unwrap(), when.iter().max().unwrap());
+    assert!(*first >= 800 && *last <= 900, "{when:?}");
+    assert!(*first < 820 && *last > 880, "all of the fuzz is used: {when:?}");
+    assert_eq!(renewed_at(false, true, 10_000, 1), Some((true, 950)));
+    assert_eq!(renewed_at(false, false, 10_000, 1), None);
+    // Phase 1, likewise.
+    let (responder, at) = renewed_at(true, true, 600, 1).unwrap();
+    assert!(!responder && (400..=500).contains(&at), "{at}");
+    assert_eq!(renewed_at(false, true, 600, 1), Some((true, 550)));
 }

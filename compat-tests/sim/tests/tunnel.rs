@@ -116,6 +116,39 @@ fn pfs_no_follows_a_peer_that_asks_and_pfs_yes_insists() {
     assert!(pair.server().logged("we require PFS but Quick I1 SA specifies no GROUP_DESCRIPTION"));
 }
 
+/// Groups that are known to be weak or suspect are taken where they are named, for either phase.
+#[test]
+fn weak_groups_must_be_allowed_for_pfs_too() {
+    use ipsec_types::auth::CryptoPolicy::{Compat, Legacy, Modern};
+    let strong = DhGroup::Curve25519;
+    for (group, policy, named, accepted) in [
+        (DhGroup::Dh22, Compat, strong, false),
+        (DhGroup::Dh23, Legacy, strong, false),
+        (DhGroup::Dh24, Modern, strong, false),
+        (DhGroup::Dh24, Compat, DhGroup::Dh24, true),
+        (DhGroup::Modp768, Legacy, strong, false),
+        (DhGroup::Modp1024, Compat, strong, true),
+        (DhGroup::Modp1024, Modern, strong, false),
+        (DhGroup::Modp1024, Modern, DhGroup::Modp1024, true),
+        (DhGroup::Modp2048, Modern, strong, true),
+    ] {
+        for pfs in [true, false] {
+            let crypto_policy = Some(policy);
+            let server = ConnSpec { pfs, pfs_group: Some(named), crypto_policy, ..tunnel() };
+            let client = ConnSpec { pfs_group: Some(group), keyingtries: 1, ..tunnel() };
+            let mut pair = pair_with(server, client);
+            assert_eq!(pair.connect(), accepted, "{group:?} {policy:?} {:#?}", pair.hosts[0].log);
+            let why = format!("pfsgroup={} would allow it", group.name());
+            assert_eq!(pair.server().logged(&why), !accepted, "{:#?}", pair.hosts[0].log);
+            assert!(!pair.server().logged("; crypto-policy="), "nothing is wrong with the ciphers");
+            assert!(!pair.server().logged("; esp="), "nothing is wrong with the ciphers");
+        }
+    }
+    // The group of phase 1 serves phase 2 as well.
+    let ike = vec![IkeSuite { cipher: IkeCipher::Aes(128), hash: HashAlg::Sha1, group: DhGroup::Dh24 }];
+    assert!(pair_of(&ConnSpec { ike, ..tunnel() }).connect());
+}
+
 #[test]
 fn a_trap_asks_for_an_sa_and_stays_when_it_is_gone() {
     let mut pair = pair_of(&tunnel());
@@ -207,6 +240,48 @@ fn octets_used_up_ask_for_a_successor() {
     pair.run_for(Duration::from_secs(2));
     assert_eq!(pair.client().engine.established().len(), 2);
     assert!(pair.client().logged("initiating Quick Mode PSK+ENCRYPT+TUNNEL+PFS+UP+SAREFTRACK to replace"));
+}
+
+/// Hands `hosts[host]` the news that its outbound SA has had so many packets.
+fn expire(pair: &mut Pair, host: usize, hard: bool) {
+    let id = pair.hosts[host].kernel.sas().iter().find(|s| !s.inbound).unwrap().id;
+    let now = pair.now;
+    pair.hosts[host].kernel.inject(KernelEvent::Expire { id, hard });
+    pair.hosts[host].collect_kernel(now);
+    pair.run_for(Duration::from_secs(2));
+}
+
+/// `lifepackets=` is each end's own: no proposal tells the peer of it.
+#[test]
+fn packets_used_up_ask_for_a_successor() {
+    let limited = || ConnSpec { life_packets: 1000, ..tunnel() };
+    let limits = |pair: &Pair| -> Vec<Vec<(u64, u64)>> {
+        pair.hosts.iter().map(|h| h.kernel.sas().iter().map(|s| s.life_packets).collect()).collect()
+    };
+    let mut pair = pair_with(tunnel(), limited());
+    assert!(pair.connect());
+    assert_eq!(limits(&pair), [[(0, 0); 2], [(900, 1000); 2]]);
+    expire(&mut pair, 1, false);
+    assert!(pair.client().logged("initiating Quick Mode PSK+ENCRYPT+TUNNEL+PFS+UP+SAREFTRACK to replace"));
+    assert_eq!(pair.client().engine.established().len(), 2);
+    assert_eq!(limits(&pair)[1], [(900, 1000); 4], "the successor has a thousand of its own");
+    // The old one is used to its last packet.
+    expire(&mut pair, 1, true);
+    assert!(pair.client().logged("IPsec SA expired (LATEST!)"));
+    assert_eq!(outcome(&pair), Outcome::Established);
+    assert_eq!(pair.client().engine.established().len(), 1);
+    // The responder, whose limit it is, asks a little later; and with rekey=no nobody does.
+    for rekey in [true, false] {
+        let mut pair = pair_with(ConnSpec { rekey, ..limited() }, tunnel());
+        assert!(pair.connect());
+        assert_eq!(limits(&pair), [[(950, 1000); 2], [(0, 0); 2]]);
+        expire(&mut pair, 0, false);
+        assert_eq!(pair.server().engine.established().len(), 1 + usize::from(rekey));
+        if !rekey {
+            expire(&mut pair, 0, true);
+            assert_eq!(outcome(&pair), Outcome::Failed, "it is over, and the peer was told");
+        }
+    }
 }
 
 /// `leftsubnets=` makes conns that are reached by one alias.

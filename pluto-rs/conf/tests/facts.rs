@@ -185,6 +185,11 @@ fn numbers_times_and_percentages() {
         (c.spec.sa_lifetime, c.spec.ike_lifetime, c.spec.rekey_margin, c.spec.rekey_fuzz),
         (86400, 5400, 90, 100)
     );
+    let c = conn(" lifebytes=250000000\n lifepackets=1000000\n");
+    assert_eq!((c.spec.life_bytes, c.spec.life_packets), (250_000_000, 1_000_000));
+    let c = conn(" ipsec-max-bytes=1M\n ipsec-max-packets=2K\n");
+    assert_eq!((c.spec.life_bytes, c.spec.life_packets), (1 << 20, 2 << 10));
+    assert!(refused(" lifepackets=many\n").contains("lifepackets"));
     assert!(refused(" salifetime=5x\n").contains("bad duration multiplier \"x\" on 5x"));
 }
 
@@ -454,6 +459,23 @@ fn virtual_private_lists() {
     assert_eq!(list("%v4:10.0.0.0/8,%v6:fd00::/8,%v4:!10.1.0.0/16"), (2, 1, 0));
     assert_eq!(list("%4:10.0.0.0/8"), (1, 0, 1));
     assert_eq!(list("%v4:10.0.0.0/8,bogus"), (0, 0, 2));
+}
+
+/// A client gets one address, of one family.
+#[test]
+fn of_several_pools_the_first_counts_and_that_is_said() {
+    let both = "10.9.0.1-10.9.0.9,fd00:9::1-fd00:9::9";
+    for (word, value, told) in [
+        ("rightaddresspool", both, true),
+        ("rightaddresspool", "10.9.0.1-10.9.0.9", false),
+        ("rightsourceip", "10.9.0.0/28, fd00:9::/64", true),
+        ("rightsourceip", "10.9.0.0/28", false),
+    ] {
+        let c = conn(&format!(" {word}={value}\n"));
+        assert_eq!(c.spec.right.address_pool.unwrap().first.to_string(), "10.9.0.1");
+        let line = format!("{word}={value}: addresses are given out of the first pool only");
+        assert_eq!(c.notes.iter().any(|d| d.message == line), told, "{:#?}", c.notes);
+    }
 }
 
 #[test]

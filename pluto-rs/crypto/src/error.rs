@@ -46,6 +46,9 @@ pub enum CryptoError {
     /// A signature that was not made with the key.
     #[error("signature is wrong")]
     Signature,
+    /// A computation that broke off by a panic, which is a bug of ours or of a token's module: the panic's words.
+    #[error("a computation broke off, which is a bug: {0}")]
+    Broken(String),
     /// The library refused; its own words.
     #[error("crypto library: {0}")]
     Library(String),

@@ -15,6 +15,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::hangup::Hangup;
 use crate::lines::Lines;
 
 /// A client must have said what it wants by then.
@@ -141,30 +142,46 @@ fn understand(line: &[u8]) -> Result<Box<Request>, String> {
 }
 
 async fn client(stream: UnixStream, numbers: Numbers, events: Sender<CtlEvent>) {
+    // Without a descriptor for this, one is served no more than without one for the stream.
+    let Ok(hangup) = Hangup::of(&stream) else { return };
     let (read, mut write) = stream.into_split();
     let mut reader = Lines::new(read);
     let Some(text) = request_line(&mut reader).await else { return };
-    let understood = understand(text);
-    let request = match understood {
-        Ok(request) if matches!(*request, Request::Batch) => {
-            return batch(reader, write, &numbers, &events).await;
-        }
+    let request = match understand(text) {
         Ok(request) => request,
         Err(text) => return drop(write.write_all(text.as_bytes()).await),
     };
-    let (send, replies) = unbounded_channel();
-    let id = numbers.next();
-    if events.send(CtlEvent::Requests(vec![(id, send, request)])).await.is_err() {
-        return;
-    }
-    // Nothing more is expected; the end of the stream is the client's going away.
-    let hangup = reader.end();
+    let mut open = Vec::new();
+    let served = async {
+        match *request {
+            Request::Batch => batch(reader, write, &numbers, &events, &mut open).await,
+            _ => one(request, write, &numbers, &events, &mut open).await,
+        }
+    };
     tokio::select! {
         biased;
-        () = send_replies(replies, &mut write) => {}
-        () = hangup => {}
+        () = served => {}
+        () = hangup.wait() => {}
     }
-    let _ = events.send(CtlEvent::Gone(id)).await;
+    for id in open {
+        let _ = events.send(CtlEvent::Gone(id)).await;
+    }
+}
+
+/// Answers a request. It is in `open` until it has been answered.
+async fn one(
+    request: Box<Request>,
+    mut write: OwnedWriteHalf,
+    numbers: &Numbers,
+    events: &Sender<CtlEvent>,
+    open: &mut Vec<ClientId>,
+) {
+    let (send, replies) = unbounded_channel();
+    let id = numbers.next();
+    open.push(id);
+    if events.send(CtlEvent::Requests(vec![(id, send, request)])).await.is_ok() {
+        send_replies(replies, &mut write).await;
+    }
 }
 
 /// Writes an answer, as many lines at once as there are.
@@ -196,8 +213,14 @@ fn is_question(line: &str) -> bool {
     matches!(code, Some(rc::ENTERSECRET | rc::XAUTHPROMPT))
 }
 
-/// Answers requests until the client says that there are no more.
-async fn batch(mut reader: Reader, mut write: OwnedWriteHalf, numbers: &Numbers, events: &Sender<CtlEvent>) {
+/// Answers requests until the client says that there are no more. Those that wait for their answers are in `open`.
+async fn batch(
+    mut reader: Reader,
+    mut write: OwnedWriteHalf,
+    numbers: &Numbers,
+    events: &Sender<CtlEvent>,
+    open: &mut Vec<ClientId>,
+) {
     let mut text = String::new();
     loop {
         // What has arrived completely goes together: a turn of the event loop costs more than most requests.
@@ -210,7 +233,8 @@ async fn batch(mut reader: Reader, mut write: OwnedWriteHalf, numbers: &Numbers,
                     let (send, replies) = unbounded_channel();
                     let id = numbers.next();
                     group.push((id, send, request));
-                    answers.push(Ok((id, replies)));
+                    open.push(id);
+                    answers.push(Ok(replies));
                 }
                 Err(text) => answers.push(Err(text)),
             }
@@ -220,13 +244,13 @@ async fn batch(mut reader: Reader, mut write: OwnedWriteHalf, numbers: &Numbers,
         }
         for answer in answers {
             match answer {
-                Ok((id, mut replies)) => {
+                Ok(mut replies) => {
                     while let Some(Some(line)) = replies.recv().await {
                         text.push_str(&line);
                         // A question waits for an answer, not for the lines behind it.
                         let now = text.len() >= CHUNK || is_question(&line);
                         if now && write.write_all(text.as_bytes()).await.is_err() {
-                            return drop(events.send(CtlEvent::Gone(id)).await);
+                            return;
                         }
                         if now {
                             text.clear();
@@ -237,6 +261,7 @@ async fn batch(mut reader: Reader, mut write: OwnedWriteHalf, numbers: &Numbers,
             }
             text.push('\n');
         }
+        open.clear();
         if write.write_all(text.as_bytes()).await.is_err() {
             return;
         }

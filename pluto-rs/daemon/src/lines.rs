@@ -73,14 +73,6 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     pub(crate) fn has_one(&self) -> bool {
         self.come().contains(&b'\n')
     }
-
-    /// Waits for the end of the stream; what comes before it is not looked at.
-    pub(crate) async fn end(&mut self) {
-        let mut rest = [0; 64];
-        while self.from.read(&mut rest).await.is_ok_and(|n| n > 0) {
-            rest.zeroize();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
-use ike::Interface;
+use ike::{Input, Interface};
 use ipsec_netio::udp::{BATCH, IkeSocket};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -15,9 +15,6 @@ use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
 
 use crate::readiness;
-
-/// One datagram: ours, theirs, octets.
-pub(crate) type Datagram = (SocketAddr, SocketAddr, Vec<u8>);
 
 /// A socket shared by the task that reads and the loop that writes.
 type Shared = Rc<RefCell<IkeSocket>>;
@@ -39,17 +36,12 @@ pub(crate) struct Listeners {
     only: Option<IpAddr>,
     ikeport: u16,
     encapsulate: bool,
-    datagrams: Sender<Datagram>,
+    heard: Sender<Input>,
 }
 
 impl Listeners {
-    pub(crate) fn new(
-        only: Option<IpAddr>,
-        ikeport: u16,
-        encapsulate: bool,
-        datagrams: Sender<Datagram>,
-    ) -> Self {
-        Listeners { open: BTreeMap::new(), only, ikeport, encapsulate, datagrams }
+    pub(crate) fn new(only: Option<IpAddr>, ikeport: u16, encapsulate: bool, heard: Sender<Input>) -> Self {
+        Listeners { open: BTreeMap::new(), only, ikeport, encapsulate, heard }
     }
 
     /// Binds what is new, closes what is gone. The errors are for the log.
@@ -92,9 +84,9 @@ impl Listeners {
                 ipsec_kernel::sockopt::udp_encap(socket.as_fd())?;
             }
         }
-        let poll = readiness::watch(socket.as_fd())?;
+        let poll = readiness::watch(socket.as_fd(), Interest::READABLE)?;
         let socket = Rc::new(RefCell::new(socket));
-        let task = tokio::task::spawn_local(receive(poll, socket.clone(), at, self.datagrams.clone()));
+        let task = tokio::task::spawn_local(receive(poll, socket.clone(), at, self.heard.clone()));
         self.open.insert(at, Listener { socket, task });
         Ok(())
     }
@@ -121,23 +113,29 @@ fn usable(a: IpAddr) -> bool {
     }
 }
 
-async fn receive(poll: AsyncFd<OwnedFd>, socket: Shared, local: SocketAddr, out: Sender<Datagram>) {
+/// Datagrams, and what the system says of those that we have sent.
+async fn receive(poll: AsyncFd<OwnedFd>, socket: Shared, local: SocketAddr, out: Sender<Input>) {
     loop {
         let Ok(mut ready) = poll.ready(Interest::READABLE | Interest::ERROR).await else { return };
         let mut batch = Vec::new();
-        let got = socket.borrow_mut().recv_batch(|data, from| batch.push((local, from, data.to_vec())));
+        let got = socket.borrow_mut().recv_batch(|data, remote| {
+            batch.push(Input::Datagram { local, remote, data: data.to_vec() });
+        });
         let Ok(n) = got else { return };
-        // What ICMP says of earlier datagrams is a hint that IKE's own repetition makes no use of.
         if n == 0 || ready.ready().is_error() {
-            socket.borrow().drain_errors(|_| {});
+            socket.borrow().drain_errors(|e| {
+                if let Some(remote) = e.peer {
+                    batch.push(Input::Undelivered { local, remote, why: e.to_string() });
+                }
+            });
         }
         // Nothing left: the event loop has to hear of the next datagram before this is tried again.
         if n < BATCH {
             ready.clear_ready();
         }
-        for datagram in batch {
+        for input in batch {
             // A full channel leaves the rest in the kernel's buffer: that is the back-pressure.
-            if out.send(datagram).await.is_err() {
+            if out.send(input).await.is_err() {
                 return;
             }
         }

@@ -1,8 +1,10 @@
 //! Diffie-Hellman and signatures, apart from the event loop: on threads, or in its idle moments where there is no
 //! processor for a thread. A token signs on a thread of its own in any case: it is waited for and not computed, and nobody
-//! else is to wait for it. Must not touch the engine: a result goes back as an input.
+//! else is to wait for it. A job that panics costs its exchange and nothing else. Must not touch the engine: a result goes
+//! back as an input.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 
@@ -60,7 +62,7 @@ impl Workers {
                 if let Err(TrySendError::Full((token, job)) | TrySendError::Disconnected((token, job))) =
                     jobs.try_send((token, job))
                 {
-                    let _ = self.done.send((token, ike::run_crypto(&job)));
+                    let _ = self.done.send((token, compute(&job)));
                 }
             }
         }
@@ -76,7 +78,7 @@ impl Workers {
             Some(Ok(())) => return,
             Some(Err(TrySendError::Full(_))) => "too many signatures wait for tokens",
             Some(Err(TrySendError::Disconnected(_))) | None => {
-                // If it has died of a token's module, the next signature starts it anew.
+                // If it has died, the next signature starts it anew.
                 self.tokens = None;
                 "the thread that waits for tokens does not run"
             }
@@ -93,12 +95,22 @@ impl Workers {
     pub(crate) fn run_one(&mut self) -> Option<Done> {
         let Helpers::Inline(queue) = &mut self.helpers else { return None };
         let (token, job) = queue.pop_front()?;
-        Some((token, ike::run_crypto(&job)))
+        Some((token, compute(&job)))
     }
 }
 
 fn is_of_token(job: &CryptoJob) -> bool {
     matches!(job, CryptoJob::Sign { key, .. } if matches!(**key, PrivateKey::Remote(_)))
+}
+
+/// Does a job. One that panics has failed: what it was about is given up, and the thread takes the next one.
+fn compute(job: &CryptoJob) -> Result<CryptoResult, CryptoError> {
+    // A job is looked at by nobody after it was done.
+    catch_unwind(AssertUnwindSafe(|| ike::run_crypto(job))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Err(CryptoError::Broken(text.unwrap_or("it does not say why").into()))
+    })
 }
 
 /// Starts `n` threads that take jobs out of a queue of this size.
@@ -125,7 +137,7 @@ fn work(queue: &Mutex<Receiver<Job>>, done: &UnboundedSender<Done>) {
             Err(_) => return,
         };
         let Ok((token, job)) = job else { return };
-        if done.send((token, ike::run_crypto(&job))).is_err() {
+        if done.send((token, compute(&job))).is_err() {
             return;
         }
     }
@@ -244,7 +256,60 @@ mod tests {
         }
     }
 
-    /// Here the module of a token takes its thread with it.
+    /// A key whose signing panics, as a bug would have it.
+    #[derive(Debug)]
+    struct Bug(ipsec_crypto::PublicKey);
+
+    impl RemoteKey for Bug {
+        fn public(&self) -> &ipsec_crypto::PublicKey {
+            &self.0
+        }
+        fn sign(&self, _: &[u8]) -> Result<Vec<u8>, CryptoError> {
+            // Without the message on standard error that a panic has.
+            std::panic::resume_unwind(Box::new("attempt to divide by zero"))
+        }
+    }
+
+    fn bug() -> CryptoJob {
+        let pem = include_bytes!("../tests/keys/plain.key");
+        let public = PrivateKey::from_file(pem, None).unwrap().public();
+        sign(&Arc::new(PrivateKey::Remote(Arc::new(Bug(public)))))
+    }
+
+    /// Wherever it is computed, the next job is done, too.
+    #[test]
+    fn a_job_that_panics_is_one_that_has_failed() {
+        let broken =
+            |r: Result<_, _>| r.err() == Some(CryptoError::Broken("attempt to divide by zero".into()));
+        let (done, mut results) = unbounded_channel();
+        let (mut workers, _) = Workers::start(Some(0), done.clone()).unwrap();
+        workers.helpers = Helpers::Inline([(CryptoToken(1), bug()), job(2)].into());
+        assert!(workers.run_one().is_some_and(|(t, r)| t == CryptoToken(1) && broken(r)));
+        assert!(workers.run_one().is_some_and(|(t, r)| t == CryptoToken(2) && r.is_ok()));
+        // Of a token, which has a thread.
+        for n in [3, 4] {
+            workers.submit(CryptoToken(n), bug());
+            assert!(results.blocking_recv().is_some_and(|(t, r)| t == CryptoToken(n) && broken(r)));
+        }
+        // On the threads for the others.
+        let jobs = threads("crypto", 1, QUEUE, &done).unwrap();
+        for n in [5, 6] {
+            jobs.send((CryptoToken(n), bug())).unwrap();
+            assert!(results.blocking_recv().is_some_and(|(t, r)| t == CryptoToken(n) && broken(r)));
+        }
+        jobs.send(job(7)).unwrap();
+        assert!(results.blocking_recv().is_some_and(|(t, r)| t == CryptoToken(7) && r.is_ok()));
+        // And at once, as all the threads are busy or dead.
+        drop(jobs);
+        let (dead, queue) = sync_channel(1);
+        drop(queue);
+        workers.helpers = Helpers::Threads(dead);
+        let (token, other) = job(8);
+        workers.submit(token, other);
+        assert!(results.blocking_recv().is_some_and(|(t, r)| t == CryptoToken(8) && r.is_ok()));
+    }
+
+    /// Should the thread die nevertheless.
     #[test]
     fn a_thread_that_has_died_is_started_anew() {
         let (key, go) = token();

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use ipsec_types::Id;
 use ipsec_types::conn::{ClientSpec, ConnSpec, EndSpec, HostSpec};
 
+use crate::cert_users::CertUsers;
 use crate::conn::{ConnId, ConnKind, Connection, Rare};
 use crate::groups;
 use crate::io::Interface;
@@ -51,6 +52,8 @@ pub(crate) struct ConnTable {
     for_anybody: BTreeSet<ConnId>,
     /// Conns with an end that is a host name whose address is not known, by that name.
     unresolved: BTreeMap<String, BTreeSet<ConnId>>,
+    /// The certificates they name.
+    pub(crate) certs: CertUsers,
     next: u64,
     instances: HashMap<ConnId, u32>,
 }
@@ -74,6 +77,9 @@ impl ConnTable {
         self.by_name.entry(c.spec.name.clone()).or_default().push(id);
         for alias in &c.spec.aliases {
             self.by_alias.entry(alias.clone()).or_default().push(id);
+        }
+        if !matches!(c.kind, ConnKind::Instance(_)) {
+            self.certs.added(&c.spec);
         }
         self.index(id, &c);
         self.conns.insert(id, Box::new(c));
@@ -257,6 +263,9 @@ impl ConnTable {
         let c = self.conns.remove(&id)?;
         self.unindex(id, &c);
         self.instances.remove(&id);
+        if !matches!(c.kind, ConnKind::Instance(_)) {
+            self.certs.removed(&c.spec);
+        }
         forget(&mut self.by_name, &c.spec.name, id);
         for alias in &c.spec.aliases {
             forget(&mut self.by_alias, alias, id);

@@ -74,7 +74,7 @@ pub struct Endpoint {
     pub(crate) secrets: Box<dyn PskLookup>,
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) given: GivenKeys,
-    /// Certificates of `leftcert=` by its words.
+    /// Certificates of `leftcert=` by its words, as long as a conn names them.
     pub(crate) certs: BTreeMap<String, Result<Certificate, CryptoError>>,
     /// Peers that have proved themselves with certificates, the last last.
     pub(crate) learned: LearnedPeers,
@@ -199,8 +199,12 @@ impl Endpoint {
         self.now = now;
         match input {
             Input::Datagram { local, remote, data } => self.on_datagram(local, remote, &data),
+            Input::Undelivered { local, remote, why } => self.on_undelivered(local, remote, &why),
             Input::Timeout => self.on_timeout(),
-            Input::Whack { client, request } => self.on_whack(client, *request),
+            Input::Whack { client, request } => {
+                self.on_whack(client, *request);
+                self.forget_certs();
+            }
             Input::WhackGone(client) => self.on_whack_gone(client),
             Input::Listening { interfaces, client } => self.on_listening(interfaces, client),
             Input::Resolved { name, addr } => self.on_resolved(&name, addr),
@@ -321,9 +325,12 @@ impl Endpoint {
         match result {
             Ok(done) => self.resume(serial, then, done),
             Err(e) => {
-                let text = match then.signs() {
-                    true => format!("our signature could not be made: {e}"),
-                    false => format!("Diffie-Hellman failed: {e}; the peer's key exchange value is refused"),
+                let text = match (&e, then.signs()) {
+                    (CryptoError::Broken(_), _) => e.to_string(),
+                    (_, true) => format!("our signature could not be made: {e}"),
+                    (_, false) => {
+                        format!("Diffie-Hellman failed: {e}; the peer's key exchange value is refused")
+                    }
                 };
                 self.log_sa(serial, rc::LOG_SERIOUS, &text);
                 self.drop_state(serial);
@@ -394,6 +401,7 @@ impl Endpoint {
                 TimerKind::Dpd => self.on_dpd(serial),
                 TimerKind::Revive => self.on_revive(serial),
                 TimerKind::Shunt => self.on_shunts(),
+                TimerKind::CrlCheck => self.on_crl_check(),
                 TimerKind::Switch => self.switch_outbound(serial),
                 TimerKind::Idle => self.on_idle(serial),
                 TimerKind::Truncation => self.on_truncation(serial),

@@ -151,6 +151,15 @@ pub enum Input {
         /// The octets.
         data: Vec<u8>,
     },
+    /// A datagram of ours did not arrive, as the system says, or somebody with an ICMP message.
+    Undelivered {
+        /// Our address and port.
+        local: SocketAddr,
+        /// Where it was to go.
+        remote: SocketAddr,
+        /// `complainant 192.0.2.1: Connection refused [errno 111, origin …]`.
+        why: String,
+    },
     /// The time named by `poll_timeout` has come.
     Timeout,
     /// A request on the control socket.
@@ -309,8 +318,16 @@ pub enum Output {
     },
     /// Fetch news about revocation; what comes of it is in a later keyring.
     Fetch(Vec<Wanted>),
+    /// Fetch lists anew that came from a network and that will be old by then, in seconds since 1970; and what was asked for in
+    /// vain.
+    RefreshCrls {
+        /// By when.
+        old_at: u64,
+    },
     /// Read certificates and CRLs again, tell the client, and close it.
     Reread(ClientId, Reread),
+    /// No conn names this certificate of `leftcert=` any more: what stood beside it can be forgotten, too.
+    ForgetCert(String),
     /// The set of protected endpoints has changed to this.
     Protect(Vec<Protected>),
     /// Leave, after everything before this has been done.

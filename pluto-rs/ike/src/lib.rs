@@ -12,11 +12,13 @@
 #![forbid(unsafe_code)]
 
 mod algorithms;
+mod cert_users;
 mod child;
 mod child_sa;
 mod claim;
 mod conn;
 mod conn_table;
+mod crl_check;
 mod endpoint;
 mod given;
 mod groups;
@@ -44,6 +46,7 @@ mod status;
 mod table;
 mod timer;
 mod truncation;
+mod undelivered;
 mod unresolved;
 mod updown;
 mod v1;

@@ -169,6 +169,10 @@ impl Endpoint {
         if setup.limits != self.setup.limits {
             self.log_plain(Some(client), rc::LOG, "limits have changed; what is held already stays");
         }
+        let every = self.setup.crl_check_interval;
         self.setup = setup;
+        if self.setup.crl_check_interval != every {
+            self.set_crl_check();
+        }
     }
 }

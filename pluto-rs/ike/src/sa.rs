@@ -215,6 +215,8 @@ pub(crate) struct Established {
     pub dpd: Dpd,
     /// Quick Modes under way.
     pub open_children: Vec<Serial>,
+    /// In which state, and after how many repetitions, it was told that a message did not arrive.
+    pub undelivered: Option<(StateName, u32)>,
 }
 
 impl Blank for Established {

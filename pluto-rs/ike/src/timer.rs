@@ -31,6 +31,8 @@ pub enum TimerKind {
     Truncation,
     /// A host that did not answer is left alone no longer.
     Shunt,
+    /// See whether lists of revoked certificates grow old.
+    CrlCheck,
 }
 
 impl TimerKind {
@@ -45,6 +47,7 @@ impl TimerKind {
             TimerKind::Dpd => "EVENT_DPD",
             TimerKind::Revive => "EVENT_REVIVE_CONNS",
             TimerKind::Shunt => "EVENT_SHUNT_SCAN",
+            TimerKind::CrlCheck => "EVENT_CHECK_CRLS",
             TimerKind::Switch => "EVENT_SA_SWITCH",
             TimerKind::Idle => "EVENT_SA_IDLE",
             TimerKind::Truncation => "EVENT_SA_TRUNCATION",

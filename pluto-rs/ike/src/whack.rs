@@ -90,6 +90,7 @@ impl Endpoint {
         }
         self.interfaces = interfaces;
         self.listening = true;
+        self.begin_crl_checks();
         self.conns.reorient(&self.interfaces);
         self.sync_guards();
         if let Some(client) = client {
@@ -98,6 +99,7 @@ impl Endpoint {
     }
 
     fn whack_add(&mut self, client: ClientId, spec: ConnSpec, origin: Origin) {
+        self.conns.certs.were_read(&spec);
         let name = spec.name.clone();
         let refuse = |e: &mut Self, code, text: String| e.log_plain(Some(client), code, &text);
         if spec.left.host == HostSpec::Unset || spec.right.host == HostSpec::Unset {

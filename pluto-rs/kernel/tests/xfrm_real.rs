@@ -309,6 +309,33 @@ fn an_sa_expires() {
 }
 
 #[test]
+fn packets_are_counted_against_their_limits() {
+    let Some((_guard, mut kernel)) = lab() else { return };
+    let spec = SaSpec { life_packets: (2, 4), ..sa(US, PEER, 0x4100) };
+    let id = spec.id;
+    ask(&mut kernel, KernelRequest::AddSa(Box::new(spec))).unwrap();
+    let policy = PolicySpec { id: l2tp(US, PEER, Dir::Out, None), priority: 2000, action: esp(US, PEER) };
+    ask(&mut kernel, KernelRequest::AddPolicy(policy)).unwrap();
+    let socket = UdpSocket::bind((US, 1701)).unwrap();
+    let mut told = Vec::new();
+    for _ in 0..10 {
+        // What is too many is refused.
+        let _ = socket.send_to(b"hello", (PEER, 1701));
+        while let Some(event) = kernel.poll_event() {
+            told.push(event);
+        }
+    }
+    while told.len() < 2 {
+        told.push(wait_event(&mut kernel, 30));
+    }
+    let [KernelEvent::Expire { id: a, hard: false }, KernelEvent::Expire { id: b, hard: true }] = told[..2]
+    else {
+        panic!("{told:?}")
+    };
+    assert_eq!([a, b], [id, id]);
+}
+
+#[test]
 fn a_trap_policy_asks() {
     let Some((_guard, mut kernel)) = lab() else { return };
     let spec = PolicySpec { id: l2tp(US, PEER, Dir::Out, None), priority: 2001, action: esp(US, PEER) };

@@ -3,6 +3,7 @@
 //! As a socket is bound to one address, the destination of what it receives and the source of what it sends are
 //! known. ICMP errors come through the socket's error queue (`IP_RECVERR`) with the packet's destination.
 
+use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -58,6 +59,24 @@ pub struct SendError {
     pub origin: Origin,
     /// The address of the one who says so.
     pub complainant: Option<IpAddr>,
+}
+
+impl fmt::Display for SendError {
+    /// `complainant 192.0.2.1: Connection refused [errno 111, origin ICMP type 3 code 3 (not authenticated)]`, the end of
+    /// Openswan's line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.complainant {
+            Some(from) => write!(f, "complainant {from}: ")?,
+            None => write!(f, "complainant unspecified: ")?,
+        }
+        write!(f, "{} [errno {}, origin ", Errno::from_raw(self.errno).desc(), self.errno)?;
+        match self.origin {
+            Origin::Local => write!(f, "local]"),
+            Origin::Icmp { kind, code } => write!(f, "ICMP type {kind} code {code} (not authenticated)]"),
+            Origin::Icmp6 { kind, code } => write!(f, "ICMP6 type {kind} code {code} (not authenticated)]"),
+            Origin::Other(n) => write!(f, "invalid origin {n}]"),
+        }
+    }
 }
 
 /// A UDP socket for IKE.
@@ -299,6 +318,11 @@ mod tests {
                 complainant: Some(closed.ip()),
             };
             assert_eq!(errors, [want]);
+            let origin = if closed.is_ipv4() { "ICMP type 3 code 3" } else { "ICMP6 type 1 code 4" };
+            let text = format!(
+                "complainant {ip}: Connection refused [errno 111, origin {origin} (not authenticated)]"
+            );
+            assert_eq!(want.to_string(), text);
             assert_eq!(ours.drain_errors(|e| panic!("{e:?}")), 0);
         }
     }

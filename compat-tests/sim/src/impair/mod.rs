@@ -11,6 +11,7 @@ mod wire;
 
 use std::time::Duration;
 
+use ipsec_crypto::CryptoError;
 use ipsec_types::algo::{DhGroup, EspCipher, EspInteg, EspSuite, HashAlg, IkeCipher};
 
 use crate::check::{Outcome, clean, outcome};
@@ -127,6 +128,8 @@ pub enum Fault {
     Wire(Box<dyn Fn(&Sent<'_>) -> Delivery>),
     /// Its kernel refuses a request: the number of the request.
     Kernel(u64),
+    /// Its crypto library refuses a job: the number of the job, and why.
+    Job(usize, CryptoError),
     /// It is configured so.
     Config(Done<PairConfig>),
     /// Something happens to it once the SA is up.
@@ -231,6 +234,9 @@ pub fn run(auth: Auth, side: Side, fault: Fault) -> Result<Outcome, String> {
     if let Fault::Kernel(n) = &*fault {
         pair.hosts[side.host()].kernel.fail_request(*n, 12);
     }
+    if let Fault::Job(n, why) = &*fault {
+        pair.hosts[side.host()].job_fails = Some((*n, why.clone()));
+    }
     pair.up(1);
     live(&mut pair, Duration::from_secs(1000))?;
     if let Fault::Act(act) = &*fault {
@@ -249,7 +255,7 @@ pub fn run(auth: Auth, side: Side, fault: Fault) -> Result<Outcome, String> {
         live(&mut pair, Duration::from_secs(100))?;
     }
     pair.tamper = None;
-    pair.hosts.iter_mut().for_each(|h| h.busy = Duration::ZERO);
+    pair.hosts.iter_mut().for_each(|h| (h.busy, h.job_fails) = (Duration::ZERO, None));
     pair.down(1);
     pair.down(0);
     // What a peer was not told of goes when its life ends.

@@ -1,10 +1,10 @@
 #!/bin/sh
 # make.sh - makes the keys and certificates of the simulated hosts anew; valid from 2020 to 2099.
 #   ca -- server, client, inter -- deep; ecca -- ecserver, ecclient; other: a CA nobody trusts, with client2
-# crl.pem of ca revokes client; serverkey is for nobody.
+# crl.pem of ca revokes client; deep.p7b is PKCS#7 with deep and inter.
 set -eu
 cd "$(dirname "$0")"
-rm -f *.pem *.key
+rm -f *.pem *.key *.p7b
 conf() {
   cat <<E
 [ca]
@@ -57,4 +57,5 @@ for pair in server:ca:rsa client:ca:rsa deep:inter:rsa client2:other:rsa ecserve
 done
 openssl ca -config ca.conf -cert ca.pem -keyfile ca.key -revoke client.pem -crl_reason superseded
 openssl ca -config ca.conf -cert ca.pem -keyfile ca.key -gencrl -crl_lastupdate 20200101000000Z -crl_nextupdate 20990101000000Z -out crl.pem
+openssl crl2pkcs7 -nocrl -certfile deep.pem -certfile inter.pem -outform DER -out deep.p7b
 rm -f ca.conf index* serial* crlnumber* ext *.csr [0-9A-F]*.pem ca.key inter.key other.key ecca.key

@@ -65,6 +65,9 @@ impl Builder<'_> {
         end.modecfg_server = self.boolean_at("modecfgserver", side).unwrap_or(false);
         end.modecfg_client = self.boolean_at("modecfgclient", side).unwrap_or(false);
         end.address_pool = self.read_at("addresspool", "addresspool", side, net::pool);
+        if let (Some(p), Some(_)) = (self.get("addresspool", side), end.address_pool) {
+            self.one_pool(p);
+        }
         let port = |s: &str| s.parse::<u16>().ok().filter(|&n| n > 0).ok_or_else(|| "expected a port".into());
         end.ike_port = self.read_at("port", "ikeport", side, port);
         end.firewall = self.boolean_at("firewall", side).unwrap_or(false);
@@ -235,6 +238,14 @@ impl Builder<'_> {
         found
     }
 
+    /// Says so where several pools are given: a client has one address.
+    fn one_pool(&mut self, p: &Param) {
+        if p.value.split(',').filter(|one| !one.trim().is_empty()).count() > 1 {
+            let message = format!("{}={}: addresses are given out of the first pool only", p.key, p.value);
+            self.say(Severity::Warning, p, message);
+        }
+    }
+
     fn source_words(&mut self, side: Side, spec: &mut ConnSpec) {
         let Some(p) = self.get("sourceip", side) else { return };
         let pool = self.is_pool(side);
@@ -251,7 +262,10 @@ impl Builder<'_> {
             (end.modecfg_client, other.modecfg_server) = (true, true);
             let first = p.value.split(',').next().unwrap_or_default().trim();
             match net::pool(first) {
-                Ok(found) => end.address_pool = Some(found),
+                Ok(found) => {
+                    end.address_pool = Some(found);
+                    self.one_pool(p);
+                }
                 Err(_) if first.starts_with('%') => {
                     let message = format!("{}={}: only a network or a range is a pool", p.key, p.value);
                     self.say(Severity::Warning, p, message);

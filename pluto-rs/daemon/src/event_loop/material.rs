@@ -93,6 +93,7 @@ impl Shell {
                 for (name, cert) in certs {
                     self.take_cert(name, cert);
                 }
+                self.read_files_of(&request);
                 self.engine.handle(clock::now(), Input::Whack { client, request });
             }
             (Told::Certs(certs), after) => {
@@ -100,7 +101,7 @@ impl Shell {
                     certs.iter().filter_map(|(name, cert)| Some(unreadable(name, cert.as_ref().err()?)));
                 self.tell_all(client, remarks.collect());
                 for (name, cert) in certs {
-                    self.engine.set_cert(name, cert);
+                    self.engine.renew_cert(&name, cert);
                 }
                 if let After::Certs(client, locked) = after {
                     self.ask_or_end(client, locked);
@@ -126,15 +127,15 @@ impl Shell {
                 }
                 let cert = self.keys.read_cert(&name);
                 remarks.extend(cert.as_ref().err().map(|e| unreadable(&name, e)));
-                self.engine.set_cert(name, cert);
+                self.engine.renew_cert(&name, cert);
             }
         }
         self.tell_all(Some(client), remarks);
         self.hand_keys();
-        if what == Reread::PurgeOcsp {
-            self.fetcher.forget();
+        // `ipsec fetchcrls`: those that came from a network once are fetched anew, and at once.
+        if matches!(what, Reread::All | Reread::Crls | Reread::PurgeOcsp) {
+            self.fetcher.hurry();
         }
-        // `ipsec fetchcrls`: those that came from a network once are fetched anew.
         if matches!(what, Reread::All | Reread::Crls) {
             self.refetch(u64::MAX);
         }
@@ -180,32 +181,35 @@ impl Shell {
         }
     }
 
-    /// The files that a conn names in `leftcert=` are read before the engine sees it; what is on tokens is asked for, and the
-    /// request comes back with it.
+    /// What a conn names in `leftcert=` is read before the engine sees it. Certificates on tokens are asked for, and the request
+    /// comes back with them.
     pub(super) fn read_certs_of(&mut self, client: ClientId, request: Box<Request>) -> Option<Box<Request>> {
-        let (Request::Add(spec) | Request::Load { spec, .. }) = &*request else { return Some(request) };
-        let known = self.engine.cert_names();
-        let (mut read, mut on_tokens) = (false, Vec::new());
-        for name in [&spec.left.cert, &spec.right.cert].into_iter().flatten() {
-            // One that could not be read may be there now.
-            match known.contains(name) && self.engine.has_cert(name) {
-                true => {}
-                false if TokenName::is_one(name) => on_tokens.push(name.clone()),
-                false => {
-                    let cert = self.keys.read_cert(name);
-                    self.take_cert(name.clone(), cert);
-                    read = true;
-                }
-            }
-        }
-        if read {
-            self.hand_keys();
-        }
+        let (on_tokens, _) = self.unread_certs_of(&request);
         if on_tokens.is_empty() {
+            self.read_files_of(&request);
             return Some(request);
         }
         self.ask(Ask::Certs(on_tokens), After::Request(client, request));
         None
+    }
+
+    /// The certificates of a conn that are to be read: those on tokens, and files. One that could not be read may be there now.
+    fn unread_certs_of(&self, request: &Request) -> (Vec<String>, Vec<String>) {
+        let (Request::Add(spec) | Request::Load { spec, .. }) = request else { return Default::default() };
+        let names = [&spec.left.cert, &spec.right.cert].into_iter().flatten();
+        names.filter(|name| !self.engine.has_cert(name)).cloned().partition(|name| TokenName::is_one(name))
+    }
+
+    /// Reads the files, in the turn in which the conn is handed over: they are forgotten when no conn names them.
+    fn read_files_of(&mut self, request: &Request) {
+        let (_, files) = self.unread_certs_of(request);
+        for name in &files {
+            let cert = self.keys.read_cert(name);
+            self.take_cert(name.clone(), cert);
+        }
+        if !files.is_empty() {
+            self.hand_keys();
+        }
     }
 
     fn take_cert(&mut self, name: String, cert: Result<Certificate, CryptoError>) {
@@ -226,17 +230,11 @@ impl Shell {
         }
     }
 
-    /// `crlcheckinterval=`: lists that came from a network and will be old before the next look are fetched anew.
-    pub(super) fn check_crls(&mut self) {
-        self.crls_checked = tokio::time::Instant::now();
-        let every = self.engine.crl_check_interval().unwrap_or_default().as_secs();
-        self.refetch(clock::now().wall.saturating_add(2 * every));
-    }
-
-    /// Fetches lists anew that will be old at second `then`.
-    fn refetch(&mut self, then: u64) {
+    /// Fetches lists anew that will be old at second `then`, and asks again for what was missing.
+    pub(super) fn refetch(&mut self, then: u64) {
         let (trust, now) = (self.keys.trust(), clock::now().wall);
-        for wanted in self.keys.old_at(then) {
+        let missing = self.fetcher.missing();
+        for wanted in self.keys.old_at(then).into_iter().chain(missing) {
             self.fetcher.submit(wanted, &trust, now);
         }
     }
@@ -244,12 +242,15 @@ impl Shell {
     pub(super) fn on_news(&mut self, news: News) {
         match news {
             News::Failed(text) => return self.log.record(&ike::Record { text, junk: true }),
+            News::Missing(wanted) => return self.fetcher.missed(*wanted),
             News::Crl(crl, from, wanted) => {
                 self.log.line(&format!("fetched crl from \"{from}\", revoked certs: {}", crl.revoked()));
+                self.fetcher.found(&wanted.cert);
                 self.keys.add_crl(*crl, from, *wanted);
             }
             News::Ocsp(answer) => {
                 self.log.line(&format!("ocsp responder says of a certificate: {}", answer.word()));
+                self.fetcher.found(answer.cert());
                 self.keys.add_answer(*answer);
             }
         }

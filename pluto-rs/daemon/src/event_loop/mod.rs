@@ -9,6 +9,7 @@ use ipsec_kernel::KernelBackend;
 use ipsec_netio::clock;
 use ipsec_netio::daemon::Ready;
 use ipsec_types::whack::{Reread, rc};
+use tokio::io::Interest;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::ctl::{Asked, Clients, CtlEvent};
@@ -62,7 +63,6 @@ struct Shell {
     prompts: Prompts,
     fetcher: Fetcher,
     names: Names,
-    crls_checked: tokio::time::Instant,
     passwords: Passwords,
     reloader: Reloader,
     log: Log,
@@ -115,14 +115,14 @@ async fn serve(options: Options, log: Log, parts: Parts) -> Result<(), String> {
         keeper,
         mut told,
         mut done,
-        datagrams,
+        heard,
         mut events,
         mut signals,
         reloader,
     } = parts;
-    let (send_datagram, mut datagrams) = datagrams;
+    let (send_heard, mut heard) = heard;
     let encapsulate = kernel.event_fd().is_some();
-    let news = kernel.event_fd().and_then(|fd| readiness::watch(fd).ok());
+    let news = kernel.event_fd().and_then(|fd| readiness::watch(fd, Interest::READABLE).ok());
     let engine = Endpoint::new(EndpointConfig {
         setup: options.setup.clone(),
         vendor_id: vendor_id().into_bytes(),
@@ -131,7 +131,7 @@ async fn serve(options: Options, log: Log, parts: Parts) -> Result<(), String> {
         entropy: Box::new(OsEntropy::default()),
         secrets: Box::new(secrets::Secrets::default()),
     });
-    let listeners = Listeners::new(options.listen, options.ikeport, encapsulate, send_datagram);
+    let listeners = Listeners::new(options.listen, options.ikeport, encapsulate, send_heard);
     let (send_ended, mut ended) = unbounded_channel();
     let scripts = Scripts::new(send_ended);
     let (send_checked, mut checked) = unbounded_channel();
@@ -150,7 +150,6 @@ async fn serve(options: Options, log: Log, parts: Parts) -> Result<(), String> {
         prompts: Prompts::default(),
         fetcher,
         names,
-        crls_checked: tokio::time::Instant::now(),
         passwords,
         reloader,
         log,
@@ -165,19 +164,13 @@ async fn serve(options: Options, log: Log, parts: Parts) -> Result<(), String> {
     shell.drain();
     while !shell.exit {
         // While there is more to do at once, lines wait for those to come: each write is a system call.
-        if datagrams.is_empty() && !shell.workers.has_job() {
+        if heard.is_empty() && !shell.workers.has_job() {
             shell.log.flush();
         }
         let wait = shell.engine.poll_timeout().map(|(at, _)| at.since(clock::now().mono));
         let timer = async {
             match wait {
                 Some(d) => tokio::time::sleep(d).await,
-                None => std::future::pending().await,
-            }
-        };
-        let crl_check = async {
-            match shell.engine.crl_check_interval() {
-                Some(every) => tokio::time::sleep_until(shell.crls_checked + every).await,
                 None => std::future::pending().await,
             }
         };
@@ -231,7 +224,6 @@ async fn serve(options: Options, log: Log, parts: Parts) -> Result<(), String> {
             },
             Some(news) = fetched.recv() => shell.on_news(news),
             Some(answer) = answers.recv() => shell.on_found(answer),
-            () = crl_check => shell.check_crls(),
             () = names_due => shell.names.ask(|last, most| shell.engine.unresolved(last, most)),
             // The flush is what each turn begins with.
             () = log_again => {}
@@ -242,11 +234,11 @@ async fn serve(options: Options, log: Log, parts: Parts) -> Result<(), String> {
             Some((token, verdict)) = checked.recv() => {
                 shell.handle(Input::PasswordChecked(token, verdict));
             }
-            Some((local, remote, data)) = datagrams.recv() => {
-                shell.handle(Input::Datagram { local, remote, data });
+            Some(input) = heard.recv() => {
+                shell.handle(input);
                 for _ in 1..BUDGET {
-                    let Ok((local, remote, data)) = datagrams.try_recv() else { break };
-                    shell.handle(Input::Datagram { local, remote, data });
+                    let Ok(input) = heard.try_recv() else { break };
+                    shell.handle(input);
                 }
             }
         }
@@ -335,6 +327,12 @@ impl Shell {
                 }
                 Output::Reread(client, Reread::All) => self.ask_secrets(After::Reread(client)),
                 Output::Reread(client, what) => self.reread(client, what, Vec::new()),
+                Output::ForgetCert(name) => {
+                    if self.keys.forget_cert(&name) {
+                        self.hand_keys();
+                    }
+                }
+                Output::RefreshCrls { old_at } => self.refetch(old_at),
                 Output::Fetch(list) => {
                     let (trust, now) = (self.keys.trust(), clock::now().wall);
                     for wanted in list {

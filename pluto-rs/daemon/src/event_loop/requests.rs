@@ -44,8 +44,10 @@ impl Shell {
     /// The keeper has answered a client's question.
     pub(super) fn go_on(&mut self, client: ClientId) {
         if !self.queue.has(client)
-            && let Some(list) = self.held.remove(&client)
+            && let Some(mut list) = self.held.remove(&client)
         {
+            // What nobody waits for any more and was not begun is not done.
+            list.retain(|(_, replies, _)| !replies.is_closed());
             self.take_requests(list);
         }
     }

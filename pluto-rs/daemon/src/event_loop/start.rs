@@ -1,6 +1,6 @@
 //! What the loop begins with: the kernel, the threads, the control socket, the signals.
 
-use ike::EntropySource;
+use ike::{EntropySource, Input};
 use ipsec_kernel::KernelBackend;
 use ipsec_kernel::noklips::NoKernel;
 use ipsec_kernel::xfrm::Xfrm;
@@ -9,7 +9,6 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, channel, unbounded_
 use crate::ctl::{self, CtlEvent};
 use crate::fetch::{Fetcher, News};
 use crate::keeper::{Keeper, Told};
-use crate::listen::Datagram;
 use crate::logging::Log;
 use crate::names::{self, Found, Names};
 use crate::options::{Options, VERSION};
@@ -50,7 +49,7 @@ pub(super) struct Parts {
     pub kernel: Box<dyn KernelBackend>,
     pub workers: Workers,
     pub done: UnboundedReceiver<Done>,
-    pub datagrams: (Sender<Datagram>, Receiver<Datagram>),
+    pub heard: (Sender<Input>, Receiver<Input>),
     pub events: Receiver<CtlEvent>,
     pub signals: Signals,
     pub reloader: Reloader,
@@ -90,7 +89,7 @@ pub(super) fn start(options: &Options, log: &mut Log) -> Result<Parts, String> {
         keeper,
         told,
         done,
-        datagrams: channel(DATAGRAMS),
+        heard: channel(DATAGRAMS),
         events,
         signals,
         reloader: Reloader::default(),

@@ -261,6 +261,11 @@ impl Keys {
         Ok(cert)
     }
 
+    /// No conn names a certificate any more. True if CAs stood behind it.
+    pub(crate) fn forget_cert(&mut self, name: &str) -> bool {
+        self.above.remove(name).is_some()
+    }
+
     /// A list from a network; an older one from there goes.
     pub(crate) fn add_crl(&mut self, crl: Crl, from: String, wanted: Wanted) {
         self.fetched.retain(|f| f.1 != from);
@@ -384,6 +389,11 @@ mod tests {
         fs::remove_file(dir.path().join("certs/second.pem")).unwrap();
         assert!(keys.read_cert("second.pem").is_err());
         assert!(keys.ring(0).intermediates.is_empty());
+        // Nor is anything left of a file that no conn names.
+        fs::write(&file, text("ca.pem")).unwrap();
+        keys.read_cert("us.pem").unwrap();
+        assert!(keys.forget_cert("us.pem") && !keys.forget_cert("us.pem"));
+        assert!(keys.ring(0).intermediates.is_empty() && keys.above.is_empty());
         // No more than sixteen of one file.
         for n in [15, 16, 17] {
             let many = std::iter::once(pki("server.pem")).chain(vec![pki("ca.pem"); n]).collect::<Vec<_>>();

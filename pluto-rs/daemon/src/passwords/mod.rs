@@ -61,3 +61,39 @@ fn pam(check: &PasswordCheck) -> PasswordVerdict {
     lines.extend(outcome.err());
     PasswordVerdict { right, pool: None, lines }
 }
+
+#[cfg(test)]
+mod tests {
+    use ipsec_types::SecretBytes;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    /// `xauthby=` decides who is asked: PAM knows nothing of the file.
+    #[test]
+    fn who_is_asked_is_what_xauthby_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwd");
+        std::fs::write(&path, "joe:$1$salt1234$kljcc/EJ8woS/B/5DyYK7.:\n").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let verdicts = tokio::task::LocalSet::new().block_on(&runtime, async {
+            let (send, mut checked) = unbounded_channel();
+            let passwords = Passwords::new(path, send);
+            let mut verdicts = Vec::new();
+            for (by, password) in [
+                (XauthBy::File, "opensesame"),
+                (XauthBy::File, "wrong"),
+                (XauthBy::AlwaysOk, "wrong"),
+                (XauthBy::Pam, "opensesame"),
+            ] {
+                let password = SecretBytes::from(password.as_bytes());
+                let (conn, user) = ("c".into(), "joe".into());
+                let check = PasswordCheck { by, conn, user, password, peer: [192, 0, 2, 1].into() };
+                passwords.submit(PasswordToken(1), check);
+                verdicts.push(checked.recv().await.unwrap().1.right);
+            }
+            verdicts
+        });
+        assert_eq!(verdicts, [true, false, true, false]);
+    }
+}

@@ -38,15 +38,17 @@ pub(crate) fn sent(chain: &Chain<'_>) -> Vec<SentCert> {
 }
 
 impl Endpoint {
-    /// A certificate of `leftcert=`, as the shell has read it.
+    /// A certificate of `leftcert=`, as the shell has read it for a conn that comes next. It is kept until
+    /// [`Output::ForgetCert`](crate::Output::ForgetCert).
     pub fn set_cert(&mut self, name: String, cert: Result<Certificate, CryptoError>) {
         self.certs.insert(name, cert);
     }
 
-    /// `crlcheckinterval=`.
-    pub fn crl_check_interval(&self) -> Option<std::time::Duration> {
-        let every = self.setup.crl_check_interval;
-        (every > 0).then(|| std::time::Duration::from_secs(every.into()))
+    /// The same, read again for the conns there are: if none of them names it any more, it is not kept.
+    pub fn renew_cert(&mut self, name: &str, cert: Result<Certificate, CryptoError>) {
+        if let Some(old) = self.certs.get_mut(name) {
+            *old = cert;
+        }
     }
 
     /// Whether such a certificate was read and can be used.

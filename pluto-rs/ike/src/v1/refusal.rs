@@ -13,8 +13,16 @@ use crate::wire::sa::{PROTO_ISAKMP, SaPayload};
 /// Suites of an offer that are listed: Windows makes five, Android twelve.
 const LISTED: usize = 12;
 
-/// First octets of a vendor ID, and who sends it. The first line that fits counts.
-const LOOKS: [(&[u8], &str); 8] = [
+/// First octets of a vendor ID, and who sends it. The first line that fits counts: what others send, too, comes last.
+const LOOKS: [(&[u8], &str); 18] = [
+    // MS NT5 ISAKMPOAKLEY and a version.
+    (b"\x1e\x2b\x51\x69\x05\x99\x1c\x7d\x7c\x96\xfc\xbf\xb5\x87\xe4\x61\0\0\0\x02", "Windows 2000"),
+    (b"\x1e\x2b\x51\x69\x05\x99\x1c\x7d\x7c\x96\xfc\xbf\xb5\x87\xe4\x61\0\0\0\x03", "Windows XP"),
+    (b"\x1e\x2b\x51\x69\x05\x99\x1c\x7d\x7c\x96\xfc\xbf\xb5\x87\xe4\x61\0\0\0\x04", "Windows XP"),
+    (b"\x1e\x2b\x51\x69\x05\x99\x1c\x7d\x7c\x96\xfc\xbf\xb5\x87\xe4\x61\0\0\0\x05", "Windows Vista"),
+    (b"\x1e\x2b\x51\x69\x05\x99\x1c\x7d\x7c\x96\xfc\xbf\xb5\x87\xe4\x61\0\0\0\x07", "Windows 7"),
+    (b"\x1e\x2b\x51\x69\x05\x99\x1c\x7d\x7c\x96\xfc\xbf\xb5\x87\xe4\x61\0\0\0\x08", "Windows 7"),
+    (b"\x1e\x2b\x51\x69\x05\x99\x1c\x7d\x7c\x96\xfc\xbf\xb5\x87\xe4\x61\0\0\0\x09", "Windows 8 or later"),
     (b"\x01\x52\x8b\xbb\xc0\x06\x96\x12\x18\x49\xab\x9a\x1c\x5b\x2a\x51", "Windows Vista or later"),
     (b"\xfb\x1d\xe3\xcd\xf3\x41\xb7\xea\x16\xb7\xe5\xbe\x08\x55\xf1\x20", "Windows Vista or later"),
     (b"\x1e\x2b\x51\x69\x05\x99\x1c\x7d\x7c\x96\xfc\xbf\xb5\x87\xe4\x61", "Windows"),
@@ -22,6 +30,10 @@ const LOOKS: [(&[u8], &str); 8] = [
     (b"\x8f\x8d\x83\x82\x6d\x24\x6b\x6f\xc7\xa8\xa6\xa4\x28\xc1\x1d\xe8", "macOS or iOS"),
     (b"\x3e\x98\x40\x48", "Cisco IOS"),
     (b"\x44\x85\x15\x2d\x18\xb6\xbb\xcd\x0b\xe8\xa8\x46\x95\x79\xdd\xcc", "Android or racoon"),
+    (b"\x88\x2f\xe5\x6d\x6f\xd2\x0d\xbc\x22\x51\x61\x3b\x2e\xbe\x5b\xeb", "strongSwan"),
+    (b"OE", "Openswan, libreswan or Cygnet"),
+    // Cisco-Unity and its version.
+    (b"\x12\xf5\xf2\x8c\x45\x71\x68\xa9\x70\x2d\x9f\xe2\x74\xcc", "Cisco's VPN client or vpnc"),
     (b"\x09\x00\x26\x89\xdf\xd6\xb7\x12", "strongSwan or another client with XAUTH"),
 ];
 
@@ -179,13 +191,15 @@ fn others(why: &[String]) -> String {
 
 /// The line about a phase 2 offer, likewise.
 pub(crate) fn of_phase2(sa: &SaPayload<'_>, spec: &ConnSpec, looks: Option<&str>, why: &[String]) -> String {
+    let ours = phase2::layers(spec).proto;
+    let key = if ours == SaProto::Ah { "ah" } else { "esp" };
     let suites = phase2::suites(sa);
-    let key = if phase2::layers(spec).proto == SaProto::Ah { "ah" } else { "esp" };
-    Listed::of(suites.map(|(p, s)| (esp_name(p, s), phase2::class(p, s), esp_conf(p, s)))).line(
-        key,
-        !spec.esp.is_empty(),
-        looks,
-    ) + &others(why)
+    let mut listed = Listed::of(suites.map(|(p, s)| (esp_name(p, s), phase2::class(p, s), esp_conf(p, s))));
+    // It is something else that keeps the peer out.
+    if phase2::suites(sa).any(|(p, s)| p == ours && phase2::allowed(spec, p, s)) {
+        listed.best = None;
+    }
+    listed.line(key, !spec.esp.is_empty(), looks) + &others(why)
 }
 
 #[cfg(test)]
@@ -211,7 +225,7 @@ mod tests {
         assert_eq!(
             text,
             "it offered 3DES_CBC_192-MD5-MODP1024, AES_CBC_256-SHA1-MODP1024; crypto-policy=compat or \
-             ike=aes256-sha1-modp1024 would allow it; it looks like Windows"
+             ike=aes256-sha1-modp1024 would allow it; it looks like Windows 8 or later"
         );
         let strict = ConnSpec { ike: phase1::default_suites(), ..ConnSpec::default() };
         let why = ["policy does not allow authentication method 3".to_string()];
@@ -222,6 +236,44 @@ mod tests {
             ),
             "{text}"
         );
+    }
+
+    /// The vendor IDs of each client in the order in which it sends them.
+    #[test]
+    fn every_class_of_client_is_known_by_its_vendor_ids() {
+        const MODULES: &str = "01528bbbc00696121849ab9a1c5b2a5100000001";
+        const RFC_3947: &str = "4a131c81070358455c5728f20e95452f";
+        const DRAFT_02: &str = "90cb80913ebb696e086381b5ec427b1f";
+        const FRAGMENTATION: &str = "4048b7d56ebce88525e7de7f00d6c2d3";
+        const DPD: &str = "afcad71368a1f1c96b8696fc77570100";
+        const XAUTH: &str = "09002689dfd6b712";
+        let nt5 = |version: u8| format!("1e2b516905991c7d7c96fcbfb587e461000000{version:02x}");
+        let clients: [(&[&str], Option<&str>); 13] = [
+            (&[&nt5(2), DRAFT_02], Some("Windows 2000")),
+            (&[&nt5(4), FRAGMENTATION, DRAFT_02], Some("Windows XP")),
+            (&[MODULES, &nt5(8), RFC_3947, DRAFT_02, FRAGMENTATION], Some("Windows 7")),
+            (&[MODULES, &nt5(9), RFC_3947, DRAFT_02, FRAGMENTATION], Some("Windows 8 or later")),
+            (&[MODULES, &nt5(10), RFC_3947], Some("Windows Vista or later")),
+            (&[RFC_3947, "4df37928e9fc4fd1b3262170d515c662", DRAFT_02, DPD], Some("macOS or iOS")),
+            (&[RFC_3947, DRAFT_02, "4485152d18b6bbcd0be8a8469579ddcc", DPD], Some("Android or racoon")),
+            // ChromeOS, and NetworkManager with strongSwan.
+            (&[XAUTH, DPD, FRAGMENTATION, RFC_3947], Some("strongSwan or another client with XAUTH")),
+            (&[XAUTH, "882fe56d6fd20dbc2251613b2ebe5beb", DPD], Some("strongSwan")),
+            (&["4f452d4c69627265737761", DPD, RFC_3947], Some("Openswan, libreswan or Cygnet")),
+            (&[XAUTH, "12f5f28c457168a9702d9fe274cc0100", DPD], Some("Cisco's VPN client or vpnc")),
+            (&["3e98404800112233", RFC_3947], Some("Cisco IOS")),
+            (&[DPD, RFC_3947], None),
+        ];
+        for (vids, class) in clients {
+            let octets = |s: &&str| -> Vec<u8> {
+                s.as_bytes()
+                    .chunks(2)
+                    .map(|h| u8::from_str_radix(std::str::from_utf8(h).unwrap(), 16).unwrap())
+                    .collect()
+            };
+            let vids: Vec<Vec<u8>> = vids.iter().map(octets).collect();
+            assert_eq!(looks_like(vids.iter().map(Vec::as_slice)), class);
+        }
     }
 
     #[test]

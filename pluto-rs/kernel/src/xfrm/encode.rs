@@ -38,6 +38,7 @@ const SMALL_WINDOW: u32 = 32;
 const LARGEST_WINDOW: u32 = 4096;
 
 /// `EINVAL`, before the kernel says it.
+#[derive(Debug)]
 pub(super) struct Invalid;
 
 fn family(a: IpAddr) -> u16 {
@@ -357,5 +358,42 @@ pub(super) fn policy_index(found: &PolicyState) -> PolicyIdMessage {
             direction: found.info.direction,
         },
         nlas,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ipsec_types::SecretBytes;
+
+    use super::*;
+
+    /// The kernel takes 0 for a limit that is reached.
+    #[test]
+    fn octets_and_packets_have_a_limit_where_one_is_given() {
+        let addr = |text: &str| text.parse().unwrap();
+        let spec = SaSpec {
+            id: SaId { src: addr("192.0.2.1"), dst: addr("192.0.2.2"), spi: 0x100, proto: SaProto::Esp },
+            reqid: 1,
+            mode: Mode::Transport,
+            cipher: EspCipher::Aes(128),
+            cipher_key: SecretBytes::new(vec![1; 16]),
+            integ: EspInteg::Sha1,
+            integ_key: SecretBytes::new(vec![2; 20]),
+            encap: None,
+            replay_window: 32,
+            hard_seconds: 3600,
+            life_bytes: (0, 0),
+            life_packets: (0, 0),
+            set_mark: None,
+            inbound: true,
+        };
+        let limits = |spec: &SaSpec| {
+            let life = &sa(spec, 3600, None).unwrap().0.user_sa_info.lifetime_cfg;
+            [(life.soft_byte_limit, life.hard_byte_limit), (life.soft_packet_limit, life.hard_packet_limit)]
+        };
+        let none = (u64::MAX, u64::MAX);
+        assert_eq!(limits(&spec), [none, none]);
+        assert_eq!(limits(&SaSpec { life_packets: (900, 1000), ..spec.clone() }), [none, (900, 1000)]);
+        assert_eq!(limits(&SaSpec { life_bytes: (9, 10), ..spec }), [(9, 10), none]);
     }
 }

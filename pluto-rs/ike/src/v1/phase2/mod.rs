@@ -103,7 +103,7 @@ pub(crate) fn words(spec: &ConnSpec) -> String {
 }
 
 /// A list in the conn is exclusive; without one the named policy decides.
-fn allowed(spec: &ConnSpec, proto: SaProto, suite: EspSuite) -> bool {
+pub(crate) fn allowed(spec: &ConnSpec, proto: SaProto, suite: EspSuite) -> bool {
     // Cut tags are not negotiated: on the wire they are plain SHA2-256.
     let plain = |s: &EspSuite| EspSuite {
         integ: if s.integ == EspInteg::Sha256Trunc96 { EspInteg::Sha256 } else { s.integ },

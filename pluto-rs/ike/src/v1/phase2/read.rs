@@ -226,6 +226,13 @@ fn bundle<'p, 'a>(
     Ok(Some(Bundle { main, spi, comp }))
 }
 
+/// Whether a peer may ask for PFS with this group: one that the policy has, or that the conn names for either phase.
+fn group_allowed(spec: &ConnSpec, group: DhGroup) -> bool {
+    group.class().allowed_by(spec.crypto_policy.unwrap_or_default())
+        || spec.pfs_group == Some(group)
+        || spec.ike.iter().any(|s| s.group == group)
+}
+
 /// The responder's choice: the first transform, in the initiator's order, that `spec` allows.
 ///
 /// # Errors
@@ -249,6 +256,11 @@ pub(crate) fn choose(
         let proto = layers(spec).proto;
         for t in &b.main.transforms {
             match read(proto, t, b.spi, natt) {
+                Ok(Offered { group: Some(g), .. }) if !group_allowed(spec, g) => why.push(format!(
+                    "OAKLEY_GROUP_{} for PFS is not allowed by crypto-policy=; pfsgroup={} would allow it",
+                    g.name().to_uppercase(),
+                    g.name()
+                )),
                 Ok(mut o) if allowed(spec, proto, o.suite) => {
                     let mut parts = vec![(b.main.protocol, t.number, t.id, t.raw_attrs.to_vec())];
                     if let Some((t, cpi)) = b.comp {
