@@ -51,23 +51,37 @@ impl Fetcher {
         Ok(Fetcher { jobs, lately: Lately::default() })
     }
 
-    /// Asks for something, unless that was done a moment ago, or has failed not long ago.
+    /// Asks for what a negotiation is lacking, unless that was done a moment ago, or has failed not long ago.
     pub(crate) fn submit(&mut self, wanted: Wanted, trust: &Trust, now: u64) {
+        self.ask(wanted, trust, now, false);
+    }
+
+    /// The same, for what is missing or will be old.
+    pub(crate) fn submit_again(&mut self, wanted: Wanted, trust: &Trust, now: u64) {
+        self.ask(wanted, trust, now, true);
+    }
+
+    fn ask(&mut self, wanted: Wanted, trust: &Trust, now: u64, again: bool) {
         let (cert, at) = (wanted.cert.clone(), Instant::now());
         let may = self.lately.may_ask(&cert, at);
         if may && self.jobs.try_send(Job { wanted, trust: trust.clone(), now }).is_ok() {
-            self.lately.asked(&cert, at);
+            self.lately.asked(&cert, at, again);
         }
     }
 
-    /// It has come.
+    /// An answer about a certificate has come.
     pub(crate) fn found(&mut self, cert: &Certificate) {
         self.lately.found(cert);
     }
 
+    /// A list has come.
+    pub(crate) fn found_list(&mut self, wanted: &Wanted) {
+        self.lately.found_list(wanted);
+    }
+
     /// It could not be had.
     pub(crate) fn missed(&mut self, wanted: Wanted) {
-        self.lately.missed(wanted);
+        self.lately.missed(wanted, Instant::now());
     }
 
     /// What could not be had and may be asked for again.

@@ -109,7 +109,9 @@ fn compute(job: &CryptoJob) -> Result<CryptoResult, CryptoError> {
     catch_unwind(AssertUnwindSafe(|| ike::run_crypto(job))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Err(CryptoError::Broken(text.unwrap_or("it does not say why").into()))
+        // One line for the log: the words of an assertion that failed have more.
+        let first = text.and_then(|t| t.lines().next()).unwrap_or("it does not say why");
+        Err(CryptoError::Broken(first.chars().filter(|c| !c.is_control()).collect()))
     })
 }
 

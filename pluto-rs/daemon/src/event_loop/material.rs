@@ -235,7 +235,7 @@ impl Shell {
         let (trust, now) = (self.keys.trust(), clock::now().wall);
         let missing = self.fetcher.missing();
         for wanted in self.keys.old_at(then).into_iter().chain(missing) {
-            self.fetcher.submit(wanted, &trust, now);
+            self.fetcher.submit_again(wanted, &trust, now);
         }
     }
 
@@ -245,7 +245,7 @@ impl Shell {
             News::Missing(wanted) => return self.fetcher.missed(*wanted),
             News::Crl(crl, from, wanted) => {
                 self.log.line(&format!("fetched crl from \"{from}\", revoked certs: {}", crl.revoked()));
-                self.fetcher.found(&wanted.cert);
+                self.fetcher.found_list(&wanted);
                 self.keys.add_crl(*crl, from, *wanted);
             }
             News::Ocsp(answer) => {
