@@ -40,6 +40,10 @@ impl Endpoint {
             t.retired.remove(&session);
             self.retired.remove(&session);
         }
+        // SCCRQ and SCCCN.
+        if t.transport.acknowledged() >= 2 {
+            self.dialling.remove(&id);
+        }
         if t.transport.is_idle() {
             t.hello_sent = None;
             if t.state == TunnelState::Closing {

@@ -104,6 +104,11 @@ impl Transport {
         self.una.wrapping_add(self.in_flight)
     }
 
+    /// How many messages the peer has acknowledged, modulo 65536.
+    pub fn acknowledged(&self) -> u16 {
+        self.una
+    }
+
     /// Sequence number expected from the peer.
     pub fn nr(&self) -> u16 {
         self.next_nr

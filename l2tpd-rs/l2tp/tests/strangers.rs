@@ -302,3 +302,17 @@ fn a_peer_that_says_nothing_more_gets_two_sccrps_at_most_and_leaves_nothing() {
     assert!(lac.hear(&mut w).is_empty());
     assert!(w.engine.status().is_empty() && w.engine.poll_timeout().is_none());
 }
+
+#[test]
+fn an_sccrq_with_a_tie_breaker_that_was_forged_does_not_end_our_dial() {
+    let mut cfg = dials(lac_config());
+    cfg.default_lns = Some(lns().into());
+    let mut w = World::new(cfg);
+    let (mut server, _) = dialled(&mut w, None);
+    let forged = Lac::new(server.path, 9);
+    let d = forged.datagram(0, &forged.sccrq().may(attr::TIE_BREAKER, &[0; 8]).done());
+    w.datagram(forged.path, &d);
+    w.take();
+    assert_eq!(kinds(&server.say(&mut w, 0, sccrp()))[0], MessageType::SCCCN.0);
+    assert!(w.logged("Connection established to 203.0.113.10"));
+}
