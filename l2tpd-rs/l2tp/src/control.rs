@@ -128,6 +128,14 @@ impl Endpoint {
             }
             return self.log_limited(now, Topic::Order, Level::Debug, text);
         }
+        // Each of these is answered with a message: who acknowledges none has to wait, as if it had not been received.
+        let asks =
+            || matches!(Message::decode(c.body, None).kind, Some(MessageType::ICRQ | MessageType::OCRQ));
+        if t.transport.is_behind() && asks() {
+            let text =
+                format!("control_finish: Too many messages to tunnel {} are not acknowledged", t.peer_id);
+            return self.log_limited(now, Topic::Limit, Level::Warning, text);
+        }
         t.transport.received(ack_session);
         self.message(now, id, c.session, c.body);
         while let Some((session, body)) = self.tunnels.get_mut(&id).and_then(|t| t.transport.take_early()) {

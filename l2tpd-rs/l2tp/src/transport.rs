@@ -9,6 +9,9 @@ use ipsec_types::Instant;
 
 use crate::header;
 
+/// Messages to a peer that does not acknowledge them: more than all calls of a tunnel cause at once.
+const BACKLOG: usize = 256;
+
 /// How often and how patiently a message is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retries {
@@ -133,6 +136,11 @@ impl Transport {
     /// Messages that are not acknowledged, those not sent yet included.
     pub fn unacknowledged(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Whether so many are that the peer is to acknowledge some before it is given more to acknowledge.
+    pub fn is_behind(&self) -> bool {
+        self.queue.len() >= BACKLOG
     }
 
     /// When the oldest unacknowledged message must be looked at.
