@@ -143,6 +143,20 @@ impl Transport {
         self.queue.len() >= BACKLOG
     }
 
+    /// The session ids that acknowledgements will free.
+    pub(crate) fn to_free(&self) -> impl Iterator<Item = u16> + '_ {
+        self.queue.iter().filter_map(|p| p.frees)
+    }
+
+    /// Whether no more is under way than the peer's window allows nor kept than ours does, and what is under way has
+    /// its timer.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.in_flight <= self.peer_window
+            && usize::from(self.in_flight) <= self.queue.len()
+            && self.early.len() <= usize::from(self.our_window)
+            && (self.in_flight > 0) == self.deadline.is_some()
+    }
+
     /// When the oldest unacknowledged message must be looked at.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline

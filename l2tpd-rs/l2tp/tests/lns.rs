@@ -97,6 +97,49 @@ fn pppds_exit_is_told_to_the_peer_and_frees_the_address_once() {
 }
 
 #[test]
+fn what_pppds_exit_status_means_is_in_the_log_and_in_the_cdn() {
+    // An exit status of pppd(8), part of our line, the result code of the CDN and its words.
+    let orderly = "";
+    for (status, line, code, text) in [
+        (0, orderly, 1, ""),
+        (1, "fatal error", 2, "PPP could not be started"),
+        (2, "did not like its options", 2, "PPP could not be started"),
+        (3, "not root", 2, "PPP could not be started"),
+        (4, "the kernel has no PPP support", 2, "PPP could not be started"),
+        (5, orderly, 1, ""),
+        (6, "lock the tty", 2, "PPP could not be started"),
+        (7, "open the tty", 2, "PPP could not be started"),
+        (8, "connect script", 2, "PPP could not be started"),
+        (9, "pty command", 2, "PPP could not be started"),
+        (10, "PPP negotiation failed", 1, ""),
+        (11, "authentication failed: the peer did not prove who it is", 3, "PPP authentication failed"),
+        (12, "idle for too long", 3, "Idle timeout"),
+        (13, "up for as long as it may be", 3, "Limit reached"),
+        (14, "called back", 1, ""),
+        (15, "does not answer PPP echo requests", 1, ""),
+        (16, orderly, 1, ""),
+        (17, "looped back", 1, ""),
+        (18, "init script", 2, "PPP could not be started"),
+        (19, "authentication failed: the peer did not accept ours", 3, "PPP authentication failed"),
+        (20, "traffic limit", 3, "Limit reached"),
+        (21, "too many authentication attempts", 3, "Limit reached"),
+        (99, "for a reason this version does not know", 2, "PPP could not be started"),
+    ] {
+        let mut w = World::new(config(lns()));
+        let mut lac = Lac::open(&mut w, path(10, 1701, 0), 1);
+        lac.call(&mut w, 77);
+        let call = w.started[0].call;
+        w.log.clear();
+        w.give(Input::CallEnded { call, end: CallEnd::Exit(status) });
+        let got = lac.hear(&mut w).remove(0).1.result.unwrap();
+        assert_eq!((got.code, got.text.as_str()), (code, text), "{status}");
+        let words = format!("child_handler : call {}: ", call.session);
+        let said = w.log.iter().find_map(|l| l.strip_prefix(&words)).unwrap_or("");
+        assert!(said.contains(line) && said.is_empty() == line.is_empty(), "{status}: {said}");
+    }
+}
+
+#[test]
 fn a_pppd_that_outlives_its_call_still_tells_its_exit() {
     let mut w = World::new(config(lns()));
     let mut lac = Lac::open(&mut w, path(10, 1701, 0), 1);
