@@ -105,6 +105,36 @@ fn of_many_calls_at_once_a_few_pppds_are_started_before_others_are_served() {
     assert_eq!(most, AT_ONCE);
 }
 
+#[test]
+fn a_flood_of_requests_for_tunnels_costs_no_memory() {
+    let mut d = Daemon::start("", STUB);
+    Lac::new(d.addr, 1).dial(7);
+    d.expect("Call established");
+    let held = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", d.child.id())).unwrap();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
+        line.trim().split(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let before = held();
+    let mut flood = Lac::new(d.addr, 2);
+    for tid in 2..30_000u16 {
+        flood.tid = tid;
+        let body = flood.sccrq();
+        flood.socket.send_to(&l2tp_proto::header::control(0, 0, 0, 0, &body.done()), d.addr).unwrap();
+    }
+    wait_for("refusals", || {
+        let counters = d.command("i counters");
+        let line = counters.lines().find_map(|l| l.strip_prefix("limit_half_open_per_peer ")).unwrap();
+        line.parse::<u64>().unwrap() > 1000
+    });
+    let list = d.command("x");
+    let count = list.lines().find_map(|l| l.strip_prefix("00 AVAILABLE tunnels count=")).unwrap();
+    assert!(count.parse::<usize>().unwrap() <= 9, "one that stands and eight that are half-open: {count}");
+    // Without the limits it is twice that and more.
+    let more = held().saturating_sub(before);
+    assert!(more < 4096, "{more} KiB");
+}
+
 /// The SCCRQ that comes next, answered; a call that is asked for is connected.
 fn serve(server: &mut Lac) -> Message {
     (server.lns_tid, server.ns, server.nr) = (0, 0, 0);
