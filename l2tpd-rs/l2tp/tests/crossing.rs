@@ -1,5 +1,5 @@
-//! Messages that cross on the wire: HELLO, CDN and StopCCN from both ends at the same time, in every combination, on a good
-//! network and on a bad one.
+//! Messages that cross on the wire: the SCCRQs of two ends that dial each other; HELLO, CDN and StopCCN from both ends at
+//! the same time, in every combination, on a good network and on a bad one.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,12 +9,13 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::pair::*;
 use common::{config, lns};
 use l2tp_proto::message::MessageType;
-use l2tp_proto::{CallEnd, EndpointConfig, Event, Input};
+use l2tp_proto::{CallEnd, EndpointConfig, Event, Input, LacState};
 
 const S: Duration = Duration::from_secs(1);
 
@@ -134,4 +135,52 @@ fn and_so_it_does_when_some_of_it_is_lost_or_doubled() {
             }
         }
     }
+}
+
+#[test]
+fn of_two_tunnels_opened_at_once_the_lower_tie_breaker_stands() {
+    let ties = [(true, true), (true, false), (false, true)];
+    // Whichever message comes first.
+    for (seed, (a, b)) in (0..300).zip(ties.into_iter().cycle()) {
+        let side = |last: u8, tie| {
+            let mut cfg = config(lns());
+            let mut l = lac();
+            l.lns[0].host = format!("192.0.2.{last}");
+            l.tie_breaker = tie;
+            cfg.lac = vec![Arc::new(l)];
+            cfg
+        };
+        let mut n = Net::new(seed, side(2, a), side(1, b), "");
+        for h in [LNS, LAC] {
+            n.give(h, Input::Dial { lac: "isp", number: None, credentials: Default::default() });
+        }
+        // What the loser's SCCRQ has left with the winner is forgotten.
+        n.run(40 * S);
+        for h in &n.hosts {
+            assert_eq!(h.engine.status().len(), 1, "{a} {b}, seed {seed}: {:?}", h.log);
+        }
+        assert_eq!(n.hosts[LNS].started + n.hosts[LAC].started, 2, "seed {seed}");
+        if a != b {
+            let winner = if a { LNS } else { LAC };
+            assert_eq!(n.hosts[winner].engine.lac_status()[0].state, LacState::Up);
+        }
+    }
+}
+
+#[test]
+fn without_tie_breakers_both_tunnels_stand() {
+    let side = |last: u8| {
+        let mut cfg = config(lns());
+        let mut l = lac();
+        l.lns[0].host = format!("192.0.2.{last}");
+        cfg.lac = vec![Arc::new(l)];
+        cfg
+    };
+    let mut n = Net::new(12, side(2), side(1), "");
+    for h in [LNS, LAC] {
+        n.give(h, Input::Dial { lac: "isp", number: None, credentials: Default::default() });
+    }
+    n.run(2 * S);
+    assert_eq!(n.hosts[LNS].engine.status().len(), 2);
+    n.check();
 }
