@@ -33,8 +33,8 @@ const GRID: u64 = 250_000_000;
 /// News taken a wake-up, and before the kernel is asked.
 const BUDGET: usize = 256;
 const ALL: usize = 16_384;
-/// News that may wait, in octets of the kernel's memory: about a thousand.
-const BACKLOG: usize = 4 << 20;
+/// News that may wait, in octets of the kernel's memory, which counts a thousand or two for each.
+const BACKLOG: usize = 1 << 20;
 /// Datagrams of one answer: 32 KiB each, more than twice [`MARKS`](ipsec_types::kernel::MARKS) SAs need.
 const ANSWER: usize = 16_384;
 
