@@ -21,10 +21,10 @@ LANE2=(wire wire-clear ike-scan garbage bad-config reload teardown-hangup teardo
   teardown-sigterm-pluto teardown-kill9-pluto teardown-pool
   suites-libreswan suites-strongswan layers-libreswan layers-strongswan renewal-libreswan renewal-strongswan dead-peer policy-groups updown)
 # what libreswan's own HOWTO files of the lab have no conns for
-[ "$SERVER" != cygnet ] || LANE1+=(nat-server ocsp-strongswan)
+[ "$SERVER" != cygnet ] || LANE1+=(nat-server ocsp-strongswan l2tp-lac)
 [ "$SERVER" != cygnet ] || LANE2+=(aggressive-libreswan aggressive-strongswan aggressive-rsa-libreswan
   aggressive-rsa-strongswan xauth-libreswan xauth-strongswan xauth-rsa-libreswan xauth-rsa-strongswan hybrid-strongswan
-  modecfg-ipv6 vpnc vti-libreswan truncation-libreswan)
+  modecfg-ipv6 vpnc vti-libreswan truncation-libreswan teardown-lost-news)
 # `make check` names the program with the kernel backend's tests
 [ -z "${KERNEL_TEST:-}" ] || LANE2+=(kernel)
 [ "${1:-}" != --list ] || { printf '%s\n' "${LANE1[@]}" "${LANE2[@]}"; exit; }

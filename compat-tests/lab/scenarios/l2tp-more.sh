@@ -153,12 +153,31 @@ sc_l2tp_radius() {
 
 # Many callers at once: one client with a tunnel and a pppd for each.
 CALLS=${CALLS:-200}
+ppps_up() { # ppps_up NODE N: N interfaces of PPP are there; without a process, the pppds need the processor
+  local l n=0 lines
+  mapfile -t lines <"/n/$1/proc/1/net/dev"
+  for l in "${lines[@]}"; do [[ $l != *ppp*:* ]] || n=$((n + 1)); done
+  [ $n -ge "$2" ] || { pause 0.2; return 1; }
+}
 calls_up() { # calls_up NODE N: its xl2tpd has N calls with an interface; REPLY = how many
   REPLY=$(nx "$1" xl2tpd-control show calls | grep -c ' ppp[0-9]')
   [ "$REPLY" -ge "$2" ]
 }
+# dial_one N: as xl2tpd-control does it, without a process.  Debian's xl2tpd loses a command that comes while it closes its
+# FIFO; it removes the file when it has answered.
+dial_one() {
+  local try rc=1
+  exec 8<>"/n/pub/run/dial/$1"
+  for try in 1 2 3 4 5; do
+    echo "@/run/dial/$1 c vpn$1" >/n/pub/run/xl2tpd/l2tp-control
+    read -r -t 4 -u 8 REPLY && { rc=0; break; }
+  done
+  exec 8<&-
+  return $rc
+}
 sc_l2tp_many() {
-  local i t c=/n/pub/etc/xl2tpd/xl2tpd.conf addrs n
+  local i t c=/n/pub/etc/xl2tpd/xl2tpd.conf addrs n answers
+  mapfile -t answers < <(seq "$CALLS")
   l2tp_end gw2 pub
   # all of them come from one address at once, and none waits for its turn
   lns_files gw2 $'force userspace = yes\nmax half open per peer = 256' auth require-chap
@@ -177,11 +196,17 @@ sc_l2tp_many() {
   sed -i 's/lcp-restart 1/lcp-restart 3/' /n/gw2/etc/ppp/options.lns /n/pub/etc/ppp/options.client
   l2tp_start gw2 && l2tp_start pub || fail "daemons do not start" || return
   t=${EPOCHREALTIME/./}
-  # Debian's xl2tpd loses commands that come faster than it reads; this waits for its answer
-  for ((i = 1; i <= CALLS; i++)); do nx pub xl2tpd-control connect-lac vpn$i >/dev/null 2>&1; done
+  mkdir -p /n/pub/run/dial
+  mkfifo "${answers[@]/#//n/pub/run/dial/}" || fail "no FIFOs" || return
+  for i in "${answers[@]}"; do
+    dial_one "$i" || fail "vpn$i is not dialled" || return
+    # Debian's xl2tpd does not come to its acknowledgements when all dial at once
+    wait_for 60 ppps_up gw2 $((i - 10))
+  done
   since "$t"
   say "dialled in ${REPLY}s"
-  wait_for 200 calls_up gw2 "$CALLS" || { calls_up gw2 1; fail "only $REPLY of $CALLS calls are up"; return; }
+  wait_for 200 ppps_up gw2 "$CALLS"
+  wait_for 30 calls_up gw2 "$CALLS" || { calls_up gw2 1; fail "only $REPLY of $CALLS calls are up"; return; }
   since "$t"
   note "$CALLS calls ${REPLY}s"
   nx gw2 xl2tpd-control show calls >"$OUT/show-calls.log"

@@ -143,3 +143,59 @@ sc_l2tp_networkmanager() {
   l2tp_end pub
   return $rc
 }
+
+# Our LAC behind our `ipsec`, without NetworkManager: both data paths through one IPsec SA of strongSwan, whose L2TP is
+# Debian's xl2tpd.
+sc_l2tp_lac() {
+  local rc
+  l2tp_end gw2 pub
+  lns_files pub '' auth require-mschap-v2
+  old_words pub
+  l2tp_start pub || fail "pub: xl2tpd does not start" || return
+  nm_server || fail "pub: strongSwan does not start" || return
+  server_config gw2
+  echo '203.0.113.30 203.0.113.10 : PSK "between-nm-and-swan"' >/n/gw2/etc/ipsec.secrets
+  cat >/n/gw2/etc/ipsec.d/L2TP-lac.conf <<'E'
+conn lac
+	authby=secret
+	type=transport
+	left=203.0.113.30
+	leftprotoport=17/1701
+	right=203.0.113.10
+	rightprotoport=17/1701
+	ike=aes256-sha2_256;modp2048
+	phase2alg=aes256-sha1;modp2048
+	auto=add
+E
+  l2tp_lac_calls
+  rc=$?
+  sig gw2 TERM pluto
+  wait_for 5 gone gw2 pluto
+  rm -f /n/gw2/etc/ipsec.d/L2TP-lac.conf
+  : >/n/pub/etc/ipsec.init.conf
+  strongswan_stop pub
+  l2tp_end gw2 pub
+  return $rc
+}
+l2tp_lac_calls() {
+  local path esp
+  ike_start gw2 || fail "gw2: ipsec does not start" || return
+  nx gw2 timeout 15 ipsec auto --up lac >"$OUT/lac-up.log" 2>&1 || fail "--up exits $?: $(tail -1 "$OUT/lac-up.log")" || return
+  for path in kernel pty; do
+    lac_files gw2 203.0.113.10 alice secret-a noccp
+    [ $path = kernel ] || sed -i '1i [global]\nforce userspace = yes' /n/gw2/etc/xl2tpd/xl2tpd.conf
+    l2tp_start gw2 || fail "gw2: xl2tpd does not start" || return
+    capture "l2tp-lac-$path" brp
+    l2tp_dial gw2 || { WHY="$path: $WHY"; return 1; }
+    [[ $(nx gw2 xl2tpd-control status --json) == *"\"path\":\"$path\""* ]] || fail "not on the $path path" || return
+    echo "d vpn" >/n/gw2/run/xl2tpd/l2tp-control
+    wait_for 15 gone gw2 pppd && wait_for 15 gone pub pppd || fail "$path: pppd stays" || return
+    capture_end
+    count 'ip proto 50'; esp=$REPLY
+    count 'udp port 1701 or icmp'
+    note "$path ${CLIENT_IP[gw2]} ppp ${PPP_S}s, $esp ESP, $REPLY in clear"
+    [ "$esp" -ge 10 ] && [ "$REPLY" = 0 ] || fail "$path: $esp ESP packets, $REPLY in clear: ${PACKETS[0]:-}" || return
+    sig gw2 TERM xl2tpd
+    wait_for 5 gone gw2 xl2tpd || fail "gw2: xl2tpd stays" || return
+  done
+}

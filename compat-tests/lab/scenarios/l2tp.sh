@@ -75,19 +75,28 @@ pool_has() { nx "$1" xl2tpd-control show pool | grep -q "$2"; }
 
 # pty path, then the kernel's: status, reload, ip-up and ip-down, kick, pool.
 sc_l2tp_lns() {
-  local path global
+  local path global first args
   l2tp_end gw2 pub
   for path in pty kernel; do
     global=
     [ $path = kernel ] || global='force userspace = yes'
     lns_files gw2 "$global" auth require-mschap-v2
+    echo 'pass peer = yes' >>/n/gw2/etc/xl2tpd/xl2tpd.conf
     lac_files pub 203.0.113.30 alice secret-a noccp
+    # the first address of the pool is bob's; in the second round the next is at the other end of a link that somebody
+    # else has made
+    first=$L2TP_NET.11
+    if [ $path = kernel ]; then
+      nx gw2 ip tuntap add dev held mode tun && nx gw2 ip addr add 10.99.0.1 peer $first dev held && nx gw2 ip link set held up ||
+        fail "gw2: no interface" || return
+      first=$L2TP_NET.12
+    fi
     l2tp_start gw2 || fail "gw2: xl2tpd does not start" || return
     l2tp_start pub || fail "pub: xl2tpd does not start" || return
     l2tp_dial pub || { WHY="$path: $WHY"; return 1; }
     note "$path ${CLIENT_IP[pub]} ppp ${PPP_S}s"
-    # the first address of the pool is bob's
-    [ "${CLIENT_IP[pub]}" = $L2TP_NET.11 ] || fail "$path: alice has ${CLIENT_IP[pub]}" || return
+    nx gw2 ip link del held 2>/dev/null
+    [ "${CLIENT_IP[pub]}" = $first ] || fail "$path: alice has ${CLIENT_IP[pub]}, not $first" || return
     lns_path gw2 $path || return
     nx gw2 xl2tpd-control show calls >"$OUT/show-calls.log" 2>&1
     grep -q " alice .*$path" "$OUT/show-calls.log" || fail "show calls: $(tail -1 "$OUT/show-calls.log")" || return
@@ -96,10 +105,12 @@ sc_l2tp_lns() {
     sig gw2 HUP xl2tpd
     wait_for 15 logged gw2 'configuration read again' || fail "no reload" || return
     nx pub ping -n -c1 -W2 $L2TP_NET.1 >/dev/null || fail "the call did not survive a reload" || return
-    wait_for 15 grep -q '^ip-up ppp0 .* user=alice' /n/gw2/run/ip-script || fail "ip-up did not run" || return
+    # interface, tty (none in the kernel), speed, addresses, ipparam
+    args="ppp0 (/dev/pts/[0-9]+)? [0-9]+ $L2TP_NET.1 $first 203.0.113.10 user=alice"
+    wait_for 15 grep -Eq "^ip-up $args" /n/gw2/run/ip-script || fail "ip-up: $(tail -1 /n/gw2/run/ip-script)" || return
     nx gw2 xl2tpd-control kick alice || fail "kick exits $?" || return
     wait_for 15 gone gw2 pppd || fail "pppd stays after kick" || return
-    wait_for 15 grep -q '^ip-down ppp0 .* user=alice' /n/gw2/run/ip-script || fail "ip-down did not run" || return
+    wait_for 15 grep -Eq "^ip-down $args" /n/gw2/run/ip-script || fail "ip-down: $(tail -1 /n/gw2/run/ip-script)" || return
     [[ $(nx gw2 xl2tpd-control show pool) == *'in use: 0'* ]] || fail "an address is not back in the pool" || return
     l2tp_end gw2 pub
   done

@@ -75,6 +75,37 @@ sc_teardown_delete() {
   libreswan_down publ
   ike_side_ended publ
 }
+# The news of what was deleted are lost, because xl2tpd reads none while those of others fill what may wait: it has to ask.
+sc_teardown_lost_news() {
+  local i t
+  teardown_begin publ || return
+  for ((i = 1; i <= 3000; i++)); do
+    printf 'xfrm state add src 203.0.113.99 dst 192.0.2.1 proto esp spi 0x%x reqid 77 mode transport enc cbc(aes) 0x%032x auth hmac(sha1) 0x%040x\n' \
+      $((0x100000 + i)) $i $i
+    # `deleteall` does not take so many
+    printf 'xfrm state delete src 203.0.113.99 dst 192.0.2.1 proto esp spi 0x%x\n' $((0x100000 + i)) >&4
+  done >"$OUT/news.batch" 4>"$OUT/news.undo"
+  sig server STOP xl2tpd
+  t=${EPOCHREALTIME/./}
+  ip -n server -batch "$OUT/news.batch" >"$OUT/news.log" 2>&1
+  i=$?
+  since "$t"
+  note "3000 SAs in ${REPLY}s"
+  libreswan_down publ
+  wait_for 15 client_sas_gone publ
+  t=$?
+  ip -n server -batch "$OUT/news.undo" >>"$OUT/news.log" 2>&1
+  EVENT=${EPOCHREALTIME/./}
+  sig server CONT xl2tpd
+  [ $i = 0 ] || fail "no SAs: $(tail -1 "$OUT/news.log")" || return
+  [ $t = 0 ] || fail "the client's SAs stay" || return
+  ike_side_ended publ
+}
+client_sas_gone() { # client_sas_gone NODE: the server has none of its
+  local l
+  mapfile -t l < <(ip -n server xfrm state list src "${ADDR[$1]}")
+  [ ${#l[@]} = 0 ]
+}
 sc_teardown_sigterm_pluto() {
   teardown_begin client1 bob || return
   sig server TERM pluto

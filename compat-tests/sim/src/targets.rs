@@ -293,4 +293,6 @@ pub fn xl2tpd_conf(data: &[u8]) {
 pub fn xfrm_event(data: &[u8]) {
     ipsec_kernel::xfrm::decode_events(data);
     ipsec_kernel::xfrm::decode_answers(data);
+    l2tpd::sa_watch::news(data);
+    let _ = l2tpd::sa_watch::listed(data, &mut Default::default());
 }

@@ -7,7 +7,7 @@
 //!
 //! Data messages of such a call never come here. Everything else the peer sends arrives on the connected socket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddrV4;
@@ -87,9 +87,14 @@ struct Tunnel {
     _tunnel: OwnedFd,
 }
 
-/// Tunnels of this process that the kernel knows, by our ids.
+/// Tunnels of this process that the kernel knows.
 #[derive(Default)]
-pub struct KernelTunnels(BTreeMap<u16, Tunnel>);
+pub struct KernelTunnels {
+    /// By our ids.
+    tunnels: BTreeMap<u16, Tunnel>,
+    /// The same by peer; two have the same one only when one has moved there.
+    by_peer: BTreeSet<(SocketAddrV4, u16)>,
+}
 
 impl KernelTunnels {
     /// A call's session, and a second descriptor of it for pppd. The tunnel's socket is watched with `token`.
@@ -104,8 +109,8 @@ impl KernelTunnels {
         token: u64,
     ) -> io::Result<(KernelPath, OwnedFd)> {
         let (id, path) = (start.call.tunnel, start.path);
-        if !self.0.contains_key(&id) {
-            if self.0.values().any(|t| t.peer == path.peer) {
+        if !self.tunnels.contains_key(&id) {
+            if self.by_peer.range((path.peer, 0)..=(path.peer, u16::MAX)).next().is_some() {
                 // The kernel tells tunnels apart by address and port alone, clients behind one NAT share both.
                 return Err(io::Error::other("another client has the same address and port"));
             }
@@ -114,12 +119,13 @@ impl KernelTunnels {
             let ids = Ids { tunnel: id, session: 0, peer_tunnel: start.peer_tunnel, peer_session: 0 };
             connect(&tunnel, udp.as_fd(), path.peer, ids)?;
             epoll.add(udp.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, token))?;
-            self.0.insert(id, Tunnel { udp, peer: path.peer, calls: 0, _tunnel: tunnel });
+            self.tunnels.insert(id, Tunnel { udp, peer: path.peer, calls: 0, _tunnel: tunnel });
+            self.by_peer.insert((path.peer, id));
         }
         let opened = self.session(start);
         match &opened {
-            Ok(_) => self.0.entry(id).and_modify(|t| t.calls += 1),
-            Err(_) => self.0.entry(id),
+            Ok(_) => self.tunnels.entry(id).and_modify(|t| t.calls += 1),
+            Err(_) => self.tunnels.entry(id),
         };
         if opened.is_err() {
             self.tidy(id);
@@ -128,7 +134,9 @@ impl KernelTunnels {
     }
 
     fn session(&self, start: &CallStart) -> io::Result<(KernelPath, OwnedFd)> {
-        let Some(t) = self.0.get(&start.call.tunnel) else { return Err(io::ErrorKind::NotFound.into()) };
+        let Some(t) = self.tunnels.get(&start.call.tunnel) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
         let socket = pppox()?;
         let ids = Ids {
             tunnel: start.call.tunnel,
@@ -146,28 +154,32 @@ impl KernelTunnels {
 
     /// One call less; the tunnel goes with its last.
     pub fn close(&mut self, tunnel: u16) {
-        if let Some(t) = self.0.get_mut(&tunnel) {
+        if let Some(t) = self.tunnels.get_mut(&tunnel) {
             t.calls = t.calls.saturating_sub(1);
         }
         self.tidy(tunnel);
     }
 
     fn tidy(&mut self, tunnel: u16) {
-        if self.0.get(&tunnel).is_some_and(|t| t.calls == 0) {
-            self.0.remove(&tunnel);
+        if self.tunnels.get(&tunnel).is_some_and(|t| t.calls == 0)
+            && let Some(t) = self.tunnels.remove(&tunnel)
+        {
+            self.by_peer.remove(&(t.peer, tunnel));
         }
     }
 
     /// The socket of a tunnel.
     pub fn udp(&mut self, tunnel: u16) -> Option<&mut Udp> {
-        self.0.get_mut(&tunnel).map(|t| &mut t.udp)
+        self.tunnels.get_mut(&tunnel).map(|t| &mut t.udp)
     }
 
     /// The peer's address has changed, which it has proved.
     pub fn moved(&mut self, tunnel: u16, peer: SocketAddrV4) {
-        if let Some(t) = self.0.get_mut(&tunnel)
+        if let Some(t) = self.tunnels.get_mut(&tunnel)
             && t.udp.reconnect(peer).is_ok()
         {
+            self.by_peer.remove(&(t.peer, tunnel));
+            self.by_peer.insert((peer, tunnel));
             t.peer = peer;
         }
     }

@@ -1,18 +1,12 @@
 //! Notices when the IPsec SAs a client's packets came through are gone.
 //!
 //! The mark of a datagram tells the reqid of its SAs ([`mark_of_reqid`]). This module listens to the kernel's news of
-//! SAs (netlink, `NETLINK_XFRM`), and when an SA of pluto's has gone, waits a moment, for a rekey or a moved peer has a
-//! new one at once, and then asks the kernel which reqids still have an SA. It must not change anything in the kernel.
-//!
-//! ```text
-//! nlmsghdr          | length u32 | type u16 | flags u16 | sequence u32 | port u32
-//! NEWSA, UPDSA      | xfrm_usersa_info (224)                               | attributes
-//! EXPIRE            | xfrm_usersa_info (224)              | hard u8, pad 7 | attributes
-//! DELSA             | xfrm_usersa_id (24) | XFRMA_SA: length u16, kind u16, xfrm_usersa_info (224) | attributes
-//! FLUSHSA           | protocol u8
-//! ```
-//! The keys are in the attributes at the end. News are read no further than what is drawn here, so they stay in the
-//! kernel; the answer to a question does hold keys, and is wiped.
+//! SAs and keeps a list of pluto's; when the last one with a reqid has gone, it waits a moment, for a rekey or a moved
+//! peer has a new one at once, and if there is none by then the mark is nobody's any more. The kernel is asked for all
+//! its SAs only at the start, and where news do not say which SA they are about: after a flush, and when some were lost.
+//! It must not change anything in the kernel.
+
+mod news;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -24,109 +18,30 @@ use l2tp_proto::Instant;
 use libc::{MSG_DONTWAIT, MSG_TRUNC};
 use netlink_sys::protocols::NETLINK_XFRM;
 use netlink_sys::{Socket, SocketAddr};
+use nix::sys::socket::{setsockopt, sockopt};
 use zeroize::{Zeroize, Zeroizing};
+
+use news::{HEADER, NEWS, XFRM_MSG_GETSA};
+pub use news::{News, Sa, listed, news};
 
 /// What a client has to get new SAs in.
 const GRACE: Duration = Duration::from_secs(1);
-/// Times are rounded up to this, so that the kernel is asked once for many SAs.
+/// How long the kernel is left alone before it is asked, and no longer, however many news are lost meanwhile.
+const SOON: Duration = Duration::from_millis(100);
+/// Times are rounded up to this, so that many SAs have one, and the kernel is asked no more often.
 const GRID: u64 = 250_000_000;
-/// News taken a wake-up.
+/// News taken a wake-up, and before the kernel is asked.
 const BUDGET: usize = 256;
+const ALL: usize = 16_384;
+/// News that may wait, in octets of the kernel's memory, which counts a thousand or two for each.
+const BACKLOG: usize = 1 << 20;
 /// Datagrams of one answer: 32 KiB each, more than twice [`MARKS`](ipsec_types::kernel::MARKS) SAs need.
 const ANSWER: usize = 16_384;
 
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
 /// `NLM_F_REQUEST` and `NLM_F_DUMP`.
 const DUMP_REQUEST: u16 = 0x301;
 const XFRMNLGRP_EXPIRE: u32 = 2;
 const XFRMNLGRP_SA: u32 = 3;
-const XFRM_MSG_NEWSA: u16 = 0x10;
-const XFRM_MSG_DELSA: u16 = 0x11;
-const XFRM_MSG_GETSA: u16 = 0x12;
-const XFRM_MSG_EXPIRE: u16 = 0x18;
-const XFRM_MSG_UPDSA: u16 = 0x1a;
-const XFRM_MSG_FLUSHSA: u16 = 0x1c;
-const XFRMA_SA: u16 = 6;
-
-const HEADER: usize = 16;
-/// Length of `xfrm_usersa_info`, and where its SPI and its reqid are.
-const INFO: usize = 224;
-const INFO_SPI: usize = 72;
-const INFO_REQID: usize = 208;
-/// Length of `xfrm_usersa_id`.
-const ID: usize = 24;
-/// As far as news are read.
-const NEWS: usize = HEADER + ID + 4 + INFO;
-
-/// What one message of the kernel says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News {
-    /// There is an SA with this reqid.
-    Here(u32),
-    /// An SA with this reqid is gone.
-    Gone(u32),
-    /// All SAs are gone.
-    Flushed,
-}
-
-fn u16_at(b: &[u8], at: usize) -> Option<u16> {
-    b.get(at..at.checked_add(2)?)?.try_into().ok().map(u16::from_ne_bytes)
-}
-
-fn u32_at(b: &[u8], at: usize) -> Option<u32> {
-    b.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_ne_bytes)
-}
-
-/// The reqid of an `xfrm_usersa_info`, if it is one that pluto gives.
-fn reqid(info: &[u8]) -> Option<u32> {
-    u32_at(info.get(..INFO)?, INFO_REQID).filter(|r| mark_of_reqid(*r).is_some())
-}
-
-/// Reads one message, of which the end may be cut off. `None` for SAs that are not pluto's, for a lifetime that is not
-/// the last (soft), and for whatever is too short or something else.
-pub fn news(message: &[u8]) -> Option<News> {
-    let kind = u16_at(message, 4)?;
-    let body = message.get(HEADER..)?;
-    match kind {
-        // Without an SPI it is a place kept for an SA that a packet wants, and protects nothing.
-        XFRM_MSG_NEWSA | XFRM_MSG_UPDSA if u32_at(body, INFO_SPI)? != 0 => reqid(body).map(News::Here),
-        XFRM_MSG_EXPIRE if *body.get(INFO)? != 0 => reqid(body).map(News::Gone),
-        XFRM_MSG_DELSA => {
-            let attribute = body.get(ID..)?;
-            let whole = usize::from(u16_at(attribute, 0)?) >= 4 + INFO && u16_at(attribute, 2)? == XFRMA_SA;
-            reqid(attribute.get(4..)?).filter(|_| whole).map(News::Gone)
-        }
-        XFRM_MSG_FLUSHSA => Some(News::Flushed),
-        _ => None,
-    }
-}
-
-/// Reads one datagram of the list of all SAs into `reqids`. True when it was the last.
-///
-/// # Errors
-/// The kernel's, and `EBADMSG` for a message that does not fit.
-pub fn listed(mut datagram: &[u8], reqids: &mut BTreeSet<u32>) -> io::Result<bool> {
-    let bad = || io::Error::from_raw_os_error(libc::EBADMSG);
-    while !datagram.is_empty() {
-        let len = u32_at(datagram, 0).and_then(|n| usize::try_from(n).ok()).ok_or_else(bad)?;
-        let message = datagram.get(..len).filter(|m| m.len() >= HEADER).ok_or_else(bad)?;
-        datagram = datagram.get(len.next_multiple_of(4)..).unwrap_or_default();
-        match u16_at(message, 4) {
-            Some(NLMSG_DONE) => return Ok(true),
-            Some(NLMSG_ERROR) => {
-                let errno = u32_at(message, HEADER).map_or(libc::EBADMSG, |n| n.cast_signed().wrapping_neg());
-                return Err(io::Error::from_raw_os_error(errno));
-            }
-            _ => {
-                if let Some(News::Here(r)) = news(message) {
-                    reqids.insert(r);
-                }
-            }
-        }
-    }
-    Ok(false)
-}
 
 /// One datagram of the kernel, cut off at the end of `buffer`; `None` when there is none.
 fn receive<'b>(socket: &Socket, buffer: &'b mut [u8], flags: i32) -> io::Result<Option<&'b [u8]>> {
@@ -144,8 +59,8 @@ fn receive<'b>(socket: &Socket, buffer: &'b mut [u8], flags: i32) -> io::Result<
     }
 }
 
-/// The reqids of pluto's that have an SA now. The kernel makes the list while it is read: nothing is waited for.
-fn list() -> io::Result<BTreeSet<u32>> {
+/// The SAs of pluto's that there are now. The kernel makes the list while it is read: nothing is waited for.
+fn list() -> io::Result<BTreeSet<Sa>> {
     let mut socket = Socket::new(NETLINK_XFRM)?;
     socket.bind_auto()?;
     let mut request = [0; HEADER];
@@ -154,71 +69,92 @@ fn list() -> io::Result<BTreeSet<u32>> {
     request[6..8].copy_from_slice(&DUMP_REQUEST.to_ne_bytes());
     socket.send_to(&request, &SocketAddr::new(0, 0), 0)?;
     let mut buffer = Zeroizing::new(vec![0; 64 * 1024]);
-    let mut reqids = BTreeSet::new();
+    let mut sas = BTreeSet::new();
     for _ in 0..ANSWER {
         let datagram = receive(&socket, &mut buffer, MSG_TRUNC)?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let len = datagram.len();
-        let last = listed(datagram, &mut reqids);
+        let last = listed(datagram, &mut sas);
         if let Some(used) = buffer.get_mut(..len) {
             used.zeroize();
         }
         if last? {
-            return Ok(reqids);
+            return Ok(sas);
         }
     }
     Err(io::Error::from_raw_os_error(libc::EMSGSIZE))
 }
 
-/// What is known, and what has to be asked.
+/// What is known, and what has to be looked at.
 #[derive(Debug, Default)]
 struct State {
-    /// Reqids that have been seen. Marks of others are perhaps not pluto's, and no flush is their end.
-    seen: BTreeSet<u32>,
-    /// Reqids that may be gone, and when to ask.
+    /// SAs of pluto's. Marks of reqids that were never here are perhaps not pluto's, and no flush is their end.
+    here: BTreeSet<Sa>,
+    /// Reqids whose last SA has gone, and when that is for good.
     due: BTreeMap<u32, Instant>,
+    /// `here` is not to be trusted, and the kernel is to be asked then.
+    ask_at: Option<Instant>,
+}
+
+/// Whether an SA with this reqid is among them.
+fn any_with(sas: &BTreeSet<Sa>, reqid: u32) -> bool {
+    let first = Sa { reqid, spi: [0; 4], dst: [0; 16], proto: 0 };
+    sas.range(first..).next().is_some_and(|s| s.reqid == reqid)
 }
 
 impl State {
     fn note(&mut self, now: Instant, news: News) {
         let at = Instant((now + GRACE).0.next_multiple_of(GRID));
         match news {
-            News::Here(r) => _ = self.seen.insert(r),
-            News::Gone(r) => _ = self.due.insert(r, at),
-            News::Flushed => self.due.extend(self.seen.iter().map(|r| (*r, at))),
+            News::Here(sa) => _ = self.here.insert(sa),
+            News::Gone(sa) => {
+                self.here.remove(&sa);
+                if !any_with(&self.here, sa.reqid) {
+                    self.due.insert(sa.reqid, at);
+                }
+            }
+            News::Flushed => _ = self.ask_at.get_or_insert(Instant((now + SOON).0.next_multiple_of(GRID))),
         }
     }
 
+    /// While the kernel is to be asked nothing else is decided.
     fn next(&self) -> Option<Instant> {
-        self.due.values().min().copied()
+        self.ask_at.or_else(|| self.due.values().min().copied())
     }
 
-    /// The marks whose time has come and that have no SA, of those that are in use; asks only if there are such.
+    fn must_ask(&self, now: Instant) -> bool {
+        self.ask_at.is_some_and(|at| at <= now)
+    }
+
+    /// The marks whose time has come and that have no SA, of those that are in use.
     fn check(
         &mut self,
         now: Instant,
         in_use: impl Fn(u32) -> bool,
-        list: impl FnOnce() -> io::Result<BTreeSet<u32>>,
+        list: impl FnOnce() -> io::Result<BTreeSet<Sa>>,
     ) -> Vec<u32> {
-        let mut suspects = Vec::new();
-        self.due.retain(|r, at| {
-            let due = *at <= now;
-            if let Some(mark) = mark_of_reqid(*r).filter(|m| due && in_use(m.value)) {
-                suspects.push((*r, mark.value));
+        if self.must_ask(now) {
+            self.ask_at = None;
+            match list() {
+                Ok(sas) => {
+                    let before = std::mem::take(&mut self.here);
+                    let gone: Vec<Sa> = before.difference(&sas).copied().collect();
+                    self.here = sas;
+                    gone.into_iter().for_each(|s| self.note(now, News::Gone(s)));
+                }
+                Err(_) => self.ask_at = Some(now + GRACE),
             }
-            !due
-        });
-        if suspects.is_empty() {
+        }
+        // Nothing is closed on a guess.
+        if self.ask_at.is_some() {
             return Vec::new();
         }
-        let Ok(here) = list() else {
-            // Nothing is closed on a guess.
-            suspects.iter().for_each(|(r, _)| self.note(now, News::Gone(*r)));
-            return Vec::new();
-        };
-        suspects.retain(|(r, _)| !here.contains(r));
-        suspects.iter().for_each(|(r, _)| _ = self.seen.remove(r));
-        self.seen.extend(here);
-        suspects.into_iter().map(|(_, mark)| mark).collect()
+        let mut over = Vec::new();
+        self.due.retain(|reqid, at| {
+            let gone = *at <= now && !any_with(&self.here, *reqid);
+            over.extend(mark_of_reqid(*reqid).map(|m| m.value).filter(|m| gone && in_use(*m)));
+            *at > now
+        });
+        over
     }
 }
 
@@ -237,15 +173,22 @@ impl SaWatch {
         let mut socket = Socket::new(NETLINK_XFRM)?;
         socket.bind_auto()?;
         socket.set_non_blocking(true)?;
+        // Without it fewer may wait, and the kernel is asked more often.
+        let _ = setsockopt(&socket, sockopt::RcvBufForce, &BACKLOG);
         socket.add_membership(XFRMNLGRP_SA)?;
         socket.add_membership(XFRMNLGRP_EXPIRE)?;
-        Ok(SaWatch { socket, state: State { seen: list()?, due: BTreeMap::new() } })
+        // After that: what happens meanwhile is told twice, which does no harm.
+        Ok(SaWatch { socket, state: State { here: list()?, ..State::default() } })
     }
 
     /// Takes what the kernel has to tell, as far as a wake-up goes.
     pub fn take(&mut self, now: Instant) {
+        self.take_some(now, BUDGET);
+    }
+
+    fn take_some(&mut self, now: Instant, most: usize) {
         let mut buffer = [0; NEWS];
-        for _ in 0..BUDGET {
+        for _ in 0..most {
             match receive(&self.socket, &mut buffer, 0) {
                 Ok(Some(message)) => {
                     if let Some(n) = news(message) {
@@ -266,6 +209,10 @@ impl SaWatch {
 
     /// The marks, of those `in_use`, whose SAs are gone for good by now.
     pub fn check(&mut self, now: Instant, in_use: impl Fn(u32) -> bool) -> Vec<u32> {
+        if self.state.must_ask(now) {
+            // News from before a loss would be news to a list from after it.
+            self.take_some(now, ALL);
+        }
         self.state.check(now, in_use, list)
     }
 }

@@ -227,3 +227,49 @@ fn the_tools_words_and_exit_statuses() {
     assert!(tool("ctl", &["status", "--json"]).1.starts_with("{\"counters\":{"));
     assert!(tool("ctl", &["show", "counters"]).1.starts_with("tunnels_up "));
 }
+
+#[test]
+fn the_status_in_json_has_what_the_tables_have() {
+    let (mut d, _server) = daemon("");
+    let mut lac = Lac::new(d.addr, 1);
+    let session = lac.dial(7);
+    d.expect("Call established");
+    lac.data(session, b"\xff\x03\xc0\x21hello");
+    let mut all = serde_json::Value::Null;
+    wait_for("the frame's octets", || {
+        let text = d.command("j");
+        all = serde_json::from_str(text.strip_prefix("00 OK\n").unwrap()).unwrap();
+        all["tunnels"][0]["calls"][0]["rx_bytes"] == 9
+    });
+    let (tunnel, call) = (&all["tunnels"][0], &all["tunnels"][0]["calls"][0]);
+    for (value, want) in [
+        (&all["pid"], d.child.id().into()),
+        (&all["lacs"], serde_json::json!([{"name": "isp", "state": "idle", "tunnel": null, "redials": 0}])),
+        (&all["pool"], serde_json::json!({"in_use": 1, "sections": [{"lns": "default", "size": 8}]})),
+        (&all["counters"]["calls_up"], 1.into()),
+        (&tunnel["id"], lac.lns_tid.into()),
+        (&tunnel["peer_id"], 1.into()),
+        (&tunnel["peer"], lac.socket.local_addr().unwrap().to_string().into()),
+        (&tunnel["peer_host"], "lac".into()),
+        (&tunnel["role"], "lns".into()),
+        (&tunnel["section"], "default".into()),
+        (&tunnel["established"], true.into()),
+        (&tunnel["mark"], 0.into()),
+        (&call["id"], session.into()),
+        (&call["peer_id"], 7.into()),
+        (&call["local_ip"], "10.9.8.1".into()),
+        (&call["remote_ip"], "10.9.8.2".into()),
+        (&call["path"], "pty".into()),
+        (&call["rx_packets"], 1.into()),
+    ] {
+        assert_eq!(*value, want, "{all:#}");
+    }
+    let table = d.command("i calls");
+    let line = table.lines().last().unwrap();
+    for word in [session.to_string(), call["pid"].to_string(), "10.9.8.2".into(), "pty".into()] {
+        assert!(line.split_whitespace().any(|w| w == word), "{word}: {table}");
+    }
+    let line = d.command("i tunnels").lines().nth(2).unwrap().to_string();
+    assert!(line.starts_with(&format!("{:<6} 1 ", lac.lns_tid)) && line.contains(" established "), "{line}");
+    assert!(d.command("i pool").contains(&format!("10.9.8.2 call {session} user -\n")));
+}

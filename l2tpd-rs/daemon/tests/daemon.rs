@@ -43,7 +43,7 @@ fn a_call_from_sccrq_to_frames_both_ways_and_hang_up() {
     let fds = fs::read_to_string(d.at("fds")).unwrap();
     // The script's own descriptors apart, there are the tty and the log.
     assert!(fds.contains("0 -> /dev/pts/"), "{fds}");
-    for ours in ["socket:", "ptmx", "eventpoll", "ctl"] {
+    for ours in ["socket:", "ptmx", "eventpoll", "ctl", "/etc/passwd"] {
         assert!(!fds.contains(ours), "{ours} is inherited: {fds}");
     }
     lac.send(
@@ -100,18 +100,21 @@ fn pppd_that_ends_or_cannot_be_started_is_told_to_the_peer() {
 }
 
 #[test]
-fn sigterm_says_goodbye_reaps_pppds_and_removes_the_files() {
-    let mut d = Daemon::start("", STUB);
-    let mut lac = Lac::new(d.addr, 1);
-    lac.dial(7);
-    let pid = pid_of(&d.expect("Call established"));
-    let start = Instant::now();
-    d.signal("-TERM");
-    let m = lac.receive();
-    assert_eq!((m.kind, m.result.unwrap().text.as_str()), (Some(MessageType::STOPCCN), "Server closing"));
-    assert!(d.child.wait().unwrap().success());
-    assert!(start.elapsed() < Duration::from_secs(2));
-    assert!(gone(pid) && !d.at("ctl").exists() && !d.at("pid").exists());
+fn sigterm_and_sigint_say_goodbye_reap_pppds_and_remove_the_files() {
+    for signal in ["-TERM", "-INT"] {
+        let mut d = Daemon::start("", STUB);
+        let mut lac = Lac::new(d.addr, 1);
+        lac.dial(7);
+        let pid = pid_of(&d.expect("Call established"));
+        let start = Instant::now();
+        d.signal(signal);
+        let m = lac.receive();
+        let said = (m.kind, m.result.unwrap().text);
+        assert_eq!(said, (Some(MessageType::STOPCCN), "Server closing".into()), "{signal}");
+        assert!(d.child.wait().unwrap().success());
+        assert!(start.elapsed() < Duration::from_secs(2));
+        assert!(gone(pid) && !d.at("ctl").exists() && !d.at("pid").exists());
+    }
 }
 
 #[test]

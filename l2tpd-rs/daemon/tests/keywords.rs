@@ -110,6 +110,7 @@ const LAC: &[Row] = &[
     ),
     ("", DIAL, "length bit = yes", "data with a length"),
     ("", DIAL, "sequencing = yes", "data with numbers"),
+    ("", DIAL, "tie breaker = yes", "tie breaker"),
     ("", DIAL, "accept outgoing = yes", "Outgoing-Call-Reply"),
     ("auth file = DIR/secrets", DIAL, "challenge = yes", "challenge to us"),
     ("", DIAL, "hostname = other", "host other"),
@@ -150,6 +151,7 @@ fn describe(body: &[u8], out: &mut Vec<String>) -> Message {
     if m.challenge.is_some() {
         put("challenge to us".into());
     }
+    m.tie_breaker.iter().for_each(|_| put("tie breaker".into()));
     m.host_name.iter().for_each(|h| put(format!("host {h}")));
     m.receive_window.iter().for_each(|w| put(format!("window {w}")));
     m.tx_speed.iter().for_each(|n| put(format!("tx {n}")));

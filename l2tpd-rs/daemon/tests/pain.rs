@@ -18,10 +18,10 @@
 //! | 13 | strict AVPs | see there | engine `wire_wanted`, `quirks` |
 //! | 14 | the route to the server leads into the tunnel | dropped, with a line | `a_call_that_carries_its_own_tunnel_…` |
 //! | 15 | no IPv6 | inside, not outside | lab `l2tp-auth` (IPv6CP) |
-//! | 16 | ip-down does not run | pppd is given time at every end | `daemon::sigterm_says_goodbye_…`; lab `l2tp-lns` |
+//! | 16 | ip-down does not run | pppd is given time at every end | `daemon::sigterm_and_sigint_say_goodbye_…`; lab `l2tp-lns` |
 //! | 17 | control interface | answers, JSON, no waiting | `daemon::the_control_pipe_…`, `control` |
-//! | 18 | no reload | HUP | `daemon::a_reload_keeps_calls_…` |
-//! | 19 | exit status 1 after a stop | 0 | `daemon::sigterm_says_goodbye_…` |
+//! | 18 | no reload | HUP | `daemon::a_reload_keeps_calls_…`, `process::a_reload_ends_…` |
+//! | 19 | exit status 1 after a stop | 0 | `daemon::sigterm_and_sigint_say_goodbye_…` |
 //! | 20 | cannot bind at boot | binds to what will be there | `an_address_that_is_not_there_yet_…` |
 //! | 21 | who calls is not known | CALLER_ID, `pass peer`, the status | `pppd_is_told_who_calls`; `keywords` |
 //! | 22 | secrets are mixed up | `--check`, warnings | `check`; `conf::tests` |

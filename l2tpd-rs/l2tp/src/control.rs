@@ -40,6 +40,10 @@ impl Endpoint {
             t.retired.remove(&session);
             self.retired.remove(&session);
         }
+        // SCCRQ and SCCCN.
+        if t.transport.acknowledged() >= 2 {
+            self.dialling.remove(&id);
+        }
         if t.transport.is_idle() {
             t.hello_sent = None;
             if t.state == TunnelState::Closing {
@@ -123,6 +127,14 @@ impl Endpoint {
                 _ => {}
             }
             return self.log_limited(now, Topic::Order, Level::Debug, text);
+        }
+        // Each of these is answered with a message: who acknowledges none has to wait, as if it had not been received.
+        let asks =
+            || matches!(Message::decode(c.body, None).kind, Some(MessageType::ICRQ | MessageType::OCRQ));
+        if t.transport.is_behind() && asks() {
+            let text =
+                format!("control_finish: Too many messages to tunnel {} are not acknowledged", t.peer_id);
+            return self.log_limited(now, Topic::Limit, Level::Warning, text);
         }
         t.transport.received(ack_session);
         self.message(now, id, c.session, c.body);

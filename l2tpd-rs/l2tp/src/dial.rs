@@ -124,7 +124,6 @@ impl Endpoint {
             t.state = TunnelState::Established;
             t.transport.push(0, scccn.done());
         }
-        self.dialling.remove(&id);
         self.announce(id);
         if let Some(slot) = self.tunnels.get(&id).and_then(|t| t.lac) {
             self.news.push_back(News::TunnelUp { slot, tunnel: id });
@@ -141,24 +140,31 @@ impl Endpoint {
     }
 
     /// RFC 2661 §4.4.3: of two tunnels that were opened at the same time with a Tie Breaker, the one with the lower
-    /// value stands; one with a value stands against one without. True when the peer's SCCRQ is to be ignored.
-    pub(crate) fn lost_to_ours(&mut self, now: Instant, path: &Path, theirs: Option<u64>) -> bool {
-        let mut ignore = false;
-        for id in self.dialling.iter().copied().collect::<Vec<_>>() {
-            let Some(t) = self.tunnels.get(&id).filter(|t| t.path.peer.ip() == path.peer.ip()) else {
-                continue;
-            };
-            let ours = t.tie_breaker;
-            ignore |= ours.is_some_and(|o| theirs.is_none_or(|t| o <= t));
-            // Equal values end both; so does a peer that has one against us without.
-            if theirs.is_some_and(|t| ours.is_none_or(|o| o >= t)) {
-                let slot = t.lac;
-                let text = format!("control_finish: {} has opened a tunnel at the same time", path.peer.ip());
-                self.log_limited(now, Topic::Duplicate, Level::Info, text);
-                self.remove_tunnel(id);
-                self.news.extend(slot.map(|slot| News::TunnelOver { slot, tunnel: id, retry: false }));
-            }
+    /// value stands; one with a value stands against one without. True when the peer's SCCRQ is to be ignored; of equal
+    /// values none stands.
+    pub(crate) fn loses_to_ours(&self, path: &Path, theirs: Option<u64>) -> bool {
+        self.dials_to(path).any(|t| t.tie_breaker.is_some_and(|o| theirs.is_none_or(|t| o <= t)))
+    }
+
+    /// The peer's tunnel stands, and ours that loses against it is given up. Not at its SCCRQ, which can be forged: only
+    /// its SCCCN shows that the peer has opened one.
+    pub(crate) fn give_way(&mut self, now: Instant, path: &Path, theirs: Option<u64>) {
+        let Some(theirs) = theirs else { return };
+        let loses =
+            |t: &&Tunnel| t.state == TunnelState::ExpectSccrp && t.tie_breaker.is_none_or(|o| o > theirs);
+        for id in self.dials_to(path).filter(loses).map(|t| t.id).collect::<Vec<_>>() {
+            let text = format!("control_finish: {} has opened a tunnel at the same time", path.peer.ip());
+            self.log_limited(now, Topic::Duplicate, Level::Info, text);
+            self.tunnel_down(id, "the peer has opened one", false);
+            self.remove_tunnel(id);
         }
-        ignore
+    }
+
+    /// Tunnels that we are opening to this address, and those of which the peer has perhaps not heard yet that they
+    /// stand: an SCCRQ of its own may have crossed our SCCCN.
+    fn dials_to(&self, path: &Path) -> impl Iterator<Item = &Tunnel> {
+        let all = self.dialling.iter().filter_map(|id| self.tunnels.get(id)).map(|t| &**t);
+        let peer = *path.peer.ip();
+        all.filter(move |t| *t.path.peer.ip() == peer)
     }
 }

@@ -44,7 +44,7 @@ pub struct Endpoint {
     pub(crate) half_open_all: usize,
     /// Tunnels by the mark of their SAs, those with one.
     pub(crate) by_mark: BTreeMap<u32, BTreeSet<u16>>,
-    /// Tunnels whose SCCRQ is not answered.
+    /// Tunnels whose SCCRQ is not answered, or whose SCCCN is not acknowledged.
     pub(crate) dialling: BTreeSet<u16>,
     /// The dials, by a number of their own, and the sections' among them by name in small letters.
     pub(crate) lacs: BTreeMap<u16, Lac>,

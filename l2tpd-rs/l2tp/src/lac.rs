@@ -329,6 +329,36 @@ impl Endpoint {
         }
     }
 
+    /// Whether a dial waits for this time.
+    pub(crate) fn redials_at(&self, slot: u16, at: Instant) -> bool {
+        self.lacs.get(&slot).is_some_and(|l| l.phase == Phase::Waiting(at))
+    }
+
+    /// Whether what the dials wait for is there; see [`Endpoint::audit`].
+    pub(crate) fn audit_dials(&self) -> Result<(), String> {
+        for (&slot, l) in &self.lacs {
+            let of_call =
+                |c: CallId| self.calls.get(&c.session).is_some_and(|k| k.id == c && k.lac == Some(slot));
+            let holds = match l.phase {
+                Phase::Idle => true,
+                Phase::Resolving { dial, .. } => self.resolving.get(&dial) == Some(&slot),
+                Phase::Opening(t) => self.tunnels.get(&t).is_some_and(|t| t.lac == Some(slot)),
+                Phase::Calling(c) | Phase::Up(c) => of_call(c),
+                Phase::Waiting(at) => self.timers.contains(&(at, slot, TimerReason::Redial)),
+            };
+            let tunnel = l.tunnel.is_none_or(|t| self.tunnels.get(&t).is_some_and(|t| t.lac == Some(slot)));
+            if !holds || !tunnel {
+                return Err(format!("dial {slot}: {l:?}"));
+            }
+        }
+        let asked =
+            |slot: &u16| self.lacs.get(slot).is_some_and(|l| matches!(l.phase, Phase::Resolving { .. }));
+        match self.news.is_empty() && self.resolving.values().all(asked) {
+            true => Ok(()),
+            false => Err(format!("dials: {:?}, {:?}", self.resolving, self.news)),
+        }
+    }
+
     /// The `[lac]` sections.
     pub fn lac_status(&self) -> Vec<LacStatus> {
         let status = |name: &String| {

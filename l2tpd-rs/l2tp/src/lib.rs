@@ -18,6 +18,7 @@
 //! Both roles are here, with incoming and outgoing calls; the words of the log lines are xl2tpd's, because people and programs search for them.
 #![forbid(unsafe_code)]
 
+mod audit;
 pub mod auth;
 pub mod avp;
 mod body;

@@ -210,6 +210,11 @@ impl Leases {
         self.last.iter().map(|(&c, &(a, _))| (c, a))
     }
 
+    /// Those that are given away.
+    pub(crate) fn given(&self) -> &BTreeSet<Ipv4Addr> {
+        &self.given
+    }
+
     /// How many are given away.
     pub fn len(&self) -> usize {
         self.given.len()

@@ -24,7 +24,7 @@ use crate::message::{Message, MessageType};
 use crate::tunnel::TunnelState;
 
 /// How long ICRQ to ICCN, or OCRQ to OCCN, may take: long enough for a number to be dialled.
-const CALL_SETUP: Duration = Duration::from_secs(60);
+pub(crate) const CALL_SETUP: Duration = Duration::from_secs(60);
 
 impl Endpoint {
     /// The call is connected, or over.

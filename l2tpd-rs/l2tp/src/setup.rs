@@ -53,7 +53,7 @@ impl Endpoint {
             );
             return self.log_limited(now, Topic::Junk, Level::Debug, text);
         };
-        if self.lost_to_ours(now, &path, m.tie_breaker) {
+        if self.loses_to_ours(&path, m.tie_breaker) {
             return;
         }
         let sccrq = digest(&[c.body]);
@@ -191,6 +191,7 @@ impl Endpoint {
         tunnel.peer_host = them;
         tunnel.authenticated = response.is_some() || challenge.is_some();
         tunnel.challenge = challenge;
+        tunnel.tie_breaker = m.tie_breaker;
         tunnel.secret = secret;
         tunnel.sync_framing = m.framing_caps.is_some_and(|c| c & 1 != 0);
         tunnel.credit = credit;
@@ -245,6 +246,7 @@ impl Endpoint {
         }
         t.state = TunnelState::Established;
         let replaces = t.replaces.take();
+        let (path, tie_breaker) = (t.path, t.tie_breaker);
         let text = format!(
             "Connection established to {peer}, {}.  Local: {id}, Remote: {} (ref=0/0).  LNS session is '{}'",
             t.path.peer.port(),
@@ -257,6 +259,7 @@ impl Endpoint {
         if let Some(old) = replaces {
             self.drop_silently(old);
         }
+        self.give_way(now, &path, tie_breaker);
     }
 }
 

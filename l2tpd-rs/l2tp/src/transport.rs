@@ -9,6 +9,9 @@ use ipsec_types::Instant;
 
 use crate::header;
 
+/// Messages to a peer that does not acknowledge them: more than all calls of a tunnel cause at once.
+const BACKLOG: usize = 256;
+
 /// How often and how patiently a message is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retries {
@@ -104,6 +107,11 @@ impl Transport {
         self.una.wrapping_add(self.in_flight)
     }
 
+    /// How many messages the peer has acknowledged, modulo 65536.
+    pub fn acknowledged(&self) -> u16 {
+        self.una
+    }
+
     /// Sequence number expected from the peer.
     pub fn nr(&self) -> u16 {
         self.next_nr
@@ -128,6 +136,25 @@ impl Transport {
     /// Messages that are not acknowledged, those not sent yet included.
     pub fn unacknowledged(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Whether so many are that the peer is to acknowledge some before it is given more to acknowledge.
+    pub fn is_behind(&self) -> bool {
+        self.queue.len() >= BACKLOG
+    }
+
+    /// The session ids that acknowledgements will free.
+    pub(crate) fn to_free(&self) -> impl Iterator<Item = u16> + '_ {
+        self.queue.iter().filter_map(|p| p.frees)
+    }
+
+    /// Whether no more is under way than the peer's window allows nor kept than ours does, and what is under way has
+    /// its timer.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.in_flight <= self.peer_window
+            && usize::from(self.in_flight) <= self.queue.len()
+            && self.early.len() <= usize::from(self.our_window)
+            && (self.in_flight > 0) == self.deadline.is_some()
     }
 
     /// When the oldest unacknowledged message must be looked at.

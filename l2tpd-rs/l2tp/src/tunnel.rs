@@ -40,7 +40,7 @@ pub(crate) struct Tunnel {
     pub(crate) authenticated: bool,
     /// The peer takes synchronous framing (Framing Capabilities).
     pub(crate) sync_framing: bool,
-    /// Of our SCCRQ, if it had one.
+    /// Of the SCCRQ that opens it, if that has one.
     pub(crate) tie_breaker: Option<u64>,
     /// The dial that has opened it.
     pub(crate) lac: Option<u16>,

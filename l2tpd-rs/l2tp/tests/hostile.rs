@@ -149,14 +149,20 @@ proptest! {
     }
 
     #[test]
-    fn any_sequence_of_messages_ends_clean(acts in proptest::collection::vec(act(), 0..60)) {
-        let mut w = World::new(config(lns()));
+    fn any_sequence_of_messages_ends_clean(ours: bool, acts in proptest::collection::vec(act(), 0..60)) {
+        let mut l = lns();
+        if ours {
+            // Each call takes one of our addresses, too.
+            (l.local_ip, l.local_pool) = (None, l.pool.clone());
+        }
+        let mut w = World::new(config(l));
         let mut lac = Lac::open(&mut w, path(10, 1701, 0), 1);
         let session = lac.call(&mut w, 77);
         for a in acts {
             perform(a, &mut w, &mut lac, session);
             let calls: usize = w.engine.status().iter().map(|t| t.calls.len()).sum();
-            prop_assert_eq!(w.engine.leased(), calls, "one address a call");
+            let given = w.engine.leased();
+            prop_assert!(given == calls || ours && (calls..=2 * calls).contains(&given), "{given} for {calls} calls");
             prop_assert!(w.engine.status().is_empty() || w.engine.poll_timeout().is_some(), "nobody waits for it");
             w.take();
         }

@@ -97,6 +97,48 @@ fn pppds_exit_is_told_to_the_peer_and_frees_the_address_once() {
 }
 
 #[test]
+fn what_pppds_exit_status_means_is_in_the_log_and_in_the_cdn() {
+    // An exit status of pppd(8), part of our line, the result code of the CDN and its words.
+    let could_not = "PPP could not be started";
+    let orderly = [0, 5, 16].map(|status| (status, "", 1, ""));
+    let table = [
+        (1, "fatal error", 2, could_not),
+        (2, "did not like its options", 2, could_not),
+        (3, "not root", 2, could_not),
+        (4, "the kernel has no PPP support", 2, could_not),
+        (6, "lock the tty", 2, could_not),
+        (7, "open the tty", 2, could_not),
+        (8, "connect script", 2, could_not),
+        (9, "pty command", 2, could_not),
+        (10, "PPP negotiation failed", 1, ""),
+        (11, "authentication failed: the peer did not prove who it is", 3, "PPP authentication failed"),
+        (12, "idle for too long", 3, "Idle timeout"),
+        (13, "up for as long as it may be", 3, "Limit reached"),
+        (14, "called back", 1, ""),
+        (15, "does not answer PPP echo requests", 1, ""),
+        (17, "looped back", 1, ""),
+        (18, "init script", 2, could_not),
+        (19, "authentication failed: the peer did not accept ours", 3, "PPP authentication failed"),
+        (20, "traffic limit", 3, "Limit reached"),
+        (21, "too many authentication attempts", 3, "Limit reached"),
+        (99, "for a reason this version does not know", 2, could_not),
+    ];
+    for (status, line, code, text) in orderly.into_iter().chain(table) {
+        let mut w = World::new(config(lns()));
+        let mut lac = Lac::open(&mut w, path(10, 1701, 0), 1);
+        lac.call(&mut w, 77);
+        let call = w.started[0].call;
+        w.log.clear();
+        w.give(Input::CallEnded { call, end: CallEnd::Exit(status) });
+        let got = lac.hear(&mut w).remove(0).1.result.unwrap();
+        assert_eq!((got.code, got.text.as_str()), (code, text), "{status}");
+        let words = format!("child_handler : call {}: ", call.session);
+        let said = w.log.iter().find_map(|l| l.strip_prefix(&words)).unwrap_or("");
+        assert!(said.contains(line) && said.is_empty() == line.is_empty(), "{status}: {said}");
+    }
+}
+
+#[test]
 fn a_pppd_that_outlives_its_call_still_tells_its_exit() {
     let mut w = World::new(config(lns()));
     let mut lac = Lac::open(&mut w, path(10, 1701, 0), 1);
@@ -241,19 +283,6 @@ fn ten_thousand_calls_acknowledged_on_session_0_leave_the_pool_full() {
         lac.zlb(&mut w);
         assert_eq!(w.engine.leased(), 0);
     }
-}
-
-#[test]
-fn an_empty_pool_is_told() {
-    let mut l = lns();
-    l.pool[0].range.end = l.pool[0].range.start;
-    let mut w = World::new(config(l));
-    let mut lac = Lac::open(&mut w, path(10, 1701, 0), 1);
-    lac.call(&mut w, 1);
-    let got = lac.say(&mut w, 0, Body::new(MessageType::ICRQ).must(attr::ASSIGNED_SESSION_ID, &[0, 2]));
-    let r = got[0].1.result.clone().unwrap();
-    assert_eq!((r.code, r.error, r.text.as_str()), (2, Some(4), "No available IP address"));
-    assert!(w.logged("control_finish: Out of IP addresses on tunnel 1!"));
 }
 
 #[test]

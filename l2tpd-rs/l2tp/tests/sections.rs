@@ -1,4 +1,4 @@
-//! Which `[lns]` section serves a peer, from the address of its SCCRQ alone.
+//! Which `[lns]` section serves a peer, from the address of its SCCRQ alone; and the addresses a section gives.
 //!
 //! | the sections | who is served by which |
 //! |---|---|
@@ -10,9 +10,12 @@
 
 mod common;
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use common::*;
+use l2tp_proto::avp::attr;
+use l2tp_proto::message::{Body, MessageType};
 use l2tp_proto::{AddrRange, LnsConfig, RangeRule};
 
 /// `lac` for addresses of the last octets `from` to `to`, or `no lac`.
@@ -93,4 +96,45 @@ fn addresses_in_use_are_so_in_every_section_and_our_own_are_never_given() {
     }
     let given: Vec<u8> = w.started.iter().map(|s| s.remote_ip.unwrap().octets()[3]).collect();
     assert_eq!(given, [3, 4, 5]);
+}
+
+#[test]
+fn each_call_has_its_own_of_our_addresses_and_gives_it_back() {
+    let mut l = lns();
+    let range = AddrRange { start: Ipv4Addr::new(10, 1, 0, 1), end: Ipv4Addr::new(10, 1, 0, 2) };
+    (l.local_ip, l.local_pool) = (None, vec![RangeRule { range, allow: true }]);
+    let mut w = World::new(config(l));
+    let mut lac = Lac::open(&mut w, path(10, 1701, 0), 1);
+    let sessions = [1, 2].map(|sid| lac.call(&mut w, sid));
+    let ours: Vec<_> = w.started.iter().map(|s| s.local_ip.unwrap()).collect();
+    assert_eq!(ours, [range.start, range.end]);
+    // There is none for a third, which keeps nothing.
+    let third = |lac: &mut Lac, w: &mut World, sid: u16| {
+        let icrp = lac.say(w, 0, with_session(MessageType::ICRQ, sid)).remove(0).1;
+        let session = icrp.assigned_session.unwrap();
+        lac.say(w, session, Body::new(MessageType::ICCN))
+    };
+    let said = third(&mut lac, &mut w, 3);
+    assert_eq!(said[0].1.result.as_ref().unwrap().text, "No available local IP addresses");
+    assert!(w.logged("get_local_addr: Out of local IP addresses on tunnel 1!"));
+    assert_eq!((w.engine.leased(), w.engine.counters().pool_empty), (4, 1));
+    // One that was not the last is over: its address is free, not another's.
+    lac.say(&mut w, sessions[0], cdn(&[0, 1, 0, 0], 1));
+    third(&mut lac, &mut w, 4);
+    assert_eq!(w.started.last().unwrap().local_ip, Some(range.start));
+    lac.say(&mut w, 0, stopccn(1));
+    assert_eq!(w.engine.leased(), 0);
+}
+
+#[test]
+fn an_empty_pool_is_told() {
+    let mut l = lns();
+    l.pool[0].range.end = l.pool[0].range.start;
+    let mut w = World::new(config(l));
+    let mut lac = Lac::open(&mut w, path(10, 1701, 0), 1);
+    lac.call(&mut w, 1);
+    let got = lac.say(&mut w, 0, Body::new(MessageType::ICRQ).must(attr::ASSIGNED_SESSION_ID, &[0, 2]));
+    let r = got[0].1.result.clone().unwrap();
+    assert_eq!((r.code, r.error, r.text.as_str()), (2, Some(4), "No available IP address"));
+    assert!(w.logged("control_finish: Out of IP addresses on tunnel 1!"));
 }

@@ -302,3 +302,53 @@ fn a_peer_that_says_nothing_more_gets_two_sccrps_at_most_and_leaves_nothing() {
     assert!(lac.hear(&mut w).is_empty());
     assert!(w.engine.status().is_empty() && w.engine.poll_timeout().is_none());
 }
+
+#[test]
+fn the_limits_nobody_has_set() {
+    let l = Limits::default();
+    let few = (l.half_open_per_peer, l.half_open, l.calls_per_tunnel, l.calls, l.tunnels);
+    assert_eq!(few, (8, 256, 32, 1000, 20_000));
+}
+
+#[test]
+fn who_acknowledges_nothing_has_to_wait_and_takes_no_ids_from_others() {
+    let mut w = World::new(config(lns()));
+    let greedy = Lac::open(&mut w, path(10, 1701, 10), 1);
+    let state = |w: &World| w.engine.tunnel(greedy.lns_tid).map(|t| (t.nr, t.unacknowledged)).unwrap();
+    for n in 0..3000u16 {
+        let icrq = with_session(MessageType::ICRQ, n | 1).done();
+        let d = header::control(greedy.lns_tid, 0, state(&w).0, greedy.nr, &icrq);
+        w.datagram(greedy.path, &d);
+        (w.sent, w.log) = Default::default();
+    }
+    let (nr, waiting) = state(&w);
+    assert!((32..=257).contains(&waiting), "{waiting} messages are kept");
+    // A HELLO, which costs nothing, is heard, and others have their calls.
+    let hello = Body::new(MessageType::HELLO).done();
+    w.datagram(greedy.path, &header::control(greedy.lns_tid, 0, nr, greedy.nr, &hello));
+    assert_eq!(state(&w).0, nr.wrapping_add(1));
+    w.take();
+    Lac::open(&mut w, path(11, 1701, 11), 1).call(&mut w, 7);
+    // With what is under way acknowledged the next request is taken.
+    let icrq = with_session(MessageType::ICRQ, 9).done();
+    for acknowledged in [0, 4] {
+        let nr = state(&w).0;
+        let d = header::control(greedy.lns_tid, 0, nr, greedy.nr.wrapping_add(acknowledged), &icrq);
+        w.datagram(greedy.path, &d);
+        assert_eq!(state(&w).0, nr.wrapping_add(u16::from(acknowledged > 0)));
+    }
+}
+
+#[test]
+fn an_sccrq_with_a_tie_breaker_that_was_forged_does_not_end_our_dial() {
+    let mut cfg = dials(lac_config());
+    cfg.default_lns = Some(lns().into());
+    let mut w = World::new(cfg);
+    let (mut server, _) = dialled(&mut w, None);
+    let forged = Lac::new(server.path, 9);
+    let d = forged.datagram(0, &forged.sccrq().may(attr::TIE_BREAKER, &[0; 8]).done());
+    w.datagram(forged.path, &d);
+    w.take();
+    assert_eq!(kinds(&server.say(&mut w, 0, sccrp()))[0], MessageType::SCCCN.0);
+    assert!(w.logged("Connection established to 203.0.113.10"));
+}

@@ -65,11 +65,13 @@ pub fn l2tp_connection(data: &[u8]) {
         let datagram = header::control(tunnel.id, session, ns, seen, body);
         ns = ns.wrapping_add(u16::from(!body.is_empty()));
         engine.handle(now, l2tp_proto::Input::Datagram { path, refuse_clear: false, data: &datagram });
+        assert_eq!(engine.audit(), Ok(()));
     }
     let end = now + Duration::from_secs(3600);
     while let Some((at, _)) = engine.poll_timeout().filter(|(at, _)| *at <= end) {
         now = now.max(at);
         engine.handle(now, l2tp_proto::Input::Timeout);
+        assert_eq!(engine.audit(), Ok(()));
         while engine.poll_output().is_some() {}
     }
 }
@@ -88,12 +90,14 @@ pub fn l2tp_feed_endpoint(data: &[u8]) {
         let path = l2tp_proto::Path { local: Ipv4Addr::new(192, 0, 2, 1), peer, mark: 0 };
         lns.demux(now, &path, piece);
         lns.handle(now, l2tp_proto::Input::Datagram { path, refuse_clear: n % 5 == 4, data: piece });
+        assert_eq!(lns.audit(), Ok(()));
         while lns.poll_output().is_some() {}
     }
     let end = now + Duration::from_secs(3600);
     while let Some((at, _)) = lns.poll_timeout().filter(|(at, _)| *at <= end) {
         now = now.max(at);
         lns.handle(now, l2tp_proto::Input::Timeout);
+        assert_eq!(lns.audit(), Ok(()));
         while lns.poll_output().is_some() {}
     }
 }

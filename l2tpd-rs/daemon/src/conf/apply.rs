@@ -64,6 +64,7 @@ pub(super) enum Target {
     HiddenBit,
     LengthBit,
     Sequencing,
+    TieBreaker,
     AcceptOutgoing,
     Challenge,
     Hostname,
@@ -291,6 +292,7 @@ impl Builder<'_> {
                 Target::Autodial => l.autodial = yes,
                 Target::Redial => l.redial = yes,
                 Target::DefaultRoute => l.defaultroute = yes,
+                Target::TieBreaker => l.tie_breaker = yes,
                 _ => {}
             }
         }

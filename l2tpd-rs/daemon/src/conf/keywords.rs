@@ -77,6 +77,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     row("hidden bit", NC, Apply::Bool(Target::HiddenBit)),
     row("length bit", NC, Apply::Bool(Target::LengthBit)),
     row("sequencing", NC, Apply::Bool(Target::Sequencing)),
+    row("tie breaker", C, Apply::Bool(Target::TieBreaker)),
     row("accept outgoing", NC, Apply::Bool(Target::AcceptOutgoing)),
     row("challenge", NC, Apply::Bool(Target::Challenge)),
     row("hostname", NC, Apply::Text(Target::Hostname)),

@@ -120,8 +120,9 @@ impl Drop for Daemon {
 
 pub(crate) fn spawn(dir: &tempfile::TempDir) -> (Child, Receiver<String>) {
     let at = |name: &str| dir.path().join(name);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_xl2tpd"))
-        .args(["-D", "-c"])
+    // It is started with a descriptor that is nobody's business.
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", "exec \"$0\" \"$@\" 9</etc/passwd", env!("CARGO_BIN_EXE_xl2tpd"), "-D", "-c"])
         .arg(at("conf"))
         .arg("-C")
         .arg(at("ctl"))

@@ -98,6 +98,10 @@ impl World {
                 Output::Event(e) => self.events.push(e),
             }
         }
+        // Of few, or a flood would take hours.
+        if self.engine.sizes().0 < 50 {
+            assert_eq!(self.engine.audit(), Ok(()), "{:#?}", self.log);
+        }
     }
 
     pub(crate) fn datagram(&mut self, path: Path, data: &[u8]) {

@@ -126,6 +126,7 @@ impl Net {
     pub(crate) fn give(&mut self, h: usize, input: Input<'_>) {
         self.hosts[h].engine.handle(self.now, input);
         self.settle(h);
+        assert_eq!(self.hosts[h].engine.audit(), Ok(()), "{:#?}", self.hosts[h].log);
     }
 
     pub(crate) fn settle(&mut self, h: usize) {
