@@ -201,7 +201,7 @@ sc_l2tp_many() {
   for i in "${answers[@]}"; do
     dial_one "$i" || fail "vpn$i is not dialled" || return
     # Debian's xl2tpd does not come to its acknowledgements when all dial at once
-    wait_for 60 ppps_up gw2 $((i - 10))
+    wait_for 60 ppps_up gw2 $((i - 10)) || fail "with $i dialled only $REPLY are up" || return
   done
   since "$t"
   say "dialled in ${REPLY}s"

@@ -117,20 +117,21 @@ fn a_flood_of_requests_for_tunnels_costs_no_memory() {
     };
     let before = held();
     let mut flood = Lac::new(d.addr, 2);
-    for tid in 2..30_000u16 {
-        flood.tid = tid;
-        let body = flood.sccrq();
-        flood.socket.send_to(&l2tp_proto::header::control(0, 0, 0, 0, &body.done()), d.addr).unwrap();
-    }
-    wait_for("refusals", || {
+    // As many as the daemon comes to: what a full socket does not take is lost.
+    wait_for("20,000 refusals", || {
+        for _ in 0..200 {
+            flood.tid = flood.tid.wrapping_add(1).max(2);
+            let body = flood.sccrq();
+            flood.socket.send_to(&l2tp_proto::header::control(0, 0, 0, 0, &body.done()), d.addr).unwrap();
+        }
         let counters = d.command("i counters");
         let line = counters.lines().find_map(|l| l.strip_prefix("limit_half_open_per_peer ")).unwrap();
-        line.parse::<u64>().unwrap() > 1000
+        line.parse::<u64>().unwrap() > 20_000
     });
     let list = d.command("x");
     let count = list.lines().find_map(|l| l.strip_prefix("00 AVAILABLE tunnels count=")).unwrap();
     assert!(count.parse::<usize>().unwrap() <= 9, "one that stands and eight that are half-open: {count}");
-    // Without the limits it is twice that and more.
+    // Without the limits it is several times that.
     let more = held().saturating_sub(before);
     assert!(more < 4096, "{more} KiB");
 }

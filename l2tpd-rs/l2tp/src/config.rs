@@ -166,7 +166,7 @@ pub struct LacConfig {
     /// As [`LnsConfig::hidden_bit`].
     pub hidden_bit: bool,
     /// A Tie Breaker goes into the SCCRQ: when the peer dials us at the same time, only one of the two tunnels shall
-    /// stand (RFC 2661 §5.6).
+    /// stand (RFC 2661 §4.4.3).
     pub tie_breaker: bool,
     /// As [`LnsConfig::sequencing`].
     pub sequencing: bool,

@@ -129,9 +129,10 @@ impl Endpoint {
             return self.log_limited(now, Topic::Order, Level::Debug, text);
         }
         // Each of these is answered with a message: who acknowledges none has to wait, as if it had not been received.
-        let asks =
-            || matches!(Message::decode(c.body, None).kind, Some(MessageType::ICRQ | MessageType::OCRQ));
-        if t.transport.is_behind() && asks() {
+        let asks = |body: &[u8]| {
+            matches!(Message::decode(body, None).kind, Some(MessageType::ICRQ | MessageType::OCRQ))
+        };
+        if t.transport.is_behind() && asks(c.body) {
             let text =
                 format!("control_finish: Too many messages to tunnel {} are not acknowledged", t.peer_id);
             return self.log_limited(now, Topic::Limit, Level::Warning, text);
@@ -140,9 +141,11 @@ impl Endpoint {
         self.message(now, id, c.session, c.body);
         while let Some((session, body)) = self.tunnels.get_mut(&id).and_then(|t| t.transport.take_early()) {
             let ack_session = self.ack_session(id, session);
-            if let Some(t) = self.tunnels.get_mut(&id) {
-                t.transport.received(ack_session);
+            let Some(t) = self.tunnels.get_mut(&id) else { return };
+            if t.transport.is_behind() && asks(&body) {
+                return;
             }
+            t.transport.received(ack_session);
             self.message(now, id, session, &body);
         }
     }

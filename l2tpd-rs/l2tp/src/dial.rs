@@ -1,4 +1,4 @@
-//! The set-up of a control connection that we open, as LAC (RFC 2661 §5.1), and the collision of two (§5.6).
+//! The set-up of a control connection that we open, as LAC (RFC 2661 §5.1), and the collision of two (§4.4.3, Tie Breaker).
 //!
 //! ```text
 //!   we                                             LNS

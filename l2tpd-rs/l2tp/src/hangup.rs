@@ -112,7 +112,8 @@ impl Endpoint {
         }
     }
 
-    /// Tells the peer that there will be no call; the id we would have given it is one that is free.
+    /// Tells the peer that there will be no call; the id we would have given it is one that is free. Who acknowledges nothing is
+    /// told nothing more: each of these holds an id until then.
     pub(crate) fn send_cdn_without_call(
         &mut self,
         tunnel: u16,
@@ -121,6 +122,9 @@ impl Endpoint {
         error: u16,
         text: &str,
     ) {
+        if self.tunnels.get(&tunnel).is_some_and(|t| t.transport.is_behind()) {
+            return;
+        }
         let Some(session) = self.free_session_id() else { return };
         self.push_cdn(tunnel, session, peer_session, code, error, text);
     }

@@ -339,6 +339,44 @@ fn who_acknowledges_nothing_has_to_wait_and_takes_no_ids_from_others() {
     }
 }
 
+/// However they are ordered and spelled, messages that draw one cannot make more than some hundreds wait.
+#[test]
+fn who_acknowledges_nothing_finds_no_other_way_to_be_answered() {
+    let odd = |kind: MessageType, session: u16| {
+        let mut body = with_session(kind, session).done();
+        // An attribute nobody knows, mandatory.
+        body.extend_from_slice(&[0x80, 6, 0, 99, 0, 1]);
+        body
+    };
+    for kind in [MessageType::ICRQ, MessageType::WEN, MessageType::SLI, MessageType::ICRP, MessageType::OCCN]
+    {
+        let mut w = World::new(config(lns()));
+        let greedy = Lac::open(&mut w, path(10, 1701, 10), 1);
+        let state = |w: &World| w.engine.tunnel(greedy.lns_tid).map(|t| (t.nr, t.unacknowledged)).unwrap();
+        for n in 0..1000u16 {
+            let (nr, waited) = state(&w);
+            let hello = Body::new(MessageType::HELLO).done();
+            // Three ahead of a gap, and then what fills it.
+            for (ahead, body) in
+                [(1, odd(kind, n | 1)), (2, odd(kind, n | 1)), (3, odd(kind, n | 1)), (0, hello)]
+            {
+                let d = header::control(greedy.lns_tid, 0, nr.wrapping_add(ahead), greedy.nr, &body);
+                w.datagram(greedy.path, &d);
+            }
+            (w.sent, w.log) = Default::default();
+            if kind == MessageType::ICRQ && waited >= 256 {
+                assert_eq!(
+                    state(&w).0,
+                    nr.wrapping_add(1),
+                    "a request that gets no answer is not acknowledged"
+                );
+            }
+        }
+        let (_, waiting) = state(&w);
+        assert!((32..=260).contains(&waiting), "{}: {waiting} messages are kept", kind.name());
+    }
+}
+
 #[test]
 fn an_sccrq_with_a_tie_breaker_that_was_forged_does_not_end_our_dial() {
     let mut cfg = dials(lac_config());

@@ -239,17 +239,29 @@ proptest! {
         list in prop::collection::vec((0u64..400, 0u32..3, 1u32..4, any::<bool>()), 1..60),
     ) {
         let (mut s, mut model, mut now) = (State::default(), BTreeSet::new(), 0);
-        for (wait, reqid, spi, here) in list {
+        // Reqids without an SA, and since when.
+        let mut gone = BTreeMap::<u32, u64>::new();
+        for (wait, reqid, spi, here) in list.into_iter().chain([(2000, 0, 1, true)]) {
             now += wait;
-            for mark in over(&mut s, now) {
+            let ended = over(&mut s, now);
+            gone.retain(|r, since| {
+                let is_over = ended.contains(&mark_of_reqid(*r).unwrap().value);
+                assert!(!is_over || *since + 1000 <= now, "too early");
+                assert!(is_over || now < *since + 1250, "too late");
+                !is_over
+            });
+            for mark in ended {
                 prop_assert!(!model.iter().any(|m: &Sa| mark_of_reqid(m.reqid).unwrap().value == mark));
             }
             let one = sa(A + reqid, spi);
             if here { model.insert(one) } else { model.remove(&one) };
+            match model.iter().any(|m| m.reqid == one.reqid) {
+                true => gone.remove(&one.reqid),
+                false => gone.insert(one.reqid, now),
+            };
             note(&mut s, now, &[if here { News::Here(one) } else { News::Gone(one) }]);
             prop_assert_eq!(&s.here, &model);
         }
-        over(&mut s, now + 2000);
-        prop_assert!(s.next().is_none());
+        prop_assert!(gone.is_empty());
     }
 }
