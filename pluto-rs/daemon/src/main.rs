@@ -9,7 +9,6 @@ mod ctl;
 mod event_loop;
 mod fetch;
 mod groups;
-mod http;
 mod ignored;
 mod keeper;
 mod keys;

@@ -16,17 +16,20 @@ const REDIRECTS: usize = 3;
 
 /// `http://host[:port]/path`.
 #[derive(Debug, PartialEq, Eq)]
-struct Url<'a> {
-    host: &'a str,
-    port: u16,
-    path: &'a str,
+pub struct Url<'a> {
+    /// A name or an address, without brackets.
+    pub host: &'a str,
+    /// 80 where none is named.
+    pub port: u16,
+    /// What is asked for; begins with `/`.
+    pub path: &'a str,
 }
 
 /// Splits an address.
 ///
 /// # Errors
 /// Why nothing is fetched from there.
-fn split(url: &str) -> Result<Url<'_>, String> {
+pub fn split(url: &str) -> Result<Url<'_>, String> {
     if url.len() > 2048 || url.bytes().any(|b| b <= b' ' || b >= 0x7f) {
         return Err("the address is not printable".into());
     }
@@ -55,7 +58,7 @@ fn split(url: &str) -> Result<Url<'_>, String> {
 
 /// What is asked.
 #[derive(Clone, Copy)]
-pub(crate) enum Ask<'a> {
+pub enum Ask<'a> {
     /// GET.
     Get,
     /// POST of an OCSP request.
@@ -66,7 +69,7 @@ pub(crate) enum Ask<'a> {
 ///
 /// # Errors
 /// Why not.
-pub(crate) fn fetch(url: &str, ask: Ask<'_>, limit: usize) -> Result<Vec<u8>, String> {
+pub fn fetch(url: &str, ask: Ask<'_>, limit: usize) -> Result<Vec<u8>, String> {
     let deadline = Instant::now() + IN_ALL;
     let mut url = url.to_string();
     for _ in 0..=REDIRECTS {
@@ -78,8 +81,12 @@ pub(crate) fn fetch(url: &str, ask: Ask<'_>, limit: usize) -> Result<Vec<u8>, St
     Err("sent from one address to the next too often".into())
 }
 
-enum Answer {
+/// What a server answers.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// What was asked for.
     Body(Vec<u8>),
+    /// The address where it is.
     Elsewhere(String),
 }
 
@@ -124,8 +131,11 @@ fn once(url: &str, ask: Ask<'_>, limit: usize, deadline: Instant) -> Result<Answ
     }
 }
 
-/// Reads what there is of an answer; `None` if more must come.
-fn read(all: &[u8], limit: usize, ended: bool) -> Result<Option<Answer>, String> {
+/// Reads what there is of an answer; `None` if more must come. `ended` says that none will.
+///
+/// # Errors
+/// Why the answer is of no use; a body of more than `limit` octets is none.
+pub fn read(all: &[u8], limit: usize, ended: bool) -> Result<Option<Answer>, String> {
     let Some(end) = all.windows(4).position(|w| w == b"\r\n\r\n") else {
         return if all.len() > MAX_HEAD {
             Err("the head of the answer is too long".into())
