@@ -11,11 +11,11 @@ use serde_json::Value;
 
 /// The first packet of a peer.
 #[derive(Clone, Copy)]
-pub(crate) struct Packet {
+pub struct Packet {
     /// IP protocol: 17 or 50.
-    pub(crate) proto: u8,
+    pub proto: u8,
     /// Destination port; 0 for ESP.
-    pub(crate) port: u16,
+    pub port: u16,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,7 @@ fn walk(chains: &Chains, name: &str, depth: usize, left: &mut usize) -> Fate {
 }
 
 /// Whether `iptables-save` text drops the packet on its way in.
-pub(crate) fn iptables_drops(text: &str, packet: Packet, reply: bool) -> bool {
+pub fn iptables_drops(text: &str, packet: Packet, reply: bool) -> bool {
     let mut chains = Chains::new();
     let mut policy_drops = false;
     let mut filter = false;
@@ -196,7 +196,7 @@ fn iptables_rule(line: &str, packet: Packet, reply: bool) -> Option<(String, Rul
 }
 
 /// Whether a ruleset of `nft -j list ruleset` drops the packet on its way in.
-pub(crate) fn nft_drops(ruleset: &Value, packet: Packet, reply: bool) -> bool {
+pub fn nft_drops(ruleset: &Value, packet: Packet, reply: bool) -> bool {
     let empty = Vec::new();
     let items = ruleset["nftables"].as_array().unwrap_or(&empty);
     let mut tables: HashMap<String, Chains> = HashMap::new();
