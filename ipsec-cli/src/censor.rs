@@ -216,21 +216,22 @@ fn is_data(word: &str) -> bool {
 /// A line of `ipsec.conf`: the value of `leftrsasigkey=` and its kin. Names that start with `%` are no keys.
 fn key_line(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
+    let blank = |c: char| c.is_whitespace() || c.is_control();
     for (at, _) in lower.match_indices("key") {
         let before = &lower[..at];
         let is_secret = ["enc", "auth"].iter().any(|w| before.ends_with(w));
         let is_key = is_secret || ["sig", "pub", "pubkey"].iter().any(|w| before.ends_with(w));
         let numbered = lower[at + 3..].trim_start_matches(|c: char| c.is_ascii_digit());
-        let rest = numbered.trim_start_matches([' ', '\t']);
+        let rest = numbered.trim_start_matches(blank);
         if !is_key || !rest.starts_with('=') {
             continue;
         }
         let value_at = text.len() - rest.len() + 1;
-        let value = text[value_at..].trim_start_matches([' ', '\t']);
+        let value = text[value_at..].trim_start_matches(blank);
         let cold = &text[..text.len() - value.len()];
-        let hot = match value.find([' ', '\t']) {
-            Some(i) if value[i..].trim_start().starts_with('#') => &value[..i],
-            _ => value.trim_end(),
+        let hot = match value.find(blank) {
+            Some(i) if value[i..].trim_start_matches(blank).starts_with('#') => &value[..i],
+            _ => value.trim_end_matches(blank),
         };
         if hot.is_empty() || hot.starts_with('%') || hot.starts_with('#') {
             return text.into();
@@ -332,6 +333,7 @@ mod tests {
             ("\tespenckey=0x1234", "\tespenckey=[sums to 4532...]"),
             ("\tespauthkey=0sAQNxyzabcdefgh", "\tespauthkey=[sums to aec1...]"),
             ("\tleftrsasigkey2=0sAQNxyzabcdefgh", "\tleftrsasigkey2=[keyid AQNxyzabc]"),
+            ("\tespenckey\r=\u{b}0x1234", "\tespenckey\r=\u{b}[sums to 4532...]"),
             ("\tkeylife=8h", "\tkeylife=8h"),
             ("\tleftrsasigkey='x", "\tleftrsasigkey=[cannot be condensed]"),
         ] {

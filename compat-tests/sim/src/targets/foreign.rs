@@ -41,7 +41,9 @@ pub fn censor(data: &[u8]) {
     censored(filter::Kind::Keys, data);
     let text = String::from_utf8_lossy(data);
     let (name, value) = text.split_once('=').unwrap_or(("\tespenckey", &text));
-    let value = value.lines().next().unwrap_or_default().trim_start_matches(['%', '#', ' ', '\t']);
+    // What begins with these is no key.
+    let odd = |c: char| matches!(c, '%' | '#') || c.is_whitespace() || c.is_control();
+    let value = value.lines().next().unwrap_or_default().trim_start_matches(odd);
     if name.trim() == "espenckey" {
         let shown = censored(filter::Kind::Keys, format!("{name}={value}{MARK}\n").as_bytes());
         assert!(!shown.contains(MARK), "{shown}");
