@@ -13,9 +13,11 @@ ETCDIR = $(DESTDIR)$(if $(filter /usr /usr/,$(PREFIX)),/etc,$(PREFIX)/etc)
 ETC ?= yes
 SERVER ?= cygnet
 SCENARIO ?=
+TIME ?= 60
+TARGET ?=
 LAB = compat-tests/lab
 
-.PHONY: all build help deps demo check lab bench install uninstall clean
+.PHONY: all build help deps demo check lab bench fuzz install uninstall clean
 
 all: build
 
@@ -28,6 +30,7 @@ help:
 	@echo 'check        format, lints, tests, dependencies, man pages, lab; last line: N passed, N failed (root)'
 	@echo 'lab          the lab alone: SCENARIO="direct nat" SERVER=cygnet|libreswan (root)'
 	@echo 'bench        handshakes, conns, L2TP and start-to-ping, ours and libreswan + xl2tpd, as ratios (root)'
+	@echo 'fuzz         every fuzz target, TIME=60 seconds each: needs nightly Rust and cargo-fuzz, no part of check'
 	@echo 'deps         the Debian packages needed to build and to test'
 	@echo 'install      DESTDIR= PREFIX=/usr/local ETC=yes|no;  uninstall takes it away again'
 
@@ -51,6 +54,9 @@ bench: build
 	$(LAB)/bench-conns.sh
 	$(LAB)/bench-l2tp.sh
 	$(LAB)/bench.sh
+
+fuzz:
+	TIME=$(TIME) compat-tests/fuzz/run.sh $(TARGET)
 
 # Existing configuration is never overwritten.  The sub-commands of ipsec are links to it in lib/ipsec.
 install:

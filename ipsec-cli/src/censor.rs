@@ -1,13 +1,10 @@
-//! `ipsec _secretcensor` and `ipsec _keycensor`: filters that let no secret of `ipsec.secrets` and no key of `ipsec.conf`
-//! through. What they do not understand they mask. A line at a time; nothing is remembered but where in a record we are.
+//! What `ipsec _secretcensor` and `ipsec _keycensor` let through: no secret of `ipsec.secrets` and no key of `ipsec.conf`.
+//! What they do not understand they mask. A line at a time; nothing is remembered but where in a record we are.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, Write};
 
 use ipsec_crypto::hash;
 use ipsec_types::algo::HashAlg;
-
-use crate::info;
 
 /// Longest line that is looked at, in octets; the rest of a longer one is dropped.
 const LINE: u64 = 64 << 10;
@@ -28,49 +25,18 @@ const FILES: [&str; 7] = ["rsa", "ecdsa", "p12", "pkcs12", "pkcs8", "priv", "ssh
 
 /// Which filter.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// For `ipsec.secrets`.
     Secrets,
     /// For `ipsec.conf`.
     Keys,
 }
 
-/// Runs one of them on files or standard input. Exit status 2 for an unknown option.
-pub(crate) fn run(command: &str, args: &[String]) -> i32 {
-    let kind = if command == "_keycensor" { Kind::Keys } else { Kind::Secrets };
-    let files = match args.first().map(String::as_str) {
-        Some("--help") => {
-            println!("Usage: {command} [file ...]");
-            return 0;
-        }
-        Some("--version") => {
-            println!("ipsec {command} {}", info::version_code());
-            return 0;
-        }
-        Some("--") => &args[1..],
-        Some(option) if option.starts_with('-') => {
-            eprintln!("{command}: unknown option `{option}'");
-            return 2;
-        }
-        _ => args,
-    };
-    let mut out = io::stdout().lock();
-    if files.is_empty() {
-        return i32::from(filter(kind, io::stdin().lock(), &mut out).is_err());
-    }
-    let mut status = 0;
-    for file in files {
-        let result = File::open(file).and_then(|f| filter(kind, BufReader::new(f), &mut out));
-        if let Err(e) = result {
-            eprintln!("{command}: {file}: {e}");
-            status = 1;
-        }
-    }
-    status
-}
-
 /// Copies lines, censored.
-pub(crate) fn filter(kind: Kind, mut from: impl BufRead, to: &mut dyn Write) -> io::Result<()> {
+///
+/// # Errors
+/// Those of reading and writing.
+pub fn filter(kind: Kind, mut from: impl BufRead, to: &mut dyn Write) -> io::Result<()> {
     let mut secrets = Secrets::default();
     let mut line = Vec::new();
     loop {
@@ -250,28 +216,31 @@ fn is_data(word: &str) -> bool {
 /// A line of `ipsec.conf`: the value of `leftrsasigkey=` and its kin. Names that start with `%` are no keys.
 fn key_line(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
+    let blank = |c: char| c.is_whitespace() || c.is_control();
     for (at, _) in lower.match_indices("key") {
         let before = &lower[..at];
-        let is_key = ["sig", "enc", "auth", "pub", "pubkey"].iter().any(|w| before.ends_with(w));
+        let is_secret = ["enc", "auth"].iter().any(|w| before.ends_with(w));
+        let is_key = is_secret || ["sig", "pub", "pubkey"].iter().any(|w| before.ends_with(w));
         let numbered = lower[at + 3..].trim_start_matches(|c: char| c.is_ascii_digit());
-        let rest = numbered.trim_start_matches([' ', '\t']);
+        let rest = numbered.trim_start_matches(blank);
         if !is_key || !rest.starts_with('=') {
             continue;
         }
         let value_at = text.len() - rest.len() + 1;
-        let value = text[value_at..].trim_start_matches([' ', '\t']);
+        let value = text[value_at..].trim_start_matches(blank);
         let cold = &text[..text.len() - value.len()];
-        let hot = match value.find([' ', '\t']) {
-            Some(i) if value[i..].trim_start().starts_with('#') => &value[..i],
-            _ => value.trim_end(),
+        let hot = match value.find(blank) {
+            Some(i) if value[i..].trim_start_matches(blank).starts_with('#') => &value[..i],
+            _ => value.trim_end_matches(blank),
         };
         if hot.is_empty() || hot.starts_with('%') || hot.starts_with('#') {
             return text.into();
         }
         let masked = match hot.strip_prefix("0s") {
             _ if hot.contains('\'') => "[cannot be condensed]".into(),
-            Some(key) => keyid(key),
-            None => sum(hot),
+            // The beginning of a public key is a name for it, that of a secret one is a part of the secret.
+            Some(key) if !is_secret => keyid(key),
+            _ => sum(hot),
         };
         return format!("{cold}{masked}");
     }
@@ -362,7 +331,9 @@ mod tests {
             ("\tleftrsasigkey = 0sAQNxyzabcdefgh # mine", "\tleftrsasigkey = [keyid AQNxyzabc]"),
             ("\tleftrsasigkey=%cert", "\tleftrsasigkey=%cert"),
             ("\tespenckey=0x1234", "\tespenckey=[sums to 4532...]"),
+            ("\tespauthkey=0sAQNxyzabcdefgh", "\tespauthkey=[sums to aec1...]"),
             ("\tleftrsasigkey2=0sAQNxyzabcdefgh", "\tleftrsasigkey2=[keyid AQNxyzabc]"),
+            ("\tespenckey\r=\u{b}0x1234", "\tespenckey\r=\u{b}[sums to 4532...]"),
             ("\tkeylife=8h", "\tkeylife=8h"),
             ("\tleftrsasigkey='x", "\tleftrsasigkey=[cannot be condensed]"),
         ] {

@@ -9,10 +9,10 @@ mod addconn;
 mod algparse;
 mod auto;
 mod barf;
-mod censor;
 mod check;
 mod ctl;
 mod daemon;
+mod filters;
 mod gone;
 mod ikeping;
 mod include;
@@ -36,10 +36,11 @@ mod updown;
 mod verify;
 mod whack;
 mod whack_conn;
-mod xfrm;
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+
+use ipsec_cli::{censor, firewall, xfrm};
 
 /// Built-in commands that get a link each in the library directory.
 const COMMANDS: [&str; 63] = [
@@ -242,7 +243,7 @@ fn builtin(command: &str, args: &[String]) -> Option<i32> {
             old::run(command, args)
         }
         "_include" => include::run(args),
-        "_keycensor" | "_secretcensor" => censor::run(command, args),
+        "_keycensor" | "_secretcensor" => filters::run(command, args),
         "barf" => barf::run(args),
         "look" => look::run(args),
         "ikeping" => ikeping::run(args),

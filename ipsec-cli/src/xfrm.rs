@@ -10,48 +10,62 @@ const LIMITS: Limits = Limits { time: Duration::from_secs(20), output: 64 << 20 
 
 /// An SA.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sa {
-    pub(crate) src: String,
-    pub(crate) dst: String,
+pub struct Sa {
+    /// Where from.
+    pub src: String,
+    /// Where to.
+    pub dst: String,
     /// `esp`, `ah`, `comp`.
-    pub(crate) proto: String,
-    pub(crate) spi: u32,
-    pub(crate) reqid: u32,
-    pub(crate) mode: String,
+    pub proto: String,
+    /// Its SPI, or its CPI.
+    pub spi: u32,
+    /// What its policies name it by.
+    pub reqid: u32,
+    /// `tunnel`, `transport`.
+    pub mode: String,
     /// `cbc(aes)`, `hmac(sha1)`: names without keys.
-    pub(crate) algorithms: Vec<String>,
+    pub algorithms: Vec<String>,
 }
 
 /// A policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Policy {
-    pub(crate) src: String,
-    pub(crate) dst: String,
+pub struct Policy {
+    /// Where from.
+    pub src: String,
+    /// Where to.
+    pub dst: String,
     /// `proto udp sport 1701` and so on; empty for all.
-    pub(crate) selector: String,
+    pub selector: String,
     /// `in`, `out`, `fwd`.
-    pub(crate) dir: String,
-    pub(crate) blocks: bool,
-    pub(crate) priority: u32,
+    pub dir: String,
+    /// What it covers is dropped.
+    pub blocks: bool,
+    /// The lowest counts first.
+    pub priority: u32,
     /// The outermost last.
-    pub(crate) templates: Vec<Template>,
+    pub templates: Vec<Template>,
 }
 
 /// What a policy wants packets to be put into.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Template {
-    pub(crate) src: String,
-    pub(crate) dst: String,
-    pub(crate) proto: String,
-    pub(crate) reqid: u32,
-    pub(crate) mode: String,
+pub struct Template {
+    /// Where from.
+    pub src: String,
+    /// Where to.
+    pub dst: String,
+    /// `esp`, `ah`, `comp`.
+    pub proto: String,
+    /// What its SAs have.
+    pub reqid: u32,
+    /// `tunnel`, `transport`.
+    pub mode: String,
 }
 
 /// Runs `ip xfrm WHAT`.
 ///
 /// # Errors
 /// One line for the user.
-pub(crate) fn ask(what: &str) -> Result<String, String> {
+pub fn ask(what: &str) -> Result<String, String> {
     let ip = program::find("ip").ok_or("the `ip' command is not installed")?;
     let ran = program::run(&ip, ["xfrm", what], b"", true, LIMITS).map_err(|e| format!("ip: {e}"))?;
     match ran.is_success() {
@@ -76,7 +90,7 @@ fn number(text: &str) -> u32 {
 }
 
 /// The SAs in the text of `ip xfrm state`.
-pub(crate) fn states(text: &str) -> Vec<Sa> {
+pub fn states(text: &str) -> Vec<Sa> {
     let mut all: Vec<Sa> = Vec::new();
     for line in text.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -103,7 +117,7 @@ pub(crate) fn states(text: &str) -> Vec<Sa> {
 }
 
 /// The policies in the text of `ip xfrm policy`; those of sockets are left out.
-pub(crate) fn policies(text: &str) -> Vec<Policy> {
+pub fn policies(text: &str) -> Vec<Policy> {
     let mut all: Vec<Policy> = Vec::new();
     let mut is_socket = false;
     for line in text.lines() {
@@ -145,15 +159,19 @@ pub(crate) fn policies(text: &str) -> Vec<Policy> {
 }
 
 /// The text of `ip xfrm state` with `[...]` for each key.
-pub(crate) fn without_keys(text: &str) -> String {
+pub fn without_keys(text: &str) -> String {
     let is_key =
         |w: &str| w.len() > 10 && w.starts_with("0x") && w[2..].bytes().all(|b| b.is_ascii_hexdigit());
     let mut out = String::new();
     for line in text.lines() {
         let first = line.split_whitespace().next().unwrap_or_default();
         if matches!(first, "enc" | "auth" | "auth-trunc" | "aead" | "comp") {
-            let masked: Vec<&str> = line.split(' ').map(|w| if is_key(w) { "[...]" } else { w }).collect();
-            out.push_str(&masked.join(" "));
+            for piece in line.split_inclusive(char::is_whitespace) {
+                let word = piece.trim_end();
+                let shown = if is_key(word) { "[...]" } else { word };
+                out.push_str(shown);
+                out.push_str(&piece[word.len()..]);
+            }
         } else if is_key(line.trim()) {
             // A line that only goes on with a key.
             out.push_str("\t[...]");
@@ -166,7 +184,7 @@ pub(crate) fn without_keys(text: &str) -> String {
 }
 
 /// `esp0x1234@192.0.2.1`, as KLIPS named SAs.
-pub(crate) fn said(proto: &str, spi: u32, dst: &str) -> String {
+pub fn said(proto: &str, spi: u32, dst: &str) -> String {
     let dot = if dst.parse::<IpAddr>().is_ok_and(|a| a.is_ipv6()) { ":" } else { "." };
     match spi {
         0 => format!("{proto}{dot}?@{dst}"),
@@ -208,6 +226,8 @@ mod tests {
 
     #[test]
     fn keys_are_not_shown_and_the_rest_is() {
+        let tabs = without_keys("\tauth\thmac(sha1)\t0x00112233445566778899\t96\n");
+        assert_eq!(tabs, "\tauth\thmac(sha1)\t[...]\t96\n");
         let shown = without_keys(STATE);
         assert!(!shown.contains("0x0011") && shown.contains("\tenc cbc(aes) [...]\n"), "{shown}");
         assert!(

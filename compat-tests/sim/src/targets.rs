@@ -18,36 +18,51 @@ use ipsec_types::whack::Request;
 use crate::conns::SERVER;
 use crate::pair::{Pair, PairConfig};
 
+mod foreign;
+mod ike_conversation;
 mod l2tp;
+mod l2tp_conversation;
+mod script;
 
+pub use foreign::{censor, http_answer, ip_xfrm, l2tp_protected, packet_filter, sa_news};
+pub use ike_conversation::ike_conversation;
 pub use l2tp::{hdlc, l2tp_connection, l2tp_data, l2tp_feed_endpoint, l2tp_hidden, l2tp_message};
+pub use l2tp_conversation::l2tp_conversation;
 
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders and programs.
-pub const ALL: [(&str, Target); 27] = [
+pub const ALL: [(&str, Target); 35] = [
+    ("censor", censor),
     ("certificate", certificate),
     ("cfg_payload", cfg_payload),
     ("crl", crl),
     ("dn", dn),
     ("feed_endpoint", feed_endpoint),
     ("hdlc", hdlc),
+    ("http_answer", http_answer),
+    ("ike_conversation", ike_conversation),
+    ("ip_xfrm", ip_xfrm),
     ("ipsec_conf", ipsec_conf),
     ("ipsec_secrets", ipsec_secrets),
     ("isakmp_message", isakmp_message),
     ("l2tp_connection", l2tp_connection),
+    ("l2tp_conversation", l2tp_conversation),
     ("l2tp_data", l2tp_data),
     ("l2tp_feed_endpoint", l2tp_feed_endpoint),
     ("l2tp_hidden", l2tp_hidden),
     ("l2tp_message", l2tp_message),
+    ("l2tp_protected", l2tp_protected),
     ("l2tp_secrets", l2tp_secrets),
     ("ocsp_answer", ocsp_answer),
+    ("packet_filter", packet_filter),
     ("pkcs7", pkcs7),
     ("policy_group", policy_group),
     ("ppp_database", ppp_database),
     ("ppp_secrets", ppp_secrets),
     ("rsa_key", rsa_key),
+    ("sa_news", sa_news),
     ("updown", updown),
     ("whack_request", whack_request),
     ("xfrm_event", xfrm_event),
@@ -228,15 +243,21 @@ pub fn ipsec_secrets(data: &[u8]) {
     }
 }
 
-/// A request of the control socket, carried out by an engine.
+/// Requests of the control socket, one a line, carried out by an engine with a peer: half a minute lies between them.
 pub fn whack_request(data: &[u8]) {
-    if let Ok(request) = serde_json::from_slice::<Request>(data) {
-        let mut pair = Pair::new(PairConfig::default());
-        pair.connect();
+    let requests: Vec<Request> =
+        data.split(|b| *b == b'\n').take(32).filter_map(|l| serde_json::from_slice(l).ok()).collect();
+    if requests.is_empty() {
+        return;
+    }
+    let mut pair = Pair::new(PairConfig::default());
+    pair.connect();
+    for request in requests {
         let now = pair.now;
         pair.hosts[0].whack(now, request);
-        pair.run_for(Duration::from_secs(60));
+        pair.run_for(Duration::from_secs(30));
     }
+    pair.run_for(Duration::from_secs(60));
 }
 
 /// What is read from the control FIFO; sections in it are added to an LNS's settings.
@@ -250,7 +271,7 @@ pub fn xl2tpd_control(data: &[u8]) {
             _ => continue,
         };
         let (name, options) = r.argument.split_once(' ').unwrap_or((&r.argument, ""));
-        if let Ok(new) = l2tpd::conf::with_section(&conf, kind, name, options) {
+        if let Ok(new) = l2tpd::conf::with_section_with(&conf, kind, name, options, &|_| None) {
             conf = new;
             conf.endpoint("host");
         }
@@ -281,11 +302,12 @@ pub fn xl2tpd_addresses(data: &[u8]) {
     l2tpd::lease_file::parse(&String::from_utf8_lossy(data));
 }
 
-/// `xl2tpd.conf`.
+/// `xl2tpd.conf`, with a resolver that knows nobody but `localhost`.
 pub fn xl2tpd_conf(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         l2tpd::conf::settings(text);
-        let _ = l2tpd::conf::load("xl2tpd.conf", text).map(|c| c.endpoint("host"));
+        let resolver = |name: &str| (name == "localhost").then_some(std::net::Ipv4Addr::LOCALHOST);
+        let _ = l2tpd::conf::load_with("xl2tpd.conf", text, &resolver).map(|c| c.endpoint("host"));
     }
 }
 
@@ -293,6 +315,4 @@ pub fn xl2tpd_conf(data: &[u8]) {
 pub fn xfrm_event(data: &[u8]) {
     ipsec_kernel::xfrm::decode_events(data);
     ipsec_kernel::xfrm::decode_answers(data);
-    l2tpd::sa_watch::news(data);
-    let _ = l2tpd::sa_watch::listed(data, &mut Default::default());
 }

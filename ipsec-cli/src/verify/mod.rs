@@ -8,7 +8,6 @@
 //! most a warning.
 
 mod files;
-mod firewall;
 pub(crate) mod host;
 mod machine;
 pub(crate) mod needs;

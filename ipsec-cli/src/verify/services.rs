@@ -8,10 +8,10 @@ use std::time::Duration;
 use ipsec_types::whack::{Request, Show};
 
 use super::Needs;
-use super::firewall::{self, Packet};
 use super::host::Host;
 use super::machine::is_private;
 use super::report::{Report, Verdict, advice};
+use crate::firewall::{self, Packet};
 use crate::{ctl, paths, sockets};
 
 /// Programs that speak IKE, by their process names.

@@ -9,9 +9,9 @@ use ipsec_crypto::Certificate;
 use ipsec_crypto::crl::{Crl, MAX_CRL};
 use ipsec_crypto::ocsp::{self, Answer, MAX_ANSWER};
 use ipsec_crypto::trust::{Trust, Wanted};
+use ipsec_netio::http::{Ask, fetch};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::http::{Ask, fetch};
 use crate::lately::Lately;
 
 /// Requests that may wait; more are dropped, as the next negotiation asks again.

@@ -10,7 +10,6 @@ mod event_loop;
 mod fetch;
 mod groups;
 mod hangup;
-mod http;
 mod ignored;
 mod keeper;
 mod keys;

@@ -184,7 +184,15 @@ mod tests {
         let (_dir, path) = path();
         let mut other = Command::new("sleep").arg("60").spawn().unwrap();
         fs::write(&path, format!("{}\n", other.id())).unwrap();
-        let found = running(&path, "sleep");
+        // A new process has its program's name a moment after it was started.
+        let mut found = None;
+        for _ in 0..1000 {
+            found = running(&path, "sleep");
+            if found.is_some() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
         other.kill().unwrap();
         other.wait().unwrap();
         assert_eq!(found, Some(other.id()));

@@ -165,7 +165,7 @@ pub fn table() -> Vec<Row> {
 }
 
 /// An hour of a world, with what must hold at every moment.
-fn live(pair: &mut Pair, time: Duration) -> Result<(), String> {
+pub(crate) fn live(pair: &mut Pair, time: Duration) -> Result<(), String> {
     let until = pair.now + time;
     let mut steps = 0u32;
     while pair.step(until) {
@@ -183,7 +183,7 @@ fn live(pair: &mut Pair, time: Duration) -> Result<(), String> {
     Ok(())
 }
 
-fn suite(psk: bool) -> Suite {
+pub(crate) fn suite(psk: bool) -> Suite {
     let psk = psk.then(|| crate::conns::PSK.to_vec());
     Suite { cipher: IkeCipher::Aes(128), hash: HashAlg::Sha1, psk }
 }
@@ -271,13 +271,17 @@ pub fn run(auth: Auth, side: Side, fault: Fault) -> Result<Outcome, String> {
 }
 
 /// What the kernel was asked to add and what it was asked to remove.
-fn balanced(host: &crate::Host) -> Result<(), String> {
+pub(crate) fn balanced(host: &crate::Host) -> Result<(), String> {
     use ipsec_types::kernel::{KernelRequest, PolicyAction};
     let (mut sas, mut policies) = (std::collections::BTreeSet::new(), std::collections::HashSet::new());
     for r in host.kernel.requests() {
         match r {
             KernelRequest::AddSa(s) => drop(sas.insert((s.id.dst, s.id.spi))),
             KernelRequest::DelSa(id) => drop(sas.remove(&(id.dst, id.spi))),
+            KernelRequest::UpdateEncap { id, new_id, .. } => {
+                sas.remove(&(id.dst, id.spi));
+                sas.insert((new_id.dst, new_id.spi));
+            }
             KernelRequest::AddPolicy(p) if matches!(p.action, PolicyAction::Esp { .. }) => {
                 policies.insert(p.id);
             }

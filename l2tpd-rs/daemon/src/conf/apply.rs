@@ -151,7 +151,7 @@ impl Builder<'_> {
                 self.put_text(target, at, text);
             }
             Apply::Host(target) => {
-                let Some(addr) = range::host(text) else {
+                let Some(addr) = range::host(text, self.resolver) else {
                     let want = "an IPv4 address or the name of a host";
                     return self.error(value, format!("set_ip: host '{text}' not found"), want);
                 };
@@ -159,7 +159,7 @@ impl Builder<'_> {
             }
             Apply::Range(target) => {
                 for piece in self.list(value) {
-                    match range::range(k.name, &piece.text) {
+                    match range::range(k.name, &piece.text, self.resolver) {
                         Ok(range) => self.put_range(target, at, range),
                         Err((old, want)) => self.error(&piece, old, want),
                     }

@@ -7,6 +7,7 @@ use super::apply::Common;
 use super::diag::ConfError;
 use super::keywords;
 use super::parse::{Line, Spanned, lines};
+use super::range::{self, Resolver};
 
 /// The section options go to.
 #[derive(Clone, Copy)]
@@ -24,6 +25,7 @@ enum Section {
 pub(super) struct Builder<'a> {
     file: &'a str,
     source: Vec<&'a str>,
+    pub(super) resolver: Resolver<'a>,
     pub(super) conf: Config,
     section: Section,
     errors: Vec<ConfError>,
@@ -34,16 +36,24 @@ pub(super) struct Builder<'a> {
 /// # Errors
 /// Every line that is wrong.
 pub fn load(file: &str, text: &str) -> Result<Config, Vec<ConfError>> {
-    extend(Config::default(), file, text)
+    load_with(file, text, &range::ask)
+}
+
+/// [`load`] with a resolver of the caller's for names of hosts.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_with(file: &str, text: &str, resolver: Resolver<'_>) -> Result<Config, Vec<ConfError>> {
+    extend(Config::default(), file, text, resolver)
 }
 
 /// Adds to a configuration what a text says; sections that are there already go on.
 ///
 /// # Errors
 /// As for [`load`].
-pub fn extend(conf: Config, file: &str, text: &str) -> Result<Config, Vec<ConfError>> {
+fn extend(conf: Config, file: &str, text: &str, resolver: Resolver<'_>) -> Result<Config, Vec<ConfError>> {
     let source = text.split('\n').collect();
-    let mut b = Builder { file, source, conf, section: Section::None, errors: Vec::new() };
+    let mut b = Builder { file, source, resolver, conf, section: Section::None, errors: Vec::new() };
     for line in lines(text).unwrap_or_default() {
         b.line(line);
     }
@@ -61,12 +71,26 @@ pub fn extend(conf: Config, file: &str, text: &str) -> Result<Config, Vec<ConfEr
 /// # Errors
 /// xl2tpd's words about each option that is wrong.
 pub fn with_section(conf: &Config, kind: &str, name: &str, options: &str) -> Result<Config, String> {
+    with_section_with(conf, kind, name, options, &range::ask)
+}
+
+/// [`with_section`] with a resolver of the caller's for names of hosts.
+///
+/// # Errors
+/// As for [`with_section`].
+pub fn with_section_with(
+    conf: &Config,
+    kind: &str,
+    name: &str,
+    options: &str,
+    resolver: Resolver<'_>,
+) -> Result<Config, String> {
     if name.contains([']', ';', '\n']) {
         return Err(format!("'{name}' is no name for a section"));
     }
     let lines = options.replace(';', "\n");
     let text = format!("[{kind} {name}]\n{lines}\n");
-    extend(conf.clone(), "control", &text).map_err(|list| {
+    extend(conf.clone(), "control", &text, resolver).map_err(|list| {
         // The section's line is not one of theirs.
         let tokens =
             list.iter().map(|e| format!("parse_one_line: token {}: {}", e.line.saturating_sub(1), e.old));

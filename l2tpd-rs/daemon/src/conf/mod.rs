@@ -19,9 +19,10 @@ use std::time::Duration;
 
 use l2tp_proto::{EndpointConfig, LacConfig, Limits, LnsConfig};
 
-pub use build::{extend, load, with_section};
+pub use build::{load, load_with, with_section, with_section_with};
 pub use diag::ConfError;
 pub use keywords::{names, places};
+pub use range::Resolver;
 pub use settings::{Setting, settings};
 
 /// Everything the file says.

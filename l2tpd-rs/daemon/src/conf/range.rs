@@ -4,8 +4,19 @@ use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 use l2tp_proto::AddrRange;
 
-/// A dotted quad, or a name that the system resolver knows: its first IPv4 address.
-pub(super) fn host(text: &str) -> Option<Ipv4Addr> {
+/// Finds the first IPv4 address of a name.
+pub type Resolver<'a> = &'a dyn Fn(&str) -> Option<Ipv4Addr>;
+
+/// Asks the system's resolver, which may take its time.
+pub(super) fn ask(name: &str) -> Option<Ipv4Addr> {
+    (name, 0).to_socket_addrs().ok()?.find_map(|a| match a {
+        SocketAddr::V4(a) => Some(*a.ip()),
+        SocketAddr::V6(_) => None,
+    })
+}
+
+/// A dotted quad, or a name that the resolver knows.
+pub(super) fn host(text: &str, resolver: Resolver<'_>) -> Option<Ipv4Addr> {
     if let Ok(a) = text.parse() {
         return Some(a);
     }
@@ -13,19 +24,20 @@ pub(super) fn host(text: &str) -> Option<Ipv4Addr> {
     if text.is_empty() || text.chars().all(|c| c.is_ascii_digit() || c == '.') {
         return None;
     }
-    (text, 0).to_socket_addrs().ok()?.find_map(|a| match a {
-        SocketAddr::V4(a) => Some(*a.ip()),
-        SocketAddr::V6(_) => None,
-    })
+    resolver(text)
 }
 
 /// `A`, `A - B`, or `A - B` where B stands for the last fields of A (`10.0.0.2-9`).
 ///
 /// # Errors
 /// xl2tpd's words and what was expected.
-pub(super) fn range(keyword: &str, text: &str) -> Result<AddrRange, (String, String)> {
+pub(super) fn range(
+    keyword: &str,
+    text: &str,
+    resolver: Resolver<'_>,
+) -> Result<AddrRange, (String, String)> {
     let known = |t: &str| {
-        host(t)
+        host(t, resolver)
             .ok_or_else(|| (format!("Unknown host {t}"), "an IPv4 address or the name of a host".to_string()))
     };
     let Some((a, b)) = text.split_once('-') else {
@@ -64,7 +76,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn ends(t: &str) -> Result<(String, String), String> {
-        range("ip range", t).map(|r| (r.start.to_string(), r.end.to_string())).map_err(|e| e.0)
+        range("ip range", t, &|_| None).map(|r| (r.start.to_string(), r.end.to_string())).map_err(|e| e.0)
     }
 
     #[test]
@@ -87,7 +99,7 @@ mod tests {
     proptest! {
         #[test]
         fn numbers_and_dots_never_panic(s in "[0-9. -]{0,30}") {
-            let _ = range("lac", &s);
+            let _ = range("lac", &s, &|_| None);
         }
     }
 }

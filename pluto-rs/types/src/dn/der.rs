@@ -113,7 +113,13 @@ fn take<T>(left: &mut Vec<T>, fits: impl Fn(&T) -> bool) -> bool {
 /// The text of a name as Openswan prints it; `@~0x…` for octets that are none. Control characters are escaped.
 pub fn text(der: &[u8]) -> String {
     let Some(attributes) = attributes(der) else {
-        return der.iter().fold("@~0x".into(), |s, b| format!("{s}{b:02x}"));
+        // A peer's may be as long as a message.
+        let mut out = String::with_capacity(4 + 2 * der.len());
+        out.push_str("@~0x");
+        for nibble in der.iter().flat_map(|b| [b >> 4, b & 15]) {
+            out.extend(char::from_digit(nibble.into(), 16));
+        }
+        return out;
     };
     let mut out = String::new();
     for a in attributes {

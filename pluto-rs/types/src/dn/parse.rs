@@ -3,6 +3,9 @@
 use super::{DC, DnError, EMAIL, MAX_ATTRIBUTES, MAX_DER, NAMES, UNSTRUCTURED, error};
 use crate::der::{element, tag};
 
+/// Longest word of an attribute that is looked for, in octets: an OID of 32 arcs, and blanks.
+const MAX_NAME: usize = 512;
+
 /// The DER form of a name.
 ///
 /// # Errors
@@ -125,7 +128,9 @@ fn value(text: &str, slashes: bool) -> Result<(String, Option<char>, &str), DnEr
 }
 
 fn begins_with_name(text: &str) -> bool {
-    text.split_once('=').is_some_and(|(name, _)| oid(name.trim()).is_some())
+    // No further than a name can be long, or a text of nothing but slashes takes its length's square.
+    let end = text.bytes().take(MAX_NAME).position(|b| b == b'=');
+    end.and_then(|end| text.get(..end)).is_some_and(|name| oid(name.trim()).is_some())
 }
 
 /// The OID of a word, `2.5.4.3` or `OID.2.5.4.3`, without tag and length.

@@ -112,3 +112,14 @@ fn cve_2013_2052_cve_2013_2053_cve_2013_2054_cve_2010_2628_long_names_have_a_lim
 fn control_characters_do_not_reach_the_log() {
     assert_eq!(text(&parse("CN=a\nb").unwrap()), "CN=a\\012b");
 }
+
+/// Each of these took the square of its length: octets that are no name, as a peer's identity may be, and slashes.
+#[test]
+fn long_octets_and_slashes_are_read_once() {
+    assert_eq!(text(&[0x30, 0x0a, 0xff]), "@~0x300aff");
+    assert_eq!(text(&[0x5a; 65_000]), format!("@~0x{}", "5a".repeat(65_000)));
+    let slashes = "/".repeat(4000);
+    assert_eq!(text(&parse(&format!("/CN={slashes}")).unwrap()), format!("CN={slashes}"));
+    assert_eq!(text(&parse("/CN=a/ O =b").unwrap()), "CN=a, O=b");
+    assert!(parse(&"/".repeat(1_000_000)).is_err());
+}
