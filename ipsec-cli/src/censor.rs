@@ -219,7 +219,7 @@ fn key_line(text: &str) -> String {
     let blank = |c: char| c.is_whitespace() || c.is_control();
     for (at, _) in lower.match_indices("key") {
         let before = &lower[..at];
-        let is_secret = ["enc", "auth"].iter().any(|w| before.ends_with(w));
+        let is_secret = ["enc", "auth", "ah", "manual"].iter().any(|w| before.ends_with(w));
         let is_key = is_secret || ["sig", "pub", "pubkey"].iter().any(|w| before.ends_with(w));
         let numbered = lower[at + 3..].trim_start_matches(|c: char| c.is_ascii_digit());
         let rest = numbered.trim_start_matches(blank);
@@ -332,6 +332,8 @@ mod tests {
             ("\tleftrsasigkey=%cert", "\tleftrsasigkey=%cert"),
             ("\tespenckey=0x1234", "\tespenckey=[sums to 4532...]"),
             ("\tespauthkey=0sAQNxyzabcdefgh", "\tespauthkey=[sums to aec1...]"),
+            ("\tahkey=0x1234", "\tahkey=[sums to 4532...]"),
+            ("\tleftmanualkey=0x1234", "\tleftmanualkey=[sums to 4532...]"),
             ("\tleftrsasigkey2=0sAQNxyzabcdefgh", "\tleftrsasigkey2=[keyid AQNxyzabc]"),
             ("\tespenckey\r=\u{b}0x1234", "\tespenckey\r=\u{b}[sums to 4532...]"),
             ("\tkeylife=8h", "\tkeylife=8h"),
