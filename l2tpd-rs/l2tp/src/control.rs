@@ -169,7 +169,11 @@ impl Endpoint {
         if matches!(t.state, TunnelState::Stopped) {
             return;
         }
-        let half_open = t.state == TunnelState::ExpectScccn;
+        let first = match t.state {
+            TunnelState::ExpectScccn => Some(MessageType::SCCCN),
+            TunnelState::ExpectSccrp => Some(MessageType::SCCRP),
+            _ => None,
+        };
         self.debug_message(&m);
         let Some(kind) = m.kind else {
             return self.log_limited(
@@ -188,9 +192,13 @@ impl Endpoint {
             MessageType::CDN => return self.cdn(now, id, session, m),
             _ => {}
         }
-        // Who has not answered our SCCRP may be anybody: nothing else of it is heeded, or refused with more octets.
-        if half_open && kind != MessageType::SCCCN {
-            let text = format!("control_finish: {} before SCCCN on tunnel {id}, ignoring it.", kind.name());
+        // Who has not answered our SCCRP, or our SCCRQ, may be anybody: nothing else of it is heeded, or refused with more octets.
+        if let Some(first) = first.filter(|f| *f != kind) {
+            let text = format!(
+                "control_finish: {} before {} on tunnel {id}, ignoring it.",
+                kind.name(),
+                first.name()
+            );
             return self.log_limited(now, Topic::Junk, Level::Debug, text);
         }
         // RFC 2661 §4.1: an unknown mandatory AVP ends the call the message is about, or else the tunnel.

@@ -390,3 +390,24 @@ fn an_sccrq_with_a_tie_breaker_that_was_forged_does_not_end_our_dial() {
     assert_eq!(kinds(&server.say(&mut w, 0, sccrp()))[0], MessageType::SCCCN.0);
     assert!(w.logged("Connection established to 203.0.113.10"));
 }
+
+#[test]
+fn what_comes_before_the_sccrp_is_not_answered_and_does_not_end_our_dial() {
+    for kind in
+        [MessageType::ICRQ, MessageType::WEN, MessageType::HELLO, MessageType::OCRQ, MessageType::SCCCN]
+    {
+        let mut w = World::new(dials(lac_config()));
+        let (mut server, _) = dialled(&mut w, None);
+        for _ in 0..3 {
+            // With an attribute nobody knows, mandatory.
+            let d = server.datagram(0, &with_session(kind, 7).must(99, &[0]).done());
+            server.ns = server.ns.wrapping_add(1);
+            w.datagram(server.path, &d);
+            for (_, said) in std::mem::take(&mut w.sent) {
+                let Ok(header::Packet::Control(c)) = header::parse(&said) else { unreachable!() };
+                assert!(c.body.is_empty(), "{}: {said:?}", kind.name());
+            }
+        }
+        assert_eq!(kinds(&server.say(&mut w, 0, sccrp()))[0], MessageType::SCCCN.0);
+    }
+}
