@@ -27,10 +27,10 @@ start() {
     [ "$c" != pluto ] || PID=$p
   done
 }
-dial() { # dial FILE WORDS...
+dial() { # dial FILE WORDS...; at most ten minutes
   local file=$OUT/$1
   shift
-  nsenter --net=/run/netns/inet "$IKELOAD" --pid "$PID" "$@" 192.0.2.1 >"$file" 2>&1
+  nsenter --net=/run/netns/inet timeout 600 "$IKELOAD" --pid "$PID" "$@" 192.0.2.1 >"$file" 2>&1
 }
 load() { # load NAME NODE
   SERVER=$1
@@ -42,10 +42,18 @@ load() { # load NAME NODE
   dial "$1.load" --count "${COUNT:-1000}" || rc=1
   # a tenth as many again, each renewing its SA twenty times
   dial "$1.rekeys" --count "$((${COUNT:-1000} / 10))" --rekeys 20 --prefix 10.99.64.0/18 || rc=1
-  # and what a handshake costs while many SAs are up
-  dial "$1.held" --hold "${HELD:-10000}" --count "$((${COUNT:-1000} / 2))" --prefix 10.99.128.0/17 || rc=1
   sig "$2" KILL pluto
   load_rsa "$1" "$2" || rc=1
+  return $rc
+}
+held() { # held NAME NODE: what a handshake costs while many SAs are up, with the conn of `load` again
+  SERVER=$1
+  server_config "$2"
+  [ "$1" != libreswan ] || sed -i '/rightsubnet=vhost/r /n/'"$2"'/etc/updown' "/n/$2/etc/ipsec.conf"
+  start "$1" "$2" || return
+  local rc=0
+  dial "$1.held" --hold "${HELD:-10000}" --count "$((${COUNT:-1000} / 2))" --prefix 10.99.128.0/17 || rc=1
+  sig "$2" KILL pluto
   return $rc
 }
 # load_rsa NAME NODE: the same road warriors with raw RSA keys of 2048 bits; all say that they are @peer
@@ -72,6 +80,9 @@ load_rsa() {
 }
 rc=0
 load cygnet server || rc=1
+held cygnet server || rc=1
 ip -n inet -batch - <<<$'link set dev s down\naddr flush dev s\naddr replace 192.0.2.254/24 dev s2\nlink set dev s2 up'
 load libreswan gw2 || rc=1
+# last, and without it the rest counts: libreswan may need longer than it is given
+held libreswan gw2
 exit $rc

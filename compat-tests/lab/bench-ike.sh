@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # bench-ike.sh [COUNT [HELD]] - Main + Quick Mode (PSK, MODP 2048, AES-128, SHA1) of COUNT road warriors, with Cygnet and
 # with libreswan as the responder, in one boot.  Prints handshakes a second, the responder's CPU time for each and its
-# memory for each pair of SAs, and the ratios ours/theirs; the CPU time by that of the two exponentiations alone, which is
-# the least there can be; the same for handshakes while HELD (10,000) others are up; and the CPU time for a renewal: a
-# Quick Mode without PFS in an established ISAKMP SA, and the Delete of the old IPsec SA.  Then handshakes with raw RSA keys
-# of 2048 bits.  Root.
+# memory for each pair of SAs, and the ratios ours/theirs; the CPU time by that of two exponentiations as OpenSSL does
+# them; the same for handshakes while HELD (10,000) others are up; and the CPU time for a renewal: a
+# Quick Mode without PFS in an established ISAKMP SA, and the Delete of the old IPsec SA.  And handshakes with raw RSA keys
+# of 2048 bits.  Nothing is given more than ten minutes; libreswan needs longer for 10,000 on a slow machine.  Root.
 set -u
 cd "$(dirname "$0")" || exit 2
 BIN=${CARGO_TARGET_DIR:-$(cd ../.. && pwd)/target}/release
@@ -13,7 +13,7 @@ O=out/bench-ike
 rm -rf "$O"
 mkdir -p "$O"
 rc=0
-LAB_MEM=2560M LAB_TIMEOUT=1500 ./uml.sh "$O" bench-ike-guest.sh "COUNT=${1:-1000}" "HELD=${2:-10000}" "IKELOAD=$BIN/ikeload" || rc=1
+LAB_MEM=2560M LAB_TIMEOUT=2400 ./uml.sh "$O" bench-ike-guest.sh "COUNT=${1:-1000}" "HELD=${2:-10000}" "IKELOAD=$BIN/ikeload" || rc=1
 for s in cygnet libreswan; do
   echo "$s:"
   sed 's/^/  /' "$O/$s.load" 2>/dev/null || echo "  no figures"
@@ -37,7 +37,11 @@ ratio() { # ratio NAME FIELD [KIND]: ours by theirs
     'BEGIN { if (a && b) printf "%-28s ratio ours/theirs %.2f\n", n, a / b; else { print n, "no figures"; exit 1 } }' || rc=1
 }
 ratio "CPU for each handshake" cpu_ms_per_handshake
-ratio "the same, others held" cpu_ms_per_handshake held
+if [ -n "$(figure libreswan.held cpu_ms_per_handshake)" ]; then
+  ratio "the same, others held" cpu_ms_per_handshake held
+else
+  echo "libreswan did not come to ${2:-10000} others within ten minutes"
+fi
 ratio "the same, RSA keys" cpu_ms_per_handshake rsa
 for s in cygnet libreswan; do
   for k in load held rsa; do
